@@ -1,0 +1,63 @@
+// A guest as the host sees it: what it is made of, how it is driven, how it ends.
+// Owns the types that main's worker and the machines agree on.
+// Never starts a thread, opens a file or looks at a clock itself.
+
+import type { ControlBlock } from './control-block.ts';
+
+/** How a guest begins. `kernel` is a bzImage, an ELF/PVH vmlinux or a multiboot image: the loader tells them apart. */
+export interface BootSource {
+  kernel: Uint8Array;
+  initrd?: Uint8Array;
+  append: string;
+}
+
+export interface GuestConfig {
+  kind: 'full' | 'para';
+  memoryMiB: number;
+  cpus: number;
+  deterministic: boolean;
+  /** A guest that resets ends instead of starting over. */
+  noReboot: boolean;
+  boot: BootSource;
+}
+
+/** What the host passes in. */
+export interface GuestHost {
+  control: ControlBlock;
+  /** Monotonic host time in nanoseconds; ignored in deterministic mode except for the time accounts. */
+  monotonicNanoseconds(): number;
+  /** Milliseconds since the Unix epoch, for the RTC; ignored in deterministic mode. */
+  wallMilliseconds(): number;
+  randomness(into: Uint8Array): void;
+  /** Bytes the guest sent on its first serial port; the buffer is the callee's to keep. */
+  serialOutput(bytes: Uint8Array): void;
+}
+
+/** Why a guest ended. */
+export interface GuestEnd {
+  reason: 'powerOff' | 'reset' | 'tripleFault' | 'error';
+  /** One sentence; for `tripleFault` and `error` the registers follow on further lines. */
+  detail: string;
+}
+
+/** What a slice came to. */
+export type SliceResult =
+  | { state: 'running' }
+  /** Every vCPU is halted; nothing happens before `wakeAt` (nanoseconds of guest time from now; Infinity: input only). */
+  | { state: 'halted'; wakeIn: number }
+  | { state: 'ended'; end: GuestEnd };
+
+/** A full or para guest, powered on. Made by `createGuest` of `machines/`. */
+export interface Guest {
+  /** Executes for at most about `milliseconds` of host time. */
+  run(milliseconds: number): SliceResult;
+  /** Bytes typed into the first serial port; queued until the guest takes them. */
+  serialInput(bytes: Uint8Array): void;
+  /** Presses the ACPI power button. */
+  powerButton(): void;
+  /** While paused the guest's clock stands still. */
+  pause(): void;
+  resume(): void;
+  /** Brings the counters of the control block up to date. */
+  publishCounters(): void;
+}

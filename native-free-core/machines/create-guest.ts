@@ -1,0 +1,10 @@
+// Makes a guest of the kind its configuration names.
+// Owns the choice of machine, nothing else.
+// Never keeps a reference to the guest.
+
+import type { Guest, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+
+/** Builds the machine, loads the boot source. Throws an Error with one clear sentence when the image is not bootable. */
+export function createGuest(_config: GuestConfig, _host: GuestHost): Guest {
+  throw new Error('No machine is wired yet.');
+}
