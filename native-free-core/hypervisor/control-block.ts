@@ -71,7 +71,10 @@ export class ControlBlock {
   /** Doubles: written by the worker alone, read by main at any time. A torn read is harmless for a chart. */
   readonly counters: Float64Array;
 
-  constructor(readonly buffer: SharedArrayBuffer = new SharedArrayBuffer(ControlBlock.byteLength)) {
+  readonly buffer: SharedArrayBuffer;
+
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(ControlBlock.byteLength)) {
+    this.buffer = buffer;
     this.slots = new Int32Array(buffer, 0, CONTROL_BYTES / 4);
     this.counters = new Float64Array(buffer, CONTROL_BYTES, counterNames.length);
   }
