@@ -1,0 +1,530 @@
+// Every call, event and stream a front end can use, each with the schema that is checked at the boundary.
+// Owns the words both sides speak: settings, guest views, samples, frames, and the typed client over a transport.
+// Never imports node:, electron or the core, so a browser bundles it as it is; never does what a call promises.
+
+import { z } from 'zod';
+
+// ---------------------------------------------------------------------------------------------------------------
+// Guest settings: the one definition that the command line, the database and the create dialog share.
+
+/** What a person is told about one setting, and the option that carries it on the command line. */
+export interface SettingInfo {
+  /** Option of `trivisor run` and `trivisor create`, with its argument in the way of a usage line. */
+  flag: string;
+  label: string;
+  help: string;
+  unit?: string;
+}
+
+/** Holds a {@link SettingInfo} for every field of {@link GuestSettings}: `settingInfo.get(GuestSettings.shape.cpus)`. */
+export const settingInfo: z.core.$ZodRegistry<SettingInfo> = z.registry<SettingInfo>();
+
+export const guestKinds = ['full', 'para', 'os'] as const;
+export type GuestKind = (typeof guestKinds)[number];
+
+/** The longest path and kernel command line taken: Linux's own PATH_MAX, and COMMAND_LINE_SIZE of x86 kernels. */
+const PATH_MAX = 4096;
+const COMMAND_LINE_MAX = 2047;
+
+const path = z.string().min(1, 'needs a path').max(PATH_MAX);
+
+export const GuestSettings = z.strictObject({
+  name: z
+    .string()
+    .regex(
+      /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,62}$/u,
+      'must be 1 to 63 letters, digits, spaces, dots, dashes or underscores',
+    )
+    .regex(/\S$/, 'must not end with a space')
+    .register(settingInfo, { flag: '--name <text>', label: 'Name', help: 'what the guest is called' }),
+  kind: z.enum(guestKinds).default('full').register(settingInfo, {
+    flag: '--kind <kind>',
+    label: 'Kind',
+    help: 'kind of virtualization: full, para or os',
+  }),
+  memoryMiB: z
+    .int('must be a whole number of MiB')
+    .min(1, 'must be at least 1 MiB')
+    .max(1 << 20)
+    .default(256)
+    .register(settingInfo, { flag: '--memory <MiB>', label: 'Memory', help: 'memory of the guest', unit: 'MiB' }),
+  cpus: z
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(32, 'must be at most 32')
+    .default(1)
+    .register(settingInfo, { flag: '--cpus <n>', label: 'vCPUs', help: 'number of vCPUs' }),
+  kernel: path.register(settingInfo, {
+    flag: '--kernel <file>',
+    label: 'Kernel',
+    help: 'a Linux bzImage, a PVH/ELF vmlinux or a multiboot kernel',
+  }),
+  initrd: path.nullable().default(null).register(settingInfo, {
+    flag: '--initrd <file>',
+    label: 'Initial RAM disk',
+    help: 'the initrd or initramfs beside the kernel',
+  }),
+  append: z
+    .string()
+    .max(COMMAND_LINE_MAX, `must be at most ${COMMAND_LINE_MAX} characters`)
+    .refine((text) => !/[\0\r\n]/.test(text), 'must be one line')
+    .default('')
+    .register(settingInfo, { flag: '--append <text>', label: 'Kernel command line', help: 'kernel command line' }),
+  deterministic: z.boolean().default(false).register(settingInfo, {
+    flag: '--deterministic',
+    label: 'Deterministic',
+    help: 'time follows the instruction count, so that a run can be repeated exactly',
+  }),
+  noReboot: z.boolean().default(false).register(settingInfo, {
+    flag: '--no-reboot',
+    label: 'Stop at reset',
+    help: 'a guest that resets ends instead of starting over',
+  }),
+});
+export type GuestSettings = z.output<typeof GuestSettings>;
+/** Settings as a person gives them: what has a default may be left out. */
+export type GuestSettingsInput = z.input<typeof GuestSettings>;
+export type SettingName = keyof GuestSettings;
+
+/** A change to some settings. Built without the defaults, which would otherwise overwrite what is not mentioned. */
+export const GuestSettingsChange = z
+  .strictObject(
+    Object.fromEntries(
+      Object.entries(GuestSettings.shape).map(([name, field]) => [
+        name,
+        (field instanceof z.ZodDefault ? (field.unwrap() as z.ZodType) : field).optional(),
+      ]),
+    ),
+  )
+  .refine((change) => Object.keys(change).length > 0, 'names no setting') as unknown as z.ZodType<GuestSettingsChange>;
+export type GuestSettingsChange = { [Name in SettingName]?: GuestSettings[Name] | undefined };
+
+// ---------------------------------------------------------------------------------------------------------------
+// What a front end sees of guests and the host. Times are milliseconds since the Unix epoch unless they say otherwise.
+
+/**
+ * `off` covers every guest that is not in memory, however it ended; `stopping` one that was asked to power off and has
+ * not yet. A guest whose vCPUs are all halted is `running`: it only has nothing to do.
+ */
+export const guestStates = ['off', 'starting', 'running', 'paused', 'stopping'] as const;
+export const GuestState = z.enum(guestStates);
+export type GuestState = z.output<typeof GuestState>;
+
+/** `forced` is a stop that did not wait for the guest, `crashed` a fault of ours in its worker. */
+export const endReasons = ['powerOff', 'reset', 'tripleFault', 'error', 'forced', 'crashed'] as const;
+export const EndReason = z.enum(endReasons);
+export type EndReason = z.output<typeof EndReason>;
+
+/** How a run of a guest ended. `detail` is a sentence; registers, where there are any, follow on further lines. */
+export const GuestEnd = z.object({ reason: EndReason, detail: z.string(), at: z.number() });
+export type GuestEnd = z.output<typeof GuestEnd>;
+
+export const GuestView = z.object({
+  id: z.string(),
+  settings: GuestSettings,
+  state: GuestState,
+  createdAt: z.number(),
+  /** When the present run began; null while the guest is off. */
+  startedAt: z.number().nullable(),
+  /** How the last run ended; null if it never ran or is running. */
+  lastEnd: GuestEnd.nullable(),
+});
+export type GuestView = z.output<typeof GuestView>;
+
+/** Seconds of hypervisor work, by part; the same parts for every kind of guest. */
+export const HypervisorSeconds = z.object({
+  exits: z.number(),
+  devices: z.number(),
+  paging: z.number(),
+  translation: z.number(),
+  scheduling: z.number(),
+});
+export type HypervisorSeconds = z.output<typeof HypervisorSeconds>;
+
+/** Counters of one guest. Percentages are of one host core over `seconds`; totals are since the run began. */
+export const StatsSample = z.object({
+  at: z.number(),
+  /** Length of the interval the percentages are over, in seconds. */
+  seconds: z.number(),
+  guestPercent: z.number(),
+  hypervisorPercent: z.number(),
+  idlePercent: z.number(),
+  instructionsPerSecond: z.number(),
+  exitsPerSecond: z.number(),
+  residentMiB: z.number(),
+  totals: z.object({
+    instructions: z.number(),
+    guestSeconds: z.number(),
+    hypervisorSeconds: HypervisorSeconds,
+    exits: z.record(z.string(), z.number()),
+  }),
+});
+export type StatsSample = z.output<typeof StatsSample>;
+
+/** The report of one run, as `trivisor run --report` writes it. Fields a machine has no device for stay zero. */
+export const Report = z.object({
+  kind: z.enum(guestKinds),
+  wallSeconds: z.number(),
+  marks: z.array(z.object({ name: z.string(), seconds: z.number() })),
+  instructions: z.number(),
+  guestSeconds: z.number(),
+  hypervisorSeconds: HypervisorSeconds,
+  /** Hypervisor seconds / (guest + hypervisor seconds), measured. */
+  hypervisorShare: z.number(),
+  exits: z.record(z.string(), z.number()),
+  memory: z.object({ configuredMiB: z.number(), residentMiB: z.number(), balloonMiB: z.number() }),
+  disk: z.object({ reads: z.number(), writes: z.number(), bytesRead: z.number(), bytesWritten: z.number() }),
+  net: z.object({ packetsIn: z.number(), packetsOut: z.number(), bytesIn: z.number(), bytesOut: z.number() }),
+  /** Null while the guest still runs. */
+  end: z.object({ reason: z.string(), detail: z.string() }).nullable(),
+});
+export type Report = z.output<typeof Report>;
+
+export const HostInfo = z.object({
+  version: z.string(),
+  platform: z.string(),
+  architecture: z.string(),
+  cores: z.number(),
+  memoryTotalMiB: z.number(),
+  memoryFreeMiB: z.number(),
+  /** The most memory one guest can be given here. */
+  guestMemoryLimitMiB: z.number(),
+  /** The kinds this version can run. */
+  kinds: z.array(z.enum(guestKinds)),
+  /** The folder of the inventory, and the process that owns it. */
+  home: z.string(),
+  pid: z.number(),
+});
+export type HostInfo = z.output<typeof HostInfo>;
+
+export const starterArchitectures = ['amd64', 'i386'] as const;
+export const StarterArchitecture = z.enum(starterArchitectures);
+export type StarterArchitecture = z.output<typeof StarterArchitecture>;
+
+export const StarterAvailability = z.object({
+  available: z.boolean(),
+  /** One sentence; null where the starter is available. */
+  reason: z.string().nullable(),
+  architectures: z.array(StarterArchitecture),
+});
+export type StarterAvailability = z.output<typeof StarterAvailability>;
+
+export const starterSteps = ['index', 'download', 'extract', 'pack', 'create', 'done'] as const;
+export const StarterProgress = z.object({
+  step: z.enum(starterSteps),
+  /** One short sentence for a person. */
+  message: z.string(),
+  /** 0 to 1 over the whole way. */
+  fraction: z.number(),
+});
+export type StarterProgress = z.output<typeof StarterProgress>;
+
+/** What a file offered as a kernel turned out to be, so that a dialog can say so before anything is created. */
+export const KernelInspection = z.object({
+  /** `null`: not bootable; `problem` then says why in one sentence. */
+  format: z.enum(['bzImage', 'elf', 'multiboot']).nullable(),
+  description: z.string(),
+  problem: z.string().nullable(),
+});
+export type KernelInspection = z.output<typeof KernelInspection>;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Calls, events, streams.
+
+/** A guest by its id or by its name. */
+const guestRef = z.strictObject({ guest: z.string().min(1) });
+const nothing = z.strictObject({});
+
+export const calls = {
+  'host.info': { input: nothing, output: HostInfo },
+  'guests.list': { input: nothing, output: z.array(GuestView) },
+  'guests.get': { input: guestRef, output: GuestView },
+  'guests.create': { input: z.strictObject({ settings: GuestSettings }), output: GuestView },
+  /** Only while the guest is off. */
+  'guests.set': { input: guestRef.extend({ settings: GuestSettingsChange }), output: GuestView },
+  /** Answers once the guest executes, or fails with the reason it cannot. */
+  'guests.start': { input: guestRef, output: GuestView },
+  /**
+   * Presses the power button and answers at once; watch for `guest.ended`. With `force` the guest is ended without
+   * being asked, and the answer comes when it is off.
+   */
+  'guests.stop': { input: guestRef.extend({ force: z.boolean().default(false) }), output: GuestView },
+  'guests.pause': { input: guestRef, output: GuestView },
+  'guests.resume': { input: guestRef, output: GuestView },
+  /** Ends the run without asking the guest and starts it anew. */
+  'guests.reset': { input: guestRef, output: GuestView },
+  /** Only while the guest is off. Files the guest was made from stay. */
+  'guests.remove': { input: guestRef, output: z.object({ id: z.string() }) },
+  /** The report of the present or else the last run in this session; fails if there was none. */
+  'guests.report': { input: guestRef, output: Report },
+  /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
+  'stats.history': { input: guestRef, output: z.array(StatsSample) },
+  'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
+  'starter.available': { input: nothing, output: StarterAvailability },
+  /** Brings a Debian kernel and busybox and creates a guest of them; tells its way by `starter.progress` events. */
+  'starter.create': {
+    input: z.strictObject({
+      architecture: StarterArchitecture.default('amd64'),
+      /** A free name is found if this is left out. */
+      name: GuestSettings.shape.name.optional(),
+    }),
+    output: GuestView,
+  },
+} as const;
+
+export const events = {
+  'guest.added': GuestView,
+  'guest.changed': GuestView,
+  'guest.removed': z.object({ id: z.string() }),
+  'guest.ended': z.object({ id: z.string(), name: z.string(), end: GuestEnd }),
+  /** Once a second for each guest that is in memory. */
+  'guest.counters': z.object({ id: z.string(), sample: StatsSample }),
+  'starter.progress': StarterProgress,
+} as const;
+
+/**
+ * Two-way byte streams. `console` is the first serial port of a guest: it begins with the scrollback, stays open
+ * across stops and starts, and is closed by the server when the guest is removed.
+ */
+export const streams = {
+  console: { input: guestRef },
+} as const;
+
+export type CallName = keyof typeof calls;
+export type CallInput<Name extends CallName> = z.input<(typeof calls)[Name]['input']>;
+/** What the server works on: the input with its defaults filled in. */
+export type CallParameters<Name extends CallName> = z.output<(typeof calls)[Name]['input']>;
+export type CallOutput<Name extends CallName> = z.output<(typeof calls)[Name]['output']>;
+export type EventName = keyof typeof events;
+export type EventPayload<Name extends EventName> = z.output<(typeof events)[Name]>;
+export type StreamName = keyof typeof streams;
+export type StreamInput<Name extends StreamName> = z.input<(typeof streams)[Name]['input']>;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Frames: what crosses a transport.
+
+/** `wrong`: the request itself is at fault (exit 2 on the command line); `failed`: the act was (exit 1). */
+export const FailureCode = z.enum(['wrong', 'notFound', 'conflict', 'failed']);
+export type FailureCode = z.output<typeof FailureCode>;
+
+/** A call that did not work, with one sentence for a person. */
+export class Failure extends Error {
+  readonly code: FailureCode;
+  constructor(code: FailureCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'Failure';
+    this.code = code;
+  }
+}
+
+/** The most bytes one data frame carries; a client that sends more is cut off. */
+export const DATA_FRAME_MAX = 1 << 20;
+const bytes = z.instanceof(Uint8Array).refine((data) => data.length <= DATA_FRAME_MAX, 'too many bytes in one frame');
+const frameId = z.int().nonnegative();
+
+export const ClientFrame = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('call'), id: frameId, name: z.string(), input: z.unknown() }),
+  z.strictObject({ type: z.literal('subscribe'), event: z.string() }),
+  z.strictObject({ type: z.literal('unsubscribe'), event: z.string() }),
+  z.strictObject({ type: z.literal('open'), id: frameId, stream: z.string(), input: z.unknown() }),
+  z.strictObject({ type: z.literal('data'), id: frameId, bytes }),
+  z.strictObject({ type: z.literal('close'), id: frameId }),
+]);
+export type ClientFrame = z.output<typeof ClientFrame>;
+
+export const ServerFrame = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('result'), id: frameId, output: z.unknown() }),
+  z.strictObject({ type: z.literal('failure'), id: frameId, code: FailureCode, message: z.string() }),
+  z.strictObject({ type: z.literal('event'), event: z.string(), payload: z.unknown() }),
+  z.strictObject({ type: z.literal('data'), id: frameId, bytes }),
+  /** The stream is over; a reason only where it was not the client that closed it. */
+  z.strictObject({ type: z.literal('closed'), id: frameId, reason: z.string().nullable() }),
+]);
+export type ServerFrame = z.output<typeof ServerFrame>;
+
+/** A frame as one line of JSON, for transports that carry text; bytes travel as base64. */
+export function encodeFrame(frame: ClientFrame | ServerFrame): string {
+  if (frame.type !== 'data') return JSON.stringify(frame);
+  let binary = '';
+  for (const byte of frame.bytes) binary += String.fromCharCode(byte);
+  return JSON.stringify({ ...frame, bytes: btoa(binary) });
+}
+
+/** The inverse of {@link encodeFrame}, unchecked: parse the result with {@link ClientFrame} or {@link ServerFrame}. */
+export function decodeFrame(text: string): unknown {
+  const frame: unknown = JSON.parse(text);
+  if (typeof frame === 'object' && frame !== null && 'bytes' in frame && typeof frame.bytes === 'string') {
+    const binary = atob(frame.bytes);
+    return { ...frame, bytes: Uint8Array.from(binary, (character) => character.charCodeAt(0)) };
+  }
+  return frame;
+}
+
+/** The first thing wrong with a value, as one clause: `memoryMiB must be at least 1 MiB`. */
+export function explain(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (!issue) return 'is not valid';
+  const where = issue.path.map(String).filter((part) => part !== 'settings');
+  return where.length > 0 ? `${where.join('.')} ${lowerFirst(issue.message)}` : lowerFirst(issue.message);
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// The client.
+
+/** Carries frames to the server and back: Electron IPC, a WebSocket, a local socket. Frames keep their order. */
+export interface Transport {
+  send(frame: ClientFrame): void;
+  /** Called once, before anything is sent. `frame` is unchecked. */
+  onFrame(receive: (frame: unknown) => void): void;
+  /** Called when the other side is gone, with one sentence. */
+  onClose(closed: (reason: string) => void): void;
+  close(): void;
+}
+
+/** One open byte stream. */
+export interface ByteStream {
+  write(bytes: Uint8Array): void;
+  close(): void;
+}
+
+export interface ByteStreamEvents {
+  data(bytes: Uint8Array): void;
+  /** The server or the transport ended the stream; not called after the client's own `close`. */
+  closed?(reason: string): void;
+}
+
+export interface Client {
+  /** Rejects with a {@link Failure}, also when the connection is lost. */
+  call<Name extends CallName>(name: Name, ...input: InputOf<CallInput<Name>>): Promise<CallOutput<Name>>;
+  /** Listens to an event; the answer stops listening. */
+  on<Name extends EventName>(name: Name, listener: (payload: EventPayload<Name>) => void): () => void;
+  open<Name extends StreamName>(name: Name, input: StreamInput<Name>, events: ByteStreamEvents): ByteStream;
+  /** Called once when the connection is lost (not after the client's own `close`). */
+  onClose(listener: (reason: string) => void): void;
+  close(): void;
+}
+
+/** A call whose input may be empty needs none. */
+type InputOf<Input> = Record<string, never> extends Input ? [input?: Input] : [input: Input];
+
+/** A typed client over a transport. Frames that are not the contract's close the connection: the versions differ. */
+export function createClient(transport: Transport): Client {
+  const pending = new Map<number, { name: CallName; resolve(output: never): void; reject(error: Failure): void }>();
+  const open = new Map<number, ByteStreamEvents>();
+  const listeners = new Map<EventName, Set<(payload: never) => void>>();
+  const closeListeners: ((reason: string) => void)[] = [];
+  let nextId = 1;
+  let lost: string | null = null;
+
+  const end = (reason: string, tell: boolean): void => {
+    if (lost !== null) return;
+    lost = reason;
+    for (const { reject } of pending.values()) reject(new Failure('failed', reason));
+    pending.clear();
+    for (const stream of open.values()) stream.closed?.(reason);
+    open.clear();
+    if (tell) for (const listener of closeListeners) listener(reason);
+  };
+
+  const receive = (raw: unknown): void => {
+    if (lost !== null) return;
+    const parsed = ServerFrame.safeParse(raw);
+    if (!parsed.success) {
+      end(`The other side sent something that is not in this version's contract: ${explain(parsed.error)}.`, true);
+      transport.close();
+      return;
+    }
+    const frame = parsed.data;
+    switch (frame.type) {
+      case 'result': {
+        const call = pending.get(frame.id);
+        if (!call) return;
+        pending.delete(frame.id);
+        const output = calls[call.name].output.safeParse(frame.output);
+        if (output.success) call.resolve(output.data as never);
+        else call.reject(new Failure('failed', `The answer to ${call.name} is not valid: ${explain(output.error)}.`));
+        return;
+      }
+      case 'failure': {
+        const call = pending.get(frame.id);
+        pending.delete(frame.id);
+        call?.reject(new Failure(frame.code, frame.message));
+        return;
+      }
+      case 'event': {
+        if (!Object.hasOwn(events, frame.event)) return;
+        const name = frame.event as EventName;
+        const payload = events[name].parse(frame.payload);
+        for (const listener of listeners.get(name) ?? []) listener(payload as never);
+        return;
+      }
+      case 'data':
+        open.get(frame.id)?.data(frame.bytes);
+        return;
+      case 'closed': {
+        const stream = open.get(frame.id);
+        open.delete(frame.id);
+        stream?.closed?.(frame.reason ?? 'The stream is closed.');
+      }
+    }
+  };
+  transport.onFrame(receive);
+  transport.onClose((reason) => end(reason, true));
+
+  return {
+    call(name, ...[input]) {
+      return new Promise((resolve, reject) => {
+        if (lost !== null) return reject(new Failure('failed', lost));
+        const checked = calls[name].input.safeParse(input ?? {});
+        if (!checked.success) return reject(new Failure('wrong', `${explain(checked.error)}.`));
+        const id = nextId++;
+        pending.set(id, { name, resolve, reject });
+        transport.send({ type: 'call', id, name, input: input ?? {} });
+      });
+    },
+    on(name, listener) {
+      let set = listeners.get(name);
+      if (!set) {
+        listeners.set(name, (set = new Set()));
+        if (lost === null) transport.send({ type: 'subscribe', event: name });
+      }
+      set.add(listener as (payload: never) => void);
+      return () => {
+        set.delete(listener as (payload: never) => void);
+        if (set.size > 0 || listeners.get(name) !== set) return;
+        listeners.delete(name);
+        if (lost === null) transport.send({ type: 'unsubscribe', event: name });
+      };
+    },
+    open(name, input, streamEvents) {
+      const id = nextId++;
+      if (lost !== null) {
+        streamEvents.closed?.(lost);
+        return { write() {}, close() {} };
+      }
+      open.set(id, streamEvents);
+      transport.send({ type: 'open', id, stream: name, input });
+      return {
+        write(data) {
+          if (!open.has(id)) return;
+          for (let offset = 0; offset < data.length; offset += DATA_FRAME_MAX)
+            transport.send({ type: 'data', id, bytes: data.slice(offset, offset + DATA_FRAME_MAX) });
+        },
+        close() {
+          if (open.delete(id)) transport.send({ type: 'close', id });
+        },
+      };
+    },
+    onClose(listener) {
+      closeListeners.push(listener);
+    },
+    close() {
+      end('The connection was closed.', false);
+      transport.close();
+    },
+  };
+}
