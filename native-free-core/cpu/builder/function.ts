@@ -1,0 +1,317 @@
+// Builds one WebAssembly function: locals, statements, structured control flow.
+// Owns the body's bytes and the depth of its labels.
+// Never knows x86: meanings sit above, the binary encoding below.
+
+import { ByteWriter } from '../../wasm/bytes.ts';
+import type { FunctionBody, FunctionReference } from '../../wasm/module.ts';
+import { Code, type StoreOperation, ValueType } from '../../wasm/opcodes.ts';
+import { c32, type Node } from './nodes.ts';
+
+const VOID = 0x40;
+const { i32, i64, f32, f64 } = ValueType;
+
+/** A block that can be branched to: forward to its end, or back to the start of a loop. */
+export interface Label {
+  readonly depth: number;
+}
+
+export class FunctionBuilder {
+  private readonly code = new ByteWriter(256);
+  private readonly locals: ValueType[] = [];
+  private readonly parameterCount: number;
+  private readonly free = new Map<ValueType, number[]>();
+  private depth = 0;
+
+  constructor(parameters: readonly ValueType[] = []) {
+    this.parameterCount = parameters.length;
+  }
+
+  /** Bytes of code so far. */
+  get byteLength(): number {
+    return this.code.length;
+  }
+
+  /** Open blocks. */
+  get openBlocks(): number {
+    return this.depth;
+  }
+
+  finish(): FunctionBody {
+    if (this.depth !== 0) throw new Error(`A function ends with ${this.depth} open blocks.`);
+    return { locals: this.locals, code: this.code };
+  }
+
+  // ---- locals
+
+  /** A fresh (or released) local; its content is whatever it was. */
+  local(type: ValueType): Node & { kind: 'local' } {
+    const released = this.free.get(type)?.pop();
+    if (released !== undefined) return { kind: 'local', type, index: released };
+    this.locals.push(type);
+    return { kind: 'local', type, index: this.parameterCount + this.locals.length - 1 };
+  }
+
+  /** Gives a local back for reuse. Its node must not be used any more. */
+  release(local: Node & { kind: 'local' }): void {
+    const list = this.free.get(local.type);
+    if (list) list.push(local.index);
+    else this.free.set(local.type, [local.index]);
+  }
+
+  parameter(index: number, type: ValueType): Node & { kind: 'local' } {
+    return { kind: 'local', type, index };
+  }
+
+  set(local: Node & { kind: 'local' }, value: Node): void {
+    if (value.type !== local.type) throw new Error(`A local of type ${local.type} is set to a value of ${value.type}.`);
+    this.emit(value);
+    this.opcode(Code.localSet);
+    this.code.unsigned(local.index);
+  }
+
+  /** Evaluates now and keeps the value: for what is used twice or must be read before something changes. */
+  let(value: Node): Node & { kind: 'local' } {
+    const local = this.local(value.type);
+    this.set(local, value);
+    return local;
+  }
+
+  // ---- statements
+
+  store(operation: StoreOperation, address: Node, value: Node, offset = 0): void {
+    this.emit(address);
+    this.emit(value);
+    this.opcode(operation.code);
+    this.memarg(offset);
+  }
+
+  /** Stores to a fixed address, such as a field of the CPU state. */
+  storeField(operation: StoreOperation, address: number, value: Node): void {
+    this.store(operation, c32(0), value, address);
+  }
+
+  /** Calls for effect; a result is dropped. */
+  call(target: FunctionReference, ...args: Node[]): void {
+    for (const argument of args) this.emit(argument);
+    this.opcode(Code.call);
+    this.code.unsigned(target.index);
+    if (target.result !== undefined) this.opcode(Code.drop);
+  }
+
+  /** Calls now and keeps the result. */
+  callResult(target: FunctionReference, ...args: Node[]): Node & { kind: 'local' } {
+    return this.let(call(target, ...args));
+  }
+
+  callIndirect(typeIndex: number, target: Node, args: readonly Node[], result: ValueType): Node & { kind: 'local' } {
+    for (const argument of args) this.emit(argument);
+    this.emit(target);
+    this.opcode(Code.callIndirect);
+    this.code.unsigned(typeIndex);
+    this.code.unsigned(0);
+    const local = this.local(result);
+    this.opcode(Code.localSet);
+    this.code.unsigned(local.index);
+    return local;
+  }
+
+  /** Leaves the function by a tail call. */
+  returnCall(target: FunctionReference, ...args: Node[]): void {
+    for (const argument of args) this.emit(argument);
+    this.opcode(Code.returnCall);
+    this.code.unsigned(target.index);
+  }
+
+  return(value?: Node): void {
+    if (value) this.emit(value);
+    this.opcode(Code.return);
+  }
+
+  unreachable(): void {
+    this.opcode(Code.unreachable);
+  }
+
+  memoryCopy(to: Node, from: Node, bytes: Node): void {
+    this.emit(to);
+    this.emit(from);
+    this.emit(bytes);
+    this.opcode(Code.memoryCopy);
+    this.code.byte(0);
+    this.code.byte(0);
+  }
+
+  memoryFill(to: Node, value: Node, bytes: Node): void {
+    this.emit(to);
+    this.emit(value);
+    this.emit(bytes);
+    this.opcode(Code.memoryFill);
+    this.code.byte(0);
+  }
+
+  // ---- control flow
+
+  if(condition: Node, yes: () => void, no?: () => void): void {
+    if (condition.kind === 'const') {
+      // A condition known now leaves only the side that runs, still in a block so that depths agree.
+      const taken = condition.value !== 0 && condition.value !== 0n ? yes : no;
+      if (taken) this.block(taken);
+      return;
+    }
+    this.emit(condition);
+    this.open(Code.if);
+    yes();
+    if (no) {
+      this.opcode(Code.else);
+      no();
+    }
+    this.close();
+  }
+
+  /** An if that yields a value: each side ends with an expression. */
+  ifValue(type: ValueType, condition: Node, yes: () => Node, no: () => Node): Node & { kind: 'local' } {
+    const result = this.local(type);
+    this.if(
+      condition,
+      () => this.set(result, yes()),
+      () => this.set(result, no()),
+    );
+    return result;
+  }
+
+  /** A block; branching to its label leaves it. */
+  block(body: (label: Label) => void): void {
+    const label = this.open(Code.block);
+    body(label);
+    this.close();
+  }
+
+  /** A loop; branching to its label starts it over, falling through leaves it. */
+  loop(body: (label: Label) => void): void {
+    const label = this.open(Code.loop);
+    body(label);
+    this.close();
+  }
+
+  open(code: typeof Code.block | typeof Code.loop | typeof Code.if): Label {
+    this.opcode(code);
+    this.code.byte(VOID);
+    this.depth++;
+    return { depth: this.depth };
+  }
+
+  close(): void {
+    this.opcode(Code.end);
+    this.depth--;
+  }
+
+  br(label: Label): void {
+    this.opcode(Code.br);
+    this.code.unsigned(this.depth - label.depth);
+  }
+
+  brIf(label: Label, condition: Node): void {
+    this.emit(condition);
+    this.opcode(Code.brIf);
+    this.code.unsigned(this.depth - label.depth);
+  }
+
+  brTable(index: Node, labels: readonly Label[], otherwise: Label): void {
+    this.emit(index);
+    this.opcode(Code.brTable);
+    this.code.unsigned(labels.length);
+    for (const label of labels) this.code.unsigned(this.depth - label.depth);
+    this.code.unsigned(this.depth - otherwise.depth);
+  }
+
+  // ---- expressions
+
+  /** Evaluates for effect only. */
+  drop(node: Node): void {
+    this.emit(node);
+    this.opcode(Code.drop);
+  }
+
+  /** Writes an expression's code: its value is then on WebAssembly's stack. */
+  emit(node: Node): void {
+    switch (node.kind) {
+      case 'const':
+        this.constant(node.type, node.value);
+        return;
+      case 'v128':
+        this.opcode(Code.v128Const);
+        this.code.bytes(node.bytes);
+        return;
+      case 'local':
+        this.opcode(Code.localGet);
+        this.code.unsigned(node.index);
+        return;
+      case 'op':
+        for (const argument of node.args) this.emit(argument);
+        this.opcode(node.op.code);
+        return;
+      case 'lane':
+        for (const argument of node.args) this.emit(argument);
+        this.opcode(node.op.code);
+        this.code.byte(node.lane);
+        return;
+      case 'shuffle':
+        for (const argument of node.args) this.emit(argument);
+        this.opcode(Code.i8x16Shuffle);
+        for (const index of node.lanes) this.code.byte(index);
+        return;
+      case 'load':
+        this.emit(node.address);
+        this.opcode(node.op.code);
+        this.memarg(node.offset);
+        return;
+      case 'select':
+        for (const argument of node.args) this.emit(argument);
+        this.opcode(Code.select);
+        return;
+      case 'call':
+        for (const argument of node.args) this.emit(argument);
+        this.opcode(Code.call);
+        this.code.unsigned(node.index);
+        return;
+    }
+  }
+
+  private constant(type: ValueType, value: number | bigint): void {
+    if (type === i32) {
+      this.opcode(Code.i32Const);
+      this.code.signed32(Number(value));
+    } else if (type === i64) {
+      this.opcode(Code.i64Const);
+      this.code.signed64(BigInt(value));
+    } else if (type === f64) {
+      this.opcode(Code.f64Const);
+      this.code.float64(Number(value));
+    } else if (type === f32) {
+      this.opcode(Code.f32Const);
+      this.code.float32(Number(value));
+    } else {
+      throw new Error(`No scalar constant of type ${type}.`);
+    }
+  }
+
+  private opcode(code: number): void {
+    if (code > 0xff) {
+      this.code.byte(code >>> 8);
+      this.code.unsigned(code & 0xff);
+    } else {
+      this.code.byte(code);
+    }
+  }
+
+  /** Alignment is only a hint; guests access memory at any address, so the hint is always 1. */
+  private memarg(offset: number): void {
+    this.code.byte(0);
+    this.code.unsigned(offset);
+  }
+}
+
+/** A call as an expression. It has effects: let it, or make sure it is emitted exactly once and in order. */
+export function call(target: FunctionReference, ...args: Node[]): Node {
+  if (target.result === undefined) throw new Error(`${target.name} has no result.`);
+  return { kind: 'call', type: target.result, index: target.index, args };
+}
