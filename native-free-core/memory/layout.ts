@@ -1,0 +1,48 @@
+// Where everything lies in a guest's one WebAssembly memory.
+// Owns the addresses: CPU state, TLBs, block table, micro-op arena, guest RAM.
+// Never reads or writes the memory.
+
+/** Address 0 is never valid, so that 0 can mean "none". */
+export const STATE_BASE = 0x1000;
+export const STATE_LIMIT = 0x4000;
+
+/** Entries of one TLB table. A power of two. */
+export const TLB_ENTRIES = 4096;
+/** An entry: tag (i64, linear page), addend (i32, host minus linear address), physical page number (i32). */
+export const TLB_ENTRY_BYTES = 16;
+export const TLB_TABLE_BYTES = TLB_ENTRIES * TLB_ENTRY_BYTES;
+/** Six tables: supervisor's read, write and execute, then user's. */
+export const TLB_BASE = 0x10000;
+export const TLB_TABLES = 6;
+export const TlbKind = { read: 0, write: TLB_TABLE_BYTES, execute: 2 * TLB_TABLE_BYTES } as const;
+export type TlbKind = (typeof TlbKind)[keyof typeof TlbKind];
+export const TLB_SUPERVISOR = TLB_BASE;
+export const TLB_USER = TLB_BASE + 3 * TLB_TABLE_BYTES;
+/** A tag that no linear page has. */
+export const TLB_NO_TAG = 1n;
+
+/** Direct-mapped table from a block's key to its micro-ops. An entry: key (i64), micro-op address (i32), spare. */
+export const BLOCK_TABLE_BASE = 0x100000;
+export const BLOCK_TABLE_ENTRIES = 32768;
+export const BLOCK_TABLE_ENTRY_BYTES = 16;
+
+/** Micro-ops of decoded blocks, allocated upwards; when full, everything decoded is dropped. */
+export const MICRO_OP_BASE = 0x200000;
+export const MICRO_OP_LIMIT = 0x1800000;
+
+/** One 64-bit map a physical page: which of its 64-byte lines hold bytes of decoded code. */
+export const CODE_LINES_BASE = 0x1800000;
+export const CODE_LINES_LIMIT = 0x2000000;
+
+/** Guest RAM starts here and is contiguous: first what lies below the PCI hole, then what lies above 4 GiB. */
+export const RAM_BASE = 0x2000000;
+
+/** RAM below 4 GiB ends here at the latest; PCI, APICs and firmware are above. */
+export const LOW_RAM_LIMIT = 0xc0000000;
+/** Most RAM a guest can have: a 32-bit WebAssembly memory less what lies before it. */
+export const RAM_LIMIT = 0x100000000 - RAM_BASE;
+
+/** Size of the memory a guest needs, in WebAssembly pages of 64 KiB. */
+export function memoryPages(ramBytes: number): number {
+  return Math.ceil((RAM_BASE + ramBytes) / 65536);
+}
