@@ -132,18 +132,10 @@ export function parseEncoding(text: string, row: Row): Encoding {
     if (token.startsWith(':')) attributes.add(token.slice(1));
     else operands = token.split(',').map((operand) => parseOperand(operand, text));
   }
-  let map: Encoding['map'] = 0;
-  if (bytes[0] === 0x0f) {
-    bytes.shift();
-    map = 1;
-    if (bytes[0] === 0x38 && bytes.length > 1) {
-      bytes.shift();
-      map = 2;
-    } else if (bytes[0] === 0x3a && bytes.length > 1) {
-      bytes.shift();
-      map = 3;
-    }
-  }
+  const longer = bytes.length > 2;
+  const map: Encoding['map'] =
+    bytes[0] !== 0x0f ? 0 : bytes[1] === 0x38 && longer ? 2 : bytes[1] === 0x3a && longer ? 3 : 1;
+  bytes.splice(0, map === 0 ? 0 : map === 1 ? 1 : 2);
   const [opcode, exact = -1, ...rest] = bytes;
   if (opcode === undefined || rest.length > 0)
     throw new Error(`The encoding '${text}' has no opcode, or too many bytes.`);
