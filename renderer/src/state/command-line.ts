@@ -1,0 +1,34 @@
+// The line a person could type instead of using the dialog.
+// Owns the quoting.
+// Never runs anything.
+
+import { GuestSettings, type GuestSettingsInput, type SettingName, settingInfo } from '../contract.ts';
+
+/** The `trivisor create` line that makes a guest of these settings; what has its default is left out. */
+export function createLine(settings: GuestSettingsInput): string {
+  const words = ['trivisor', 'create', quote(settings.name || 'NAME')];
+  for (const name of Object.keys(GuestSettings.shape) as SettingName[]) {
+    if (name === 'name') continue;
+    const field = GuestSettings.shape[name];
+    const info = settingInfo.get(field);
+    const value = settings[name];
+    const fallback = field.safeParse(undefined);
+    if (
+      !info ||
+      value === undefined ||
+      value === null ||
+      Number.isNaN(value) ||
+      (fallback.success && fallback.data === value)
+    )
+      continue;
+    const flag = info.flag.split(' ')[0];
+    if (value === true) words.push(flag);
+    else if (value !== false && value !== '') words.push(flag, quote(String(value)));
+  }
+  return words.join(' ');
+}
+
+/** A word as a POSIX shell takes it. */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
