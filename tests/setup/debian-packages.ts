@@ -1,0 +1,40 @@
+// The Debian packages that the tests use, and what is skipped without each.
+// Owns the list; how the packages get onto a machine is setup.ts.
+// Never lists what a test does not use.
+
+export interface NeededPackage {
+  name: string;
+  /** A program or file that shows it is there: a name is looked for on the PATH, an absolute path as it stands. */
+  shows: string;
+  /** What does not run without it. */
+  without: string;
+  /** Only there is it any use; every platform if left out. */
+  architecture?: NodeJS.Architecture;
+}
+
+export const neededPackages: readonly NeededPackage[] = [
+  { name: 'chromium', shows: 'chromium', without: 'tests/e2e: the app in a real browser' },
+  {
+    name: 'acpica-tools',
+    shows: 'iasl',
+    without: 'the judgement of our ACPI tables by iasl',
+  },
+  {
+    name: 'gcc',
+    shows: 'gcc',
+    without: 'the workloads of trivisor bench, and vectors against this processor',
+    architecture: 'x64',
+  },
+  {
+    name: 'gcc-multilib',
+    shows: '/usr/lib32/libc.a',
+    without: '32-bit workloads of trivisor bench, and 32-bit vectors against this processor',
+    architecture: 'x64',
+  },
+  {
+    name: 'qemu-system-x86',
+    shows: 'qemu-system-x86_64',
+    without: 'the proof of the guest tests against QEMU, and QEMU as a peer of trivisor bench',
+  },
+  { name: 'seabios', shows: '/usr/share/seabios/bios.bin', without: 'v86 as a peer of trivisor bench' },
+];
