@@ -23,6 +23,7 @@ import {
   not,
   or,
   type Size,
+  select,
   shl,
   shrU,
   signExtendTo64,
@@ -101,6 +102,11 @@ export abstract class Meaning extends FunctionBuilder {
   /** Stack and string accesses need no base and no limit check (flat segments, or 64-bit code). */
   abstract readonly flat: boolean;
 
+  /** Address size in bits: 16, 32 or 64. */
+  abstract readonly addressSize: 16 | 32 | 64;
+  /** REP prefix of a string instruction: 0, 0xF3 or 0xF2. */
+  abstract readonly rep: 0 | 0xf2 | 0xf3;
+
   // ---- operands: subclasses say where they are
 
   /** Value of a register operand whose number the encoding gives; zero-extended in its i32 or i64. */
@@ -139,6 +145,12 @@ export abstract class Meaning extends FunctionBuilder {
   abstract jumpRelative(): void;
   /** Goes on at the relative operand's target if the i32 condition is not 0, else at the next instruction. */
   abstract jumpRelativeIf(condition: Node): void;
+  /** Linear address of the `size` bits that a signed bit offset (of the operand size) reaches from a memory operand. */
+  abstract bitAddress(operand: number, bitOffset: Node): Node & { kind: 'local' };
+  /** #GP(0) unless a near transfer may go to this instruction pointer (canonical, within the code segment). */
+  abstract checkTarget(target: Node & { kind: 'local' }): void;
+  /** Linear address of XLAT's byte: rBX + AL in DS or the override. Segment checks have been made. */
+  abstract translateAddress(): Node & { kind: 'local' };
   /** Starts this same instruction over (a string instruction with iterations left), letting interrupts in. */
   abstract repeat(): void;
   /** Instruction pointer that the relative operand names, masked to the operand size, i64. */
@@ -310,6 +322,23 @@ export abstract class Meaning extends FunctionBuilder {
     return { target: { host, linear, size }, value };
   }
 
+  /** Host address (i32 local) of a readable linear address whose page is in the TLB, else 0. */
+  hostForRead(linear: Node & { kind: 'local' }): Node & { kind: 'local' } {
+    return this.hostOf(TlbKind.read, linear);
+  }
+
+  /** The same for writing. */
+  hostForWrite(linear: Node & { kind: 'local' }): Node & { kind: 'local' } {
+    return this.hostOf(TlbKind.write, linear);
+  }
+
+  private hostOf(kind: TlbKind, linear: Node & { kind: 'local' }): Node & { kind: 'local' } {
+    const entry = this.tlbEntry(kind, linear);
+    const host = this.let(select(this.tlbHit(entry, linear, 1), this.tlbHost(entry, linear), c32(0)));
+    this.release(entry);
+    return host;
+  }
+
   /** The write that {@link beginWrite} prepared. `value` is a local or a constant. */
   finishWrite(target: WriteTarget, value: Node): void {
     this.if(
@@ -348,6 +377,18 @@ export abstract class Meaning extends FunctionBuilder {
     this.setReg(4, 64, or(and(add(rsp, delta), mask), keep));
     this.release(mask);
     this.release(rsp);
+  }
+
+  /** Mask of the stack pointer by the stack segment's size, as an i64. */
+  stackMask(): Node {
+    return field(loadOp.i64_load, S.stackMask);
+  }
+
+  /** Sets the stack pointer's bits of the stack's size, keeping the others. */
+  setStackTo(value: Node): void {
+    const mask = this.let(this.stackMask());
+    this.setReg(4, 64, or(and(value, mask), and(this.getReg(4, 64), not(mask))));
+    this.release(mask);
   }
 
   /** Pushes a value of `size` bits. Faults before anything changes. */
@@ -390,6 +431,11 @@ export abstract class Meaning extends FunctionBuilder {
   /** Flags of a logical result: CF and OF clear, SF, ZF and PF by the result. */
   setFlagsLogic(result: Node, size: Size = this.size): void {
     this.setLazyFlags(c32(ccOpOf(FlagKind.logic, size)), signExtendTo64(size, result), c64(0));
+  }
+
+  /** Replaces the second operand of flags just set: the carry of INC and DEC, the overflow of multiplications (i64). */
+  setFlagsOperandB(b: Node): void {
+    this.storeField(storeOp.i64_store, S.ccB, b);
   }
 
   /** Flags given outright: an i32 with OF SF ZF AF PF CF at their places in EFLAGS; other bits are ignored. */
