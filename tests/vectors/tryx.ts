@@ -1,0 +1,11 @@
+import { Recorder } from './recorder/record.ts';
+import { MODES } from './environments.ts';
+import { STATE_FIELDS, fieldIndex } from './processor-state.ts';
+const r = new Recorder();
+const codes = process.argv.slice(3).map(h => [...Buffer.from(h, 'hex')]);
+const inputs = MODES.flatMap((m, mode) => !m.standsInFor && m.name.match(process.argv[2]) ? codes.map((c, i) => ({ mode, seed: 1000 + i, code: Uint8Array.from(c), overrides: new Map(), patches: [], undefinedFlags: 0, ignoredFields: [], ignoredMemory: [], portable: true })) : []);
+const t = performance.now();
+const out = r.run(inputs);
+console.log('us/case', (performance.now() - t) / inputs.length*1000);
+out.forEach((o, i) => console.log(MODES[inputs[i].mode].name, Buffer.from(inputs[i].code).toString('hex'), !o ? o : 'outcome '+ o.outcome+ ' err '+ o.errorCode.toString(16) + ' ' + [...o.changes].map(([f, v]) => STATE_FIELDS[f].name + '=' + v.toString(16)).join(' ') + o.memory.slice(0,8).map(m => m.at.toString(16) + ':' + Buffer.from(m.bytes).toString('hex').slice(0,40)).join(' ')));
+r.close();
