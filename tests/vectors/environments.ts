@@ -161,8 +161,12 @@ export function interestingSingle(random: Random): number {
   if (kind === 4) return (sign | random.below(0x800000)) >>> 0;
   if (kind === 5) return (sign | 0x00800000 | random.below(16)) >>> 0;
   if (kind === 6) return (sign | 0x7f7fffff) >>> 0;
-  if (kind === 7) return (sign | random.pick([0x3f800000, 0x3f000000, 0x40000000, 0x3fc00000, 0x4b000000, 0x4f000000, 0x5f000000])) >>> 0;
-  if (kind < 14) return (sign | ((112 + random.below(32)) << 23) | (random.u32() & (random.chance(50) ? 0x7ff000 : 0x7fffff))) >>> 0;
+  if (kind === 7)
+    return (
+      (sign | random.pick([0x3f800000, 0x3f000000, 0x40000000, 0x3fc00000, 0x4b000000, 0x4f000000, 0x5f000000])) >>> 0
+    );
+  if (kind < 14)
+    return (sign | ((112 + random.below(32)) << 23) | (random.u32() & (random.chance(50) ? 0x7ff000 : 0x7fffff))) >>> 0;
   return random.u32();
 }
 
@@ -203,10 +207,17 @@ export function interestingExtended(random: Random): [bigint, number] {
   if (kind === 5) return [one | fraction, sign];
   if (kind === 6) return [fraction, sign | (1 + random.below(0x7ffe))];
   if (kind === 7) return [0xffffffffffffffffn, sign | 0x7ffe];
-  if (kind === 8) return [one, sign | random.pick([0x3fff, 0x3ffe, 0x4000, 0x400e, 0x401e, 0x403e, 1, 0x3f81, 0x3c01, 0x407e])];
+  if (kind === 8)
+    return [one, sign | random.pick([0x3fff, 0x3ffe, 0x4000, 0x400e, 0x401e, 0x403e, 1, 0x3f81, 0x3c01, 0x407e])];
   if (kind === 9) return [fraction, sign | 0x7fff];
   if (kind < 19) {
-    const mask = random.pick([0xffffffffffffffffn, 0xffffffffffffffffn, 0xfffffffffffff800n, 0xffffff0000000000n, 0xff00000000000000n]);
+    const mask = random.pick([
+      0xffffffffffffffffn,
+      0xffffffffffffffffn,
+      0xfffffffffffff800n,
+      0xffffff0000000000n,
+      0xff00000000000000n,
+    ]);
     return [(one | fraction) & mask, sign | (0x3ff0 + random.below(72))];
   }
   return [one | fraction, sign | (1 + random.below(0x7ffe))];
@@ -336,8 +347,31 @@ export function buildImage(): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-export const CR0 = { pe: 1, mp: 2, em: 4, ts: 8, et: 0x10, ne: 0x20, wp: 0x10000, am: 0x40000, pg: 0x80000000 } as const;
-export const CR4 = { vme: 1, pvi: 2, tsd: 4, de: 8, pse: 0x10, pae: 0x20, pge: 0x80, pce: 0x100, osfxsr: 0x200, osxmmexcpt: 0x400, fsgsbase: 0x10000, osxsave: 0x40000 } as const;
+export const CR0 = {
+  pe: 1,
+  mp: 2,
+  em: 4,
+  ts: 8,
+  et: 0x10,
+  ne: 0x20,
+  wp: 0x10000,
+  am: 0x40000,
+  pg: 0x80000000,
+} as const;
+export const CR4 = {
+  vme: 1,
+  pvi: 2,
+  tsd: 4,
+  de: 8,
+  pse: 0x10,
+  pae: 0x20,
+  pge: 0x80,
+  pce: 0x100,
+  osfxsr: 0x200,
+  osxmmexcpt: 0x400,
+  fsgsbase: 0x10000,
+  osxsave: 0x40000,
+} as const;
 
 const SSE_ENABLED = CR4.osfxsr | CR4.osxmmexcpt | CR4.osxsave;
 const PROTECTED = CR0.pe | CR0.mp | CR0.et | CR0.ne | CR0.wp | CR0.am;

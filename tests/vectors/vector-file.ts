@@ -73,7 +73,7 @@ class Reader {
 
   raw(length: number): Uint8Array {
     if (length > this.#bytes.length - this.#at) throw new Error('a vector file ends too early');
-    return this.#bytes.slice(this.#at, (this.#at += length));
+    return new Uint8Array(this.#bytes.subarray(this.#at, (this.#at += length)));
   }
 
   get ended(): boolean {
@@ -137,7 +137,7 @@ function writeVector(to: Columns<Writer>, vector: Vector, previousSeed: number):
     to.numbers.number(at);
     to.numbers.number(length);
   }
-  to.numbers.byte(vector.portable ? 1 : 0);
+  to.numbers.byte(vector.portable);
   to.numbers.byte(vector.outcome);
   to.numbers.number(vector.errorCode);
   const before = initialState(vector);
@@ -168,7 +168,7 @@ function readVector(from: Columns<Reader>, previousSeed: number): Vector {
     const at = from.numbers.number();
     return { at, length: from.numbers.number() };
   });
-  const portable = from.numbers.byte() === 1;
+  const portable = from.numbers.byte();
   const input = { mode, seed, code, overrides, patches, undefinedFlags, ignoredFields, ignoredMemory, portable };
   const outcome = from.numbers.byte();
   const errorCode = from.numbers.number();
@@ -220,7 +220,8 @@ export function encodeVectors(groups: readonly VectorGroup[]): Uint8Array {
 export function* decodeVectors(bytes: Uint8Array): Generator<VectorGroup> {
   const plain = brotliDecompressSync(bytes);
   if (plain.length < 12 + COLUMNS.length * 4 || plain.readUInt32LE(0) !== MAGIC) throw new Error('not a vector file');
-  if (plain.readUInt32LE(4) !== VERSION) throw new Error(`vector files of version ${plain.readUInt32LE(4)} are not known`);
+  if (plain.readUInt32LE(4) !== VERSION)
+    throw new Error(`vector files of version ${plain.readUInt32LE(4)} are not known`);
   if (plain.readUInt32LE(8) !== surroundingsChecksum()) {
     throw new Error('the vectors were recorded in other surroundings (environments.ts has changed): record them again');
   }

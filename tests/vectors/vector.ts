@@ -1,12 +1,22 @@
 // One differential vector: a processor state, a few bytes of code, and what a real processor made of them.
 // Owns the background state that a vector's seed stands for (part of the vector format) and the derivation of addresses.
 // Never encodes files (vector-file.ts) and never executes anything.
-import { interestingDouble, interestingExtended, interestingInteger, interestingSingle, LAYOUT, MODES } from './environments.ts';
-import { fieldIndex, GPR_NAMES, ProcessorState } from './processor-state.ts';
+import {
+  interestingDouble,
+  interestingExtended,
+  interestingInteger,
+  interestingSingle,
+  LAYOUT,
+  MODES,
+} from './environments.ts';
+import { fieldIndex, GPR_NAMES, type ProcessorState } from './processor-state.ts';
 import { Random } from './random.ts';
 
 /** How a vector ended: at the INT3 behind it, or with an exception (1 + its vector number). */
 export const STOPPED = 0;
+
+/** Where else a vector may run: what touches selectors, privileges or gates nowhere, VEX not with real-mode segments. */
+export const PORTABLE = { nowhere: 0, protected: 1, everywhere: 2 } as const;
 
 /** The outcome of an exception. */
 export function exceptionOutcome(vector: number): number {
@@ -31,8 +41,8 @@ export interface VectorInput {
   /** Field numbers and memory (offset and length) whose final values are not compared: undefined, or different between makers. */
   readonly ignoredFields: readonly number[];
   readonly ignoredMemory: readonly { readonly at: number; readonly length: number }[];
-  /** Ends the same in the modes that stand in for the recorded one: it touches no selectors, privileges or gates. */
-  readonly portable: boolean;
+  /** Which of the modes that stand in for the recorded one it ends the same in (PORTABLE). */
+  readonly portable: number;
 }
 
 /**

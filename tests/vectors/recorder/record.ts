@@ -8,7 +8,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildImage, type Descriptor, LAYOUT, LDT_SEGMENTS } from '../environments.ts';
 import { fieldIndex, ProcessorState, STATE_BYTES, STATE_FIELDS } from '../processor-state.ts';
-import { initialMemory, initialState, type MemorySpan, STOPPED, type VectorInput, type VectorResult } from '../vector.ts';
+import {
+  initialMemory,
+  initialState,
+  type MemorySpan,
+  STOPPED,
+  type VectorInput,
+  type VectorResult,
+} from '../vector.ts';
 
 /** The recorder's word for a case that did not end. */
 const RUNAWAY = 0x200;
@@ -33,7 +40,11 @@ function encodeCase(input: VectorInput): Buffer {
 
 const NEVER_COMPARED = ['fop', 'fip', 'fdp'].map(fieldIndex);
 
-function decodeResult(input: VectorInput, from: Buffer, start: number): { result: VectorResult | undefined; next: number } {
+function decodeResult(
+  input: VectorInput,
+  from: Buffer,
+  start: number,
+): { result: VectorResult | undefined; next: number } {
   let at = start;
   const u32 = (): number => {
     const value = from.readUInt32LE(at);
@@ -98,7 +109,8 @@ export class Recorder {
 
   /** Builds the recorder. Throws if this is not x86-64 Linux or has no C compiler. */
   constructor() {
-    if (process.arch !== 'x64' || process.platform !== 'linux') throw new Error('vectors are recorded on x86-64 Linux only');
+    if (process.arch !== 'x64' || process.platform !== 'linux')
+      throw new Error('vectors are recorded on x86-64 Linux only');
     this.#folder = mkdtempSync(join(tmpdir(), 'recorder-'));
     this.#program = join(this.#folder, 'recorder');
     const source = fileURLToPath(new URL('recorder.c', import.meta.url));
