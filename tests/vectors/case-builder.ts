@@ -15,9 +15,9 @@ import {
   type Shape,
 } from './encoder.ts';
 import { DATA_REGIONS, interestingInteger, LAYOUT, MODES, type Mode, modeIndex } from './environments.ts';
-import { fieldIndex, ProcessorState, SEGMENT_NAMES } from './processor-state.ts';
+import { fieldIndex, type ProcessorState, SEGMENT_NAMES } from './processor-state.ts';
 import { Random } from './random.ts';
-import { backgroundState, type MemorySpan, type VectorInput } from './vector.ts';
+import { backgroundState, type MemorySpan, PORTABLE, type VectorInput } from './vector.ts';
 
 /** The modes that can be recorded (a user process can enter them). */
 export const RECORDED_MODES = ['compat16', 'compat32', 'long64'].map(modeIndex);
@@ -40,7 +40,7 @@ export interface Draft {
   undefinedFlags: number;
   ignoredFields: number[];
   ignoredMemory: { at: number; length: number }[];
-  portable: boolean;
+  portable: number;
   /** Bytes that follow the instruction and belong to the case, such as an FWAIT. */
   suffix: number[];
   /** Not to be recorded after all. */
@@ -63,7 +63,9 @@ export function overrideRegister(draft: Draft, number: number, value: bigint): v
 }
 
 function chooseShape(random: Random, encoding: Encoding, mode: Mode, forMemory: boolean): Shape {
-  const sized = encoding.operands.some(({ width }) => ['v', 'z', 'y', 'bs'].includes(width)) || ['v', 'y'].some((a) => encoding.attributes.has(a));
+  const sized =
+    encoding.operands.some(({ width }) => ['v', 'z', 'y', 'bs'].includes(width)) ||
+    ['v', 'y'].some((a) => encoding.attributes.has(a));
   const free = encoding.prefix === 'any' && !encoding.vex;
   const operandPrefix = free && (sized ? random.chance(35) : random.chance(4));
   const addressPrefix = forMemory ? random.chance(15) : random.chance(2);
@@ -180,9 +182,13 @@ export function buildCase(encoding: Encoding, modeNumber: number, seed: number):
   const random = new Random(Math.imul(seed, 0x2545f491) ^ 0x0c0ffee0);
   const registerOnly = encoding.operands.some(({ where }) => 'RUNT'.includes(where)) || encoding.exact >= 0;
   const memoryOnly = encoding.operands.some(({ where }) => where === 'M');
-  const either = encoding.operands.find(({ where }) => where === 'E' || where === 'W' || where === 'Q' || where === 'M');
-  const wantsMemory = hasModrm(encoding) && !registerOnly && (memoryOnly || (either !== undefined && random.chance(50)));
+  const either = encoding.operands.find(
+    ({ where }) => where === 'E' || where === 'W' || where === 'Q' || where === 'M',
+  );
+  const wantsMemory =
+    hasModrm(encoding) && !registerOnly && (memoryOnly || (either !== undefined && random.chance(50)));
   const registers = mode.bits === 64 ? 16 : 8;
+  const usesVvvv = encoding.operands.some(({ where }) => where === 'B');
   const draft: Draft = {
     encoding,
     mode,
@@ -191,14 +197,18 @@ export function buildCase(encoding: Encoding, modeNumber: number, seed: number):
     overrides: new Map(),
     patches: [],
     shape: chooseShape(random, encoding, mode, wantsMemory),
-    choice: { reg: random.below(registers), rm: random.below(registers), vvvv: random.below(registers) },
+    choice: {
+      reg: random.below(registers),
+      rm: random.below(registers),
+      vvvv: usesVvvv || random.chance(3) ? random.below(registers) : 0,
+    },
     immediates: [],
     memory: undefined,
     target: undefined,
     undefinedFlags: flagMask(encoding.row.flags?.undefined),
     ignoredFields: [],
     ignoredMemory: [],
-    portable: true,
+    portable: encoding.vex ? PORTABLE.protected : PORTABLE.everywhere,
     suffix: [],
     dropped: false,
   };

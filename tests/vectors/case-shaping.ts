@@ -5,6 +5,7 @@ import { type Draft, flagMask, override, overrideRegister } from './case-builder
 import { operandBits } from './encoder.ts';
 import { interestingInteger, LAYOUT, LDT_SEGMENTS, SELECTORS } from './environments.ts';
 import { fieldIndex } from './processor-state.ts';
+import { PORTABLE } from './vector.ts';
 
 const RAX = 0;
 const RCX = 1;
@@ -18,9 +19,15 @@ const RDI = 7;
 /** Selectors of every kind, for instructions that load or ask about them. */
 function someSelector(draft: Draft): number {
   const { random } = draft;
-  const known = [...Object.values(LDT_SEGMENTS).map(({ selector }) => selector), SELECTORS.userCode32, SELECTORS.userData, SELECTORS.userCode64];
+  const known = [
+    ...Object.values(LDT_SEGMENTS).map(({ selector }) => selector),
+    SELECTORS.userCode32,
+    SELECTORS.userData,
+    SELECTORS.userCode64,
+  ];
   if (random.chance(8)) return random.below(4);
-  if (random.chance(8)) return random.pick([SELECTORS.kernelCode32, SELECTORS.kernelCode64, SELECTORS.kernelData]) | random.below(4);
+  if (random.chance(8))
+    return random.pick([SELECTORS.kernelCode32, SELECTORS.kernelCode64, SELECTORS.kernelData]) | random.below(4);
   if (random.chance(5)) return 0x80 + 8 * random.below(8) + (random.chance(50) ? 3 : 7);
   const selector = random.pick(known);
   return random.chance(10) ? selector & ~random.below(4) : selector;
@@ -39,7 +46,9 @@ function someOffset(draft: Draft): bigint {
 }
 
 function littleEndian(value: bigint, bytes: number): Uint8Array {
-  return Uint8Array.from({ length: bytes }, (_, i) => Number((BigInt.asUintN(bytes * 8, value) >> BigInt(i * 8)) & 255n));
+  return Uint8Array.from({ length: bytes }, (_, i) =>
+    Number((BigInt.asUintN(bytes * 8, value) >> BigInt(i * 8)) & 255n),
+  );
 }
 
 /** Puts `values` of `bytes` bytes each on the stack, the first on top. */
@@ -121,7 +130,14 @@ function shapeCompareExchange(draft: Draft, bits: number): void {
 function shapeString(draft: Draft): void {
   const { random, mode, state, encoding } = draft;
   const { name } = encoding.row;
-  const bits = mode.bits === 64 ? (draft.shape.addressPrefix ? 32 : 64) : (mode.bits === 16) === draft.shape.addressPrefix ? 32 : 16;
+  const bits =
+    mode.bits === 64
+      ? draft.shape.addressPrefix
+        ? 32
+        : 64
+      : (mode.bits === 16) === draft.shape.addressPrefix
+        ? 32
+        : 16;
   if (/^(INS|OUTS)/.test(name)) return;
   const repeat = random.chance(65) ? random.pick([0xf3, 0xf3, 0xf2]) : 0;
   draft.shape = { ...draft.shape, extra: repeat, segment: random.chance(12) ? random.below(6) : -1 };
@@ -154,12 +170,17 @@ function shapeString(draft: Draft): void {
     // Equal stretches, so that the repetition goes on for a while.
     const fill = new Uint8Array(64).fill(random.below(256));
     const at = (register: number, segment: string): number =>
-      Number(BigInt.asUintN(32, draft.state.getAt(register) & (bits === 16 ? 0xffffn : 0xffffffffn)) + (mode.bits === 64 ? 0n : state.get(`${segment}.base`)));
+      Number(
+        BigInt.asUintN(32, draft.state.getAt(register) & (bits === 16 ? 0xffffn : 0xffffffffn)) +
+          (mode.bits === 64 ? 0n : state.get(`${segment}.base`)),
+      );
     const usable = (address: number): boolean => address >= LAYOUT.data + 64 && address + 64 < LAYOUT.dataEnd;
     const [from, to] = [at(RSI, source), at(RDI, 'es')];
-    if (mode.bits !== 64 || draft.shape.segment < 4) if (usable(from)) draft.patches.push({ at: from - 32, bytes: fill });
+    if (mode.bits !== 64 || draft.shape.segment < 4)
+      if (usable(from)) draft.patches.push({ at: from - 32, bytes: fill });
     if (usable(to)) draft.patches.push({ at: to - random.below(32), bytes: fill });
-    if (name.startsWith('SCAS')) overrideRegister(draft, RAX, BigInt.asUintN(64, BigInt(fill[0]) * 0x0101010101010101n));
+    if (name.startsWith('SCAS'))
+      overrideRegister(draft, RAX, BigInt.asUintN(64, BigInt(fill[0]) * 0x0101010101010101n));
   }
 }
 
@@ -168,6 +189,8 @@ function shapeBranch(draft: Draft): void {
   const { name } = encoding.row;
   // Makers differ on 66 with near branches in 64-bit code.
   if (mode.bits === 64) draft.shape = { ...shape, operandPrefix: false };
+  // From flat code, a 16-bit target is an absent page nearly always.
+  if (mode.bits === 32 && random.chance(80)) draft.shape = { ...shape, operandPrefix: false };
   const bits = operandBits(encoding, mode, draft.shape);
   const relative = encoding.operands.find(({ where }) => where === 'J');
   const rcx = random.chance(40) ? BigInt(random.below(3)) : state.getAt(RCX);
@@ -197,7 +220,12 @@ function shapeReturn(draft: Draft, bits: number): void {
   stackWith(draft, [nearTarget(draft, size)], size / 8);
 }
 
-const FAR_CODE = [LDT_SEGMENTS.code16.selector, LDT_SEGMENTS.code32.selector, SELECTORS.userCode32, SELECTORS.userCode64];
+const FAR_CODE = [
+  LDT_SEGMENTS.code16.selector,
+  LDT_SEGMENTS.code32.selector,
+  SELECTORS.userCode32,
+  SELECTORS.userCode64,
+];
 
 function farPointer(draft: Draft): [selector: bigint, offset: bigint] {
   const { random } = draft;
@@ -208,7 +236,7 @@ function farPointer(draft: Draft): [selector: bigint, offset: bigint] {
 
 function shapeFar(draft: Draft, bits: number): void {
   const { encoding } = draft;
-  draft.portable = false;
+  draft.portable = PORTABLE.nowhere;
   const [selector, offset] = farPointer(draft);
   if (/^(RETF|RET_?FAR|FAR_?RET)/i.test(encoding.row.name)) {
     stackWith(draft, [offset, selector, BigInt(LAYOUT.stack), BigInt(SELECTORS.userData)], bits / 8);
@@ -228,7 +256,7 @@ function shapeFar(draft: Draft, bits: number): void {
 }
 
 function shapeInterruptReturn(draft: Draft, bits: number): void {
-  draft.portable = false;
+  draft.portable = PORTABLE.nowhere;
   const { random, mode } = draft;
   const [selector, offset] = farPointer(draft);
   // Without TF, NT, RF and VM: their effects are the system's.
@@ -263,10 +291,14 @@ function shapeX87(draft: Draft): void {
     // Random memory would hold reserved control bits.
     const at = instruction;
     const step = wide ? 4 : 2;
-    draft.patches.push({ at, bytes: littleEndian(BigInt(0x40 | random.below(64) | (random.below(4) << 10) | 0x300), step) });
+    draft.patches.push({
+      at,
+      bytes: littleEndian(BigInt(0x40 | random.below(64) | (random.below(4) << 10) | 0x300), step),
+    });
     draft.patches.push({ at: at + step, bytes: littleEndian(BigInt(random.u32() & 0x7f7f), step) });
   }
-  if (/^(FSIN|FCOS|FSINCOS|FPTAN|FPATAN|F2XM1|FYL2X|FYL2XP1)$/.test(name)) draft.ignoredFields.push(...transcendental(name));
+  if (/^(FSIN|FCOS|FSINCOS|FPTAN|FPATAN|F2XM1|FYL2X|FYL2XP1)$/.test(name))
+    draft.ignoredFields.push(...transcendental(name));
 }
 
 /** Transcendental results may differ in the last bits between processors, and with them precision and rounding flags. */
@@ -304,7 +336,7 @@ const NOT_RECORDED = new RegExp(
 
 /** Adapts a draft to its instruction. `bits`: the operand size. */
 export function prepare(draft: Draft, bits: 16 | 32 | 64): void {
-  const { encoding, random } = draft;
+  const { encoding } = draft;
   const { name } = encoding.row;
   const { opcode, map } = encoding;
   if (NOT_RECORDED.test(name)) draft.dropped = true;
@@ -322,7 +354,6 @@ export function prepare(draft: Draft, bits: 16 | 32 | 64): void {
   else prepareOther(draft, bits);
   if (encoding.operands.some(({ where }) => 'PQN'.includes(where))) shapeMmx(draft);
   if (encoding.operands.some(({ where }) => where === 'S') || /^L[DEFGS]S$/.test(name)) shapeSegmentLoad(draft, bits);
-  if (random.chance(2) && encoding.operands.length === 0 && map === 0) draft.portable &&= true;
 }
 
 function shapeFx(draft: Draft): void {
@@ -331,7 +362,8 @@ function shapeFx(draft: Draft): void {
     draft.patches.push({ at: draft.target, bytes: littleEndian(0x037fn, 2) });
     draft.patches.push({ at: draft.target + 2, bytes: littleEndian(BigInt(draft.random.below(65536) & 0x7f00), 2) });
     draft.patches.push({ at: draft.target + 24, bytes: littleEndian(BigInt(0x1f80 | draft.random.below(64)), 4) });
-    if (draft.random.chance(15)) draft.patches.push({ at: draft.target + 24, bytes: littleEndian(BigInt(draft.random.u32()), 4) });
+    if (draft.random.chance(15))
+      draft.patches.push({ at: draft.target + 24, bytes: littleEndian(BigInt(draft.random.u32()), 4) });
   }
 }
 
@@ -343,7 +375,7 @@ function shapeMmx(draft: Draft): void {
 
 function shapeSegmentLoad(draft: Draft, bits: 16 | 32 | 64): void {
   const { encoding } = draft;
-  draft.portable = false;
+  draft.portable = PORTABLE.nowhere;
   const selector = someSelector(draft);
   if (encoding.operands[0].where === 'S') setTarget(draft, BigInt(selector), 2);
   else if (/^L[DEFGS]S$/.test(encoding.row.name) && draft.target !== undefined) {
@@ -360,7 +392,7 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     const offset = BigInt(random.below(0x1000)) - 0x800n;
     setLow(draft, draft.choice.reg, offset, bits);
   } else if (/^(LAR|LSL|VERR|VERW|ARPL)$/.test(name)) {
-    draft.portable = false;
+    draft.portable = PORTABLE.nowhere;
     const selector = BigInt(someSelector(draft));
     if (name === 'ARPL') setTarget(draft, BigInt(random.below(65536)), 2);
     else setTarget(draft, selector, 2);
@@ -369,9 +401,9 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     const size = mode.bits === 64 ? (draft.shape.operandPrefix ? 2 : 8) : bits / 8;
     if (/^POPF/.test(name)) stackWith(draft, [BigInt(random.u32() & 0x248ad5)], size);
     if (/^POP_?[DEFGS]S/.test(name)) stackWith(draft, [BigInt(someSelector(draft))], size);
-    draft.portable = !/^POP(F|_?[DEFGS]S)/.test(name);
+    if (/^POP(F|_?[DEFGS]S)/.test(name)) draft.portable = PORTABLE.nowhere;
   } else if (/^INT$/.test(name)) {
-    draft.portable = false;
+    draft.portable = PORTABLE.nowhere;
     const vector = random.pick([0, 1, 2, 5, 8, 13, 14, 0x20, 0x21, 0x7f, 0xff]);
     draft.immediates = [[BigInt(vector), 1]];
   } else if (/^BOUND$/.test(name)) {
@@ -380,7 +412,8 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     const [low, high] = [-BigInt(random.below(1000)), BigInt(random.below(1000))];
     draft.patches.push({ at: draft.target, bytes: littleEndian(low, size) });
     draft.patches.push({ at: draft.target + size, bytes: littleEndian(high, size) });
-    if (!draft.memory?.registers.has(draft.choice.reg)) setLow(draft, draft.choice.reg, BigInt(random.below(1500)) - 750n, bits);
+    if (!draft.memory?.registers.has(draft.choice.reg))
+      setLow(draft, draft.choice.reg, BigInt(random.below(1500)) - 750n, bits);
   } else if (/^LEAVE$/.test(name)) {
     setLow(draft, RBP, state.getAt(RSP) + BigInt(8 * random.below(32)), mode.bits);
   } else if (/^ENTER$/.test(name)) {
@@ -398,9 +431,9 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     draft.immediates = [[BigInt(random.chance(60) ? 10 : random.below(256)), 1]];
   } else if (encoding.operands.some(({ where }) => where === 'O')) shapeAbsolute(draft);
   else if (/^MASKMOV/.test(name)) setLow(draft, RDI, BigInt(LAYOUT.data + random.below(0x8000)), mode.bits);
-  else if (/^(CLI|STI|IN|OUT|HLT)$/.test(name)) draft.portable = false;
-  else if (/^(PUSHF)/.test(name)) draft.portable = false;
-  else if (encoding.row.cpl === 0) draft.portable = false;
+  else if (/^(CLI|STI|IN|OUT|HLT)$/.test(name)) draft.portable = PORTABLE.nowhere;
+  else if (/^(PUSHF)/.test(name)) draft.portable = PORTABLE.nowhere;
+  else if (encoding.row.cpl === 0) draft.portable = PORTABLE.nowhere;
 }
 
 function shapeAbsolute(draft: Draft): void {

@@ -41,7 +41,9 @@ export function addressBits(mode: Mode, shape: Shape): 16 | 32 | 64 {
 
 /** The operand size that prefixes and mode give an encoding, in bits. */
 export function operandBits(encoding: Encoding, mode: Mode, shape: Shape): 16 | 32 | 64 {
-  const prefixed = shape.operandPrefix && (encoding.prefix === 'any' || encoding.prefix === 'np' || encoding.prefix === 'f2' || encoding.prefix === 'f3');
+  const prefixed =
+    shape.operandPrefix &&
+    (encoding.prefix === 'any' || encoding.prefix === 'np' || encoding.prefix === 'f2' || encoding.prefix === 'f3');
   if (mode.bits === 64) {
     if (encoding.attributes.has('f64') || shape.rex & 8) return 64;
     if (encoding.attributes.has('d64')) return prefixed ? 16 : 64;
@@ -135,7 +137,16 @@ function memoryWide(random: Random, bits: 32 | 64, long: boolean, offset: (segme
     registers.set(base, amount);
     const rest = offset(segment) - amount * factor;
     const fits = mod === 2 || mod === 1;
-    return { modrm, sib, displacement: fits ? rest : 0n, displacementBytes, ripRelative: false, rex, registers, segment };
+    return {
+      modrm,
+      sib,
+      displacement: fits ? rest : 0n,
+      displacementBytes,
+      ripRelative: false,
+      rex,
+      registers,
+      segment,
+    };
   }
   let rest = offset(segment) - displacement;
   if (hasIndex) {
@@ -151,12 +162,7 @@ function memoryWide(random: Random, bits: 32 | 64, long: boolean, offset: (segme
  * A random memory form whose effective address is `offset(segment)` in the segment it uses (2 ss, 3 ds, before an override).
  * In a form without a base of 64 bits, offsets beyond 31 bits cannot be reached and are cut.
  */
-export function memoryForm(
-  random: Random,
-  mode: Mode,
-  shape: Shape,
-  offset: (segment: 2 | 3) => bigint,
-): MemoryForm {
+export function memoryForm(random: Random, mode: Mode, shape: Shape, offset: (segment: 2 | 3) => bigint): MemoryForm {
   const bits = addressBits(mode, shape);
   return bits === 16 ? memory16(random, offset) : memoryWide(random, bits, mode.bits === 64, offset);
 }
@@ -207,7 +213,16 @@ export function encode(
   const long = mode.bits === 64;
   const rexBits = memory ? memory.rex : choice.rm >> 3;
   const reg = encoding.digit >= 0 ? encoding.digit : choice.reg;
-  if (encoding.vex) out.push(...vexBytes(encoding, (shape.rex & 8) !== 0, long ? reg : reg & 7, long ? rexBits : 0, long ? choice.vvvv : choice.vvvv & 7));
+  if (encoding.vex)
+    out.push(
+      ...vexBytes(
+        encoding,
+        (shape.rex & 8) !== 0,
+        long ? reg : reg & 7,
+        long ? rexBits : 0,
+        long ? choice.vvvv : choice.vvvv & 7,
+      ),
+    );
   else {
     if (encoding.prefix !== 'any' && encoding.prefix !== 'np') out.push(Number.parseInt(encoding.prefix, 16));
     const rex = shape.rex | (long ? ((reg >> 3) << 2) | rexBits : 0);
