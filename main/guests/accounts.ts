@@ -1,0 +1,104 @@
+// A guest's counters as people read them: a sample a second for the charts, and the report of a run.
+// Owns the arithmetic from nanoseconds and counts to seconds and shares, and the history of samples.
+// Never estimates: every number is a difference of two readings of the control block.
+
+import { type ControlBlock, exitReasons, hypervisorParts } from '../../native-free-core/hypervisor/control-block.ts';
+import type { HypervisorSeconds, Report, StatsSample } from '../contract.ts';
+
+/** Samples kept: ten minutes at one a second. */
+const HISTORY_LENGTH = 600;
+
+const PAGE_MIB = 4096 / 2 ** 20;
+
+/** One reading of the counters that are shown. */
+export type Totals = StatsSample['totals'] & { residentMiB: number };
+
+export function readTotals(control: ControlBlock): Totals {
+  const hypervisorSeconds = Object.fromEntries(
+    hypervisorParts.map((part) => [part, control.get(`${part}Nanoseconds`) / 1e9]),
+  ) as HypervisorSeconds;
+  const exits = Object.fromEntries(exitReasons.map((reason) => [reason, control.get(`exits.${reason}`)]));
+  return {
+    instructions: control.get('instructions'),
+    guestSeconds: control.get('guestNanoseconds') / 1e9,
+    hypervisorSeconds,
+    exits,
+    residentMiB: control.get('residentPages') * PAGE_MIB,
+  };
+}
+
+function sum(values: object): number {
+  return Object.values(values).reduce((total: number, value: number) => total + value, 0);
+}
+
+/** Samples of one run, made at whatever pace `sample` is called. */
+export class History {
+  readonly #control: ControlBlock;
+  readonly #samples: StatsSample[] = [];
+  #before: Totals;
+  #beforeAt: number;
+
+  constructor(control: ControlBlock) {
+    this.#control = control;
+    this.#before = readTotals(control);
+    this.#beforeAt = performance.now();
+  }
+
+  get samples(): readonly StatsSample[] {
+    return this.#samples;
+  }
+
+  /** Takes a sample over the time since the last one. */
+  sample(): StatsSample {
+    const now = performance.now();
+    const seconds = Math.max((now - this.#beforeAt) / 1000, 1e-3);
+    const { residentMiB, ...totals } = readTotals(this.#control);
+    const before = this.#before;
+    // Readings are not taken in one instant, so a share may come out a hair outside 0 to 100.
+    const percent = (spent: number): number => Math.min(100, Math.max(0, (100 * spent) / seconds));
+    const guestPercent = percent(totals.guestSeconds - before.guestSeconds);
+    const hypervisorPercent = percent(sum(totals.hypervisorSeconds) - sum(before.hypervisorSeconds));
+    const sample: StatsSample = {
+      at: Date.now(),
+      seconds,
+      guestPercent,
+      hypervisorPercent,
+      idlePercent: Math.max(0, 100 - guestPercent - hypervisorPercent),
+      instructionsPerSecond: Math.max(0, totals.instructions - before.instructions) / seconds,
+      exitsPerSecond: Math.max(0, sum(totals.exits) - sum(before.exits)) / seconds,
+      residentMiB,
+      totals,
+    };
+    this.#before = { ...totals, residentMiB };
+    this.#beforeAt = now;
+    this.#samples.push(sample);
+    if (this.#samples.length > HISTORY_LENGTH) this.#samples.shift();
+    return sample;
+  }
+}
+
+export interface RunFacts {
+  kind: Report['kind'];
+  memoryMiB: number;
+  wallSeconds: number;
+  marks: Report['marks'];
+  end: Report['end'];
+}
+
+/** The report of a run, from its control block and what main knows of it. */
+export function makeReport(control: ControlBlock, facts: RunFacts): Report {
+  const { residentMiB, ...totals } = readTotals(control);
+  const hypervisor = sum(totals.hypervisorSeconds);
+  const busy = totals.guestSeconds + hypervisor;
+  return {
+    kind: facts.kind,
+    wallSeconds: facts.wallSeconds,
+    marks: facts.marks,
+    ...totals,
+    hypervisorShare: busy > 0 ? hypervisor / busy : 0,
+    memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: 0 },
+    disk: { reads: 0, writes: 0, bytesRead: 0, bytesWritten: 0 },
+    net: { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
+    end: facts.end,
+  };
+}

@@ -1,0 +1,230 @@
+// The thread of one full or para guest: builds its machine and executes it slice by slice.
+// Owns the guest, the pace (slices, sleep while halted, pause) and the guest's end.
+// Never talks to a front end, the inventory or the network; a fault in it ends this guest alone.
+
+import { randomFillSync } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
+import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hypervisor/guest.ts';
+import { createGuest } from '../../native-free-core/machines/create-guest.ts';
+import { readBootFile } from './boot-files.ts';
+import { ConsoleWatch } from './console-watch.ts';
+import { seededRandomness } from './seeded-randomness.ts';
+import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
+
+/** Host milliseconds the guest executes between two looks at messages: the longest wait of a keystroke. */
+const SLICE = 10;
+
+/** Waits shorter than this (milliseconds) block the thread, which a timer of the event loop could not keep. */
+const SHORT_WAIT = 2;
+
+/** Counters are brought up to date at most this often (milliseconds) while the guest executes. */
+const PUBLISH_EVERY = 50;
+
+/** Output is sent at the end of a slice, or before it once this many bytes are waiting. */
+const OUTPUT_BATCH = 64 * 1024;
+
+/** Any number: what matters is that it is the same in every deterministic run. */
+const DETERMINISTIC_SEED = 0x7269_7669;
+
+/** Bytes waiting to be sent to main. */
+class OutputBatch {
+  readonly #port: MessagePort;
+  #pieces: Uint8Array[] = [];
+  #length = 0;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  add(bytes: Uint8Array): void {
+    this.#pieces.push(bytes);
+    this.#length += bytes.length;
+    if (this.#length >= OUTPUT_BATCH) this.flush();
+  }
+
+  flush(): void {
+    if (this.#length === 0) return;
+    const whole = new Uint8Array(this.#length);
+    let offset = 0;
+    for (const piece of this.#pieces) {
+      whole.set(piece, offset);
+      offset += piece.length;
+    }
+    this.#pieces = [];
+    this.#length = 0;
+    this.#port.postMessage({ type: 'output', bytes: whole } satisfies FromWorker, [whole.buffer]);
+  }
+}
+
+class GuestThread {
+  readonly #port: MessagePort;
+  readonly #start: WorkerStart;
+  readonly #control: ControlBlock;
+  readonly #output: OutputBatch;
+  readonly #watch: ConsoleWatch;
+  #guest: Guest | null = null;
+  #startedAt = performance.now();
+  #publishedAt = 0;
+  /** Resolves the wait of a halted or paused guest. */
+  #wake: (() => void) | null = null;
+
+  constructor(port: MessagePort, start: WorkerStart) {
+    this.#port = port;
+    this.#start = start;
+    this.#control = new ControlBlock(start.control);
+    this.#output = new OutputBatch(port);
+    this.#watch = new ConsoleWatch(start.script, {
+      type: (text) => this.#guest?.serialInput(new TextEncoder().encode(text)),
+      matched: (pattern, isUntil) => {
+        // Counters as they are at the match: the slice goes on for a while, and not equally long in every run.
+        if (isUntil) this.#guest?.publishCounters();
+        this.#mark(isUntil ? 'until' : `type-after ${pattern.source}`);
+      },
+    });
+    port.on('message', (message: ToWorker) => this.#receive(message));
+  }
+
+  /** Executes the guest to its end, whichever that is. Never rejects. */
+  async execute(): Promise<void> {
+    this.#setState(GuestState.starting);
+    let guest: Guest;
+    try {
+      guest = await this.#build();
+    } catch (error) {
+      this.#setState(GuestState.dead);
+      this.#send({ type: 'refused', message: (error as Error).message });
+      this.#port.close();
+      return;
+    }
+    this.#guest = guest;
+    this.#mark('started');
+    this.#send({ type: 'started' });
+    let end: WorkerEnd;
+    try {
+      end = await this.#loop(guest);
+    } catch (error) {
+      end = {
+        reason: 'crashed',
+        detail: `Trivisor failed while executing the guest: ${(error as Error).stack ?? error}`,
+      };
+    }
+    if (end.reason !== 'until' && end.reason !== 'crashed') guest.publishCounters();
+    this.#output.flush();
+    this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
+    this.#send({ type: 'ended', end });
+    this.#port.close();
+  }
+
+  async #build(): Promise<Guest> {
+    const { guest, machineModule } = this.#start;
+    const create: typeof createGuest = machineModule ? (await import(machineModule)).createGuest : createGuest;
+    return create(configOf(guest), this.#host(guest.deterministic));
+  }
+
+  #host(deterministic: boolean): GuestHost {
+    return {
+      control: this.#control,
+      monotonicNanoseconds: () => performance.now() * 1e6,
+      wallMilliseconds: () => Date.now(),
+      randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
+      serialOutput: (bytes) => {
+        this.#watch.write(bytes);
+        this.#output.add(bytes);
+      },
+    };
+  }
+
+  async #loop(guest: Guest): Promise<WorkerEnd> {
+    let lastTurn = performance.now();
+    for (;;) {
+      const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
+      const command = Atomics.load(this.#control.slots, ControlSlot.command);
+      if (command === Command.stop) return { reason: 'forced', detail: 'The guest was stopped without being asked.' };
+      if (command === Command.pause) {
+        await this.#pause(guest);
+        lastTurn = performance.now();
+        continue;
+      }
+      this.#setState(GuestState.running);
+      const result = guest.run(SLICE);
+      this.#output.flush();
+      if (this.#watch.isDone) return { reason: 'until', detail: 'The awaited line came.' };
+      if (result.state === 'ended') return result.end;
+
+      const now = performance.now();
+      if (result.state === 'halted') {
+        const wait = Math.max(0, result.wakeIn / 1e6);
+        this.#setState(GuestState.halted);
+        if (wait >= SHORT_WAIT) {
+          this.#publish(guest, now);
+          await this.#sleep(wait);
+          lastTurn = performance.now();
+          continue;
+        }
+        if (wait > 0) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
+      }
+      if (now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest, now);
+      // Messages arrive only between turns of the event loop; a guest of many short halts must not starve them.
+      if (now - lastTurn >= SLICE / 2 || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) {
+        await nextTurn();
+        lastTurn = performance.now();
+      }
+    }
+  }
+
+  async #pause(guest: Guest): Promise<void> {
+    guest.pause();
+    this.#setState(GuestState.paused);
+    this.#publish(guest, performance.now());
+    this.#output.flush();
+    while (Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause) await this.#sleep(Infinity);
+    guest.resume();
+  }
+
+  #publish(guest: Guest, now: number): void {
+    guest.publishCounters();
+    this.#publishedAt = now;
+  }
+
+  /** Sleeps until the time is over (milliseconds) or a message comes. */
+  async #sleep(milliseconds: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      // Longer than a timer can hold; waking early is harmless.
+      if (milliseconds !== Infinity) timer = setTimeout(resolve, Math.min(milliseconds, 0x7fff_ffff));
+    });
+    clearTimeout(timer);
+    this.#wake = null;
+  }
+
+  #receive(message: ToWorker): void {
+    if (message.type === 'input') this.#guest?.serialInput(message.bytes);
+    else if (message.type === 'powerButton') this.#guest?.powerButton();
+    this.#wake?.();
+  }
+
+  #setState(state: GuestState): void {
+    Atomics.store(this.#control.slots, ControlSlot.state, state);
+  }
+
+  #mark(name: string): void {
+    this.#send({ type: 'mark', name, seconds: (performance.now() - this.#startedAt) / 1000 });
+  }
+
+  #send(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+}
+
+function configOf(start: GuestStart): GuestConfig {
+  const { kind, memoryMiB, cpus, deterministic, noReboot, append } = start;
+  const kernel = readBootFile(start.kernel, 'kernel', memoryMiB);
+  const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
+  return { kind, memoryMiB, cpus, deterministic, noReboot, boot: { kernel, ...initrd, append } };
+}
+
+if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');
+await new GuestThread(parentPort, workerData as WorkerStart).execute();

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GuestSettings } from '../contract.ts';
+import { RunningGuest, type RunOptions } from './running-guest.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'trivisor-guest-'));
+const guests: RunningGuest[] = [];
+after(async () => {
+  // A guest left over by a test that failed would keep the process alive.
+  await Promise.all(guests.map((guest) => guest.forceStop()));
+  rmSync(folder, { recursive: true });
+});
+let kernels = 0;
+
+/** Starts a guest of the fake machine, whose kernel is a script; collects what it says. */
+function start(script: readonly string[], options: Partial<RunOptions> = {}) {
+  const kernel = join(folder, `kernel-${kernels++}`);
+  writeFileSync(kernel, ['fake', ...script].join('\n'));
+  const seen = { text: '', states: [] as string[] };
+  const guest: RunningGuest = new RunningGuest({
+    settings: GuestSettings.parse({ name: 'test', kernel, memoryMiB: 16 }),
+    output: (bytes) => {
+      seen.text += new TextDecoder().decode(bytes);
+    },
+    changed: () => seen.states.push(guest.state),
+    machineModule: new URL('./fake-machine.ts', import.meta.url).href,
+    ...options,
+  });
+  guests.push(guest);
+  return { guest, seen };
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let round = 0; round < 500; round++) {
+    if (condition()) return;
+    await sleep(10);
+  }
+  assert.fail(`Never came: ${what}`);
+}
+
+test('a guest runs to its end, and all it said arrives before the end', async () => {
+  const { guest, seen } = start(['say hello', 'nap 5', 'say bye', 'off']);
+  await guest.started;
+  assert.deepEqual(await guest.ended, { reason: 'powerOff', detail: 'The guest powered off.' });
+  assert.equal(seen.text, 'hello\r\nbye\r\n');
+  const report = guest.report();
+  assert.equal(report.end?.reason, 'powerOff');
+  assert.ok(report.wallSeconds > 0);
+});
+
+test('input wakes a halted guest, and the power button ends it', async () => {
+  const { guest, seen } = start(['echo']);
+  await guest.started;
+  await until(() => guest.isHalted, 'the halt');
+  guest.input(new TextEncoder().encode('hi'));
+  await until(() => seen.text === 'hi', 'the echo');
+  guest.powerButton();
+  assert.equal((await guest.ended).reason, 'powerOff');
+  assert.deepEqual(seen.states, ['running', 'stopping']);
+});
+
+test('pause stands still until resume', async () => {
+  const { guest, seen } = start(['spin']);
+  await guest.started;
+  guest.pause();
+  await until(() => seen.text === '[paused]', 'the pause');
+  const { instructions } = guest.report();
+  await sleep(60);
+  assert.equal(guest.report().instructions, instructions);
+  guest.resume();
+  await until(() => guest.report().instructions > instructions, 'progress');
+  await guest.forceStop();
+  assert.deepEqual(seen.states, ['running', 'paused', 'running']);
+});
+
+test('force ends a guest that executes, one that is paused and one whose thread hangs', {
+  timeout: 20_000,
+}, async () => {
+  const ends = await Promise.all(
+    ['spin', 'echo', 'hang'].map(async (verb) => {
+      const { guest } = start([verb]);
+      await guest.started;
+      if (verb === 'echo') guest.pause();
+      return (await guest.forceStop()).reason;
+    }),
+  );
+  assert.deepEqual(ends, ['forced', 'forced', 'forced']);
+});
+
+test('a fault of the guest or of ours ends that guest alone, with the reason', async () => {
+  const { guest: other } = start(['echo']);
+  await other.started;
+  const ends = await Promise.all(['fault', 'throw', 'exit'].map((verb) => start([verb]).guest.ended));
+  assert.match(ends[0]!.detail, /triple-faulted\.\nEAX=/);
+  assert.deepEqual(
+    ends.map(({ reason }) => reason),
+    ['tripleFault', 'crashed', 'crashed'],
+  );
+  assert.match(ends[1]!.detail, /a fault of ours/);
+  assert.equal(other.end, null);
+  await other.forceStop();
+});
+
+test('boot files that cannot be are refused with one sentence', async () => {
+  const big = join(folder, 'big');
+  writeFileSync(big, Buffer.alloc(3 << 20));
+  const kernel = join(folder, 'not-a-kernel');
+  writeFileSync(kernel, 'nothing');
+  const refused = (settings: object) => start([], { settings: GuestSettings.parse({ name: 'x', ...settings }) }).guest;
+  await assert.rejects(refused({ kernel: join(folder, 'none') }).started, /Cannot read the kernel .*no such file/);
+  await assert.rejects(refused({ kernel: folder }).started, /it is not a file/);
+  await assert.rejects(
+    refused({ kernel, initrd: big, memoryMiB: 2 }).started,
+    /larger than the guest's memory of 2 MiB/,
+  );
+  const guest = refused({ kernel });
+  await assert.rejects(guest.started, /The kernel is not one/);
+  assert.equal((await guest.ended).reason, 'error');
+});
+
+test('a script types in answer to lines and ends the run at its last one', async () => {
+  const script = { type: [{ after: /ready/, text: 'ping' }], until: /^ping$/ };
+  const { guest, seen } = start(['say get ready', 'echo'], { script });
+  assert.equal((await guest.ended).reason, 'until');
+  assert.equal(seen.text, 'get ready\r\nping');
+  assert.deepEqual(
+    guest.report().marks.map(({ name }) => name),
+    ['started', 'type-after ready', 'until'],
+  );
+});
+
+test('an idle guest burns less than 2 % of a core', { timeout: 20_000 }, async () => {
+  for (const verb of ['echo', 'count 20']) {
+    const { guest } = start([verb]);
+    await guest.started;
+    await sleep(300); // The start itself costs.
+    // The best of three looks: the first may meet a compilation or a collection that has nothing to do with it.
+    let share = 1;
+    for (let look = 0; look < 3 && share >= 0.02; look++) {
+      const before = process.cpuUsage();
+      const began = performance.now();
+      await sleep(700);
+      const { user, system } = process.cpuUsage(before);
+      share = Math.min(share, (user + system) / 1000 / (performance.now() - began));
+    }
+    await guest.forceStop();
+    assert.ok(share < 0.02, `${verb}: ${(share * 100).toFixed(2)} %`);
+  }
+});

@@ -1,0 +1,187 @@
+// One run of a guest, seen from main: its thread, its state, its end.
+// Owns the worker and the control block from start to end.
+// Never executes guest code, never knows the inventory, and never outlives a crash of the worker unnoticed.
+
+import { Worker } from 'node:worker_threads';
+import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
+import { Failure, type GuestSettings, type GuestView, type Report } from '../contract.ts';
+import { History, makeReport } from './accounts.ts';
+import type { ConsoleScript, FromWorker, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
+
+/** A stop command that a worker does not follow within this time (milliseconds) ends its thread. */
+const FORCE_PATIENCE = 2000;
+
+/** The worker lies beside this module, in a checkout as in a bundle. */
+const workerUrl = new URL(`./guest-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+export interface RunOptions {
+  settings: GuestSettings;
+  /** The guest's serial output. */
+  output(bytes: Uint8Array): void;
+  /** Called on every change of {@link RunningGuest.state}, the last one excepted: that is `ended`. */
+  changed?(): void;
+  script?: ConsoleScript;
+  /** Module whose `createGuest` replaces the core's, for tests. */
+  machineModule?: string | undefined;
+}
+
+export class RunningGuest {
+  readonly settings: GuestSettings;
+  readonly startedAt = Date.now();
+  readonly history: History;
+  /** Resolves once the guest executes; rejects with a {@link Failure} if there is no machine. */
+  readonly started: Promise<void>;
+  /** Resolves when the run is over, however it ended. Never rejects. */
+  readonly ended: Promise<WorkerEnd>;
+  readonly #worker: Worker;
+  readonly #control = new ControlBlock();
+  readonly #changed: () => void;
+  readonly #output: (bytes: Uint8Array) => void;
+  readonly #startedAt = performance.now();
+  readonly #marks: Report['marks'] = [];
+  #state: Exclude<GuestView['state'], 'off'> = 'starting';
+  #end: WorkerEnd | null = null;
+  #wallSeconds = 0;
+  #settleStarted: (failure: Failure | null) => void;
+  #settleEnded: (end: WorkerEnd) => void;
+  #forceTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: RunOptions) {
+    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append } = options.settings;
+    if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
+    this.settings = options.settings;
+    this.#output = options.output;
+    this.#changed = options.changed ?? (() => {});
+    this.history = new History(this.#control);
+    const started = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<WorkerEnd>();
+    this.started = started.promise;
+    this.ended = ended.promise;
+    this.#settleStarted = (failure) => (failure ? started.reject(failure) : started.resolve());
+    this.#settleEnded = ended.resolve;
+    // Whoever does not ask for the start still learns of its failure through `ended`.
+    this.started.catch(() => {});
+    const start: WorkerStart = {
+      control: this.#control.buffer,
+      guest: { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append },
+      script: options.script ?? { type: [], until: null },
+      machineModule: options.machineModule ?? null,
+    };
+    this.#worker = new Worker(workerUrl, { workerData: start, name: `guest ${options.settings.name}` });
+    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
+    this.#worker.on('error', (error) => this.#finish(crash(error)));
+    this.#worker.on('messageerror', (error) => this.#finish(crash(error)));
+    this.#worker.on('exit', () => this.#finish(crash(new Error('its thread ended'))));
+  }
+
+  /** `starting`, `running`, `paused` or `stopping`; meaningless after the end. */
+  get state(): Exclude<GuestView['state'], 'off'> {
+    return this.#state;
+  }
+
+  /** How the run ended; null while it has not. */
+  get end(): WorkerEnd | null {
+    return this.#end;
+  }
+
+  /** Whether every vCPU waits for something to happen. */
+  get isHalted(): boolean {
+    return Atomics.load(this.#control.slots, ControlSlot.state) === GuestState.halted;
+  }
+
+  /** Bytes typed at the serial console; dropped once the guest has ended. */
+  input(bytes: Uint8Array): void {
+    this.#post({ type: 'input', bytes });
+  }
+
+  /** Asks the guest to power off; it may take its time or ignore it. */
+  powerButton(): void {
+    if (this.#state === 'paused') this.resume();
+    this.#setState('stopping');
+    this.#post({ type: 'powerButton' });
+  }
+
+  pause(): void {
+    this.#command(Command.pause);
+    this.#setState('paused');
+  }
+
+  resume(): void {
+    this.#command(Command.run);
+    this.#setState('running');
+  }
+
+  /** Ends the run without asking the guest. */
+  async forceStop(): Promise<WorkerEnd> {
+    this.#command(Command.stop);
+    this.#forceTimer ??= setTimeout(() => {
+      this.#finish({ reason: 'forced', detail: 'The guest was stopped; its thread did not answer and was ended.' });
+    }, FORCE_PATIENCE);
+    return this.ended;
+  }
+
+  /** The report of the run as it stands. */
+  report(): Report {
+    const { kind, memoryMiB } = this.settings;
+    const wallSeconds = this.#end ? this.#wallSeconds : this.#elapsed();
+    return makeReport(this.#control, { kind, memoryMiB, wallSeconds, marks: [...this.#marks], end: this.#end });
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'started':
+        this.#settleStarted(null);
+        if (this.#state === 'starting') this.#setState('running');
+        return;
+      case 'refused':
+        this.#settleStarted(new Failure('failed', message.message));
+        this.#finish({ reason: 'error', detail: message.message });
+        return;
+      case 'output':
+        if (!this.#end) this.#output(message.bytes);
+        return;
+      case 'mark':
+        this.#marks.push({ name: message.name, seconds: message.seconds });
+        return;
+      case 'ended':
+        this.#finish(message.end);
+    }
+  }
+
+  #finish(end: WorkerEnd): void {
+    if (this.#end) return;
+    this.#end = end;
+    this.#wallSeconds = this.#elapsed();
+    clearTimeout(this.#forceTimer);
+    this.#settleStarted(new Failure('failed', end.detail));
+    // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
+    void this.#worker.terminate();
+    this.#settleEnded(end);
+  }
+
+  #elapsed(): number {
+    return (performance.now() - this.#startedAt) / 1000;
+  }
+
+  #setState(state: Exclude<GuestView['state'], 'off'>): void {
+    if (this.#end || this.#state === state) return;
+    this.#state = state;
+    this.#changed();
+  }
+
+  #command(command: Command): void {
+    Atomics.store(this.#control.slots, ControlSlot.command, command);
+    this.#post({ type: 'look' });
+  }
+
+  #post(message: ToWorker): void {
+    if (this.#end) return;
+    this.#worker.postMessage(message);
+    Atomics.add(this.#control.slots, ControlSlot.doorbell, 1);
+    Atomics.notify(this.#control.slots, ControlSlot.doorbell);
+  }
+}
+
+function crash(error: Error): WorkerEnd {
+  return { reason: 'crashed', detail: `Trivisor failed while executing the guest: ${error.message}` };
+}
