@@ -1,0 +1,98 @@
+// The benchmark as a whole: every engine, every width, several runs in turn, and what came of it.
+// Owns the order of the runs and the judgement of what is missing.
+// Never prints: progress and results go to the caller.
+
+import { availableParallelism, cpus } from 'node:os';
+import { type Engine, native, peers, trivisor } from './engines.ts';
+import { type BenchGuest, benchGuest } from './guest.ts';
+import {
+  type BenchResults,
+  disagreementsOf,
+  figuresOf,
+  geometricMeansOf,
+  type Missing,
+  ratiosOf,
+  type Series,
+} from './results.ts';
+import { type Timing, timeGuest } from './timing.ts';
+import type { Width, Workload } from './workloads.ts';
+
+export interface BenchOptions {
+  /** Names of {@link peers}. */
+  peers: readonly string[];
+  widths: readonly Width[];
+  /** The workloads to run; none means all. */
+  only: readonly Workload[];
+  runs: number;
+  /** Percent of the usual work. */
+  scale: number;
+  /** Also runs the workloads on the bare processor. */
+  native: boolean;
+  /** Leaves ours out: the peers alone. */
+  withoutTrivisor?: boolean;
+  /** Seconds one guest may take. */
+  timeout: number;
+  progress?: (message: string) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Runs the benchmark. An engine that is missing, or fails, is named with its reason and the others go on. The runs are
+ * taken in turn, one engine after the other, so that a host that slows down slows all of them.
+ */
+export async function runBench(options: BenchOptions): Promise<BenchResults> {
+  const missing: Missing[] = [];
+  const entries: { engine: Engine; guest: BenchGuest; timings: Timing[] }[] = [];
+  const engines = [
+    ...(options.withoutTrivisor ? [] : [trivisor]),
+    ...options.peers.map((name) => peers[name]),
+    ...(options.native ? [native] : []),
+  ];
+  for (const width of options.widths) {
+    options.progress?.(`making the ${width}-bit guest`);
+    let guest: BenchGuest;
+    try {
+      guest = await benchGuest(width, options.only, options.scale);
+    } catch (error) {
+      for (const { name } of engines) missing.push({ engine: name, width, reason: (error as Error).message });
+      continue;
+    }
+    for (const engine of engines) {
+      const reason = engine.missing(width);
+      if (reason === null) entries.push({ engine, guest, timings: [] });
+      else missing.push({ engine: engine.name, width, reason });
+    }
+  }
+
+  const failed = new Set<object>();
+  for (let run = 1; run <= options.runs; run++) {
+    for (const entry of entries) {
+      if (failed.has(entry)) continue;
+      const { engine, guest, timings } = entry;
+      options.progress?.(`run ${run} of ${options.runs}: ${engine.name}, ${guest.width} bits`);
+      try {
+        timings.push(await timeGuest(engine.command(guest), options.timeout, options.signal));
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        failed.add(entry);
+        missing.push({ engine: engine.name, width: guest.width, reason: (error as Error).message });
+      }
+    }
+  }
+
+  const series: Series[] = entries
+    .filter((entry) => !failed.has(entry))
+    .map(({ engine, guest, timings }) => ({ engine: engine.name, width: guest.width, timings }));
+  const figures = series.flatMap(figuresOf);
+  const ratios = ratiosOf(figures, trivisor.name);
+  return {
+    host: { processor: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), node: process.versions.node },
+    runs: options.runs,
+    scale: options.scale,
+    figures,
+    ratios,
+    geometricMeans: geometricMeansOf(ratios),
+    disagreements: disagreementsOf(series),
+    missing,
+  };
+}

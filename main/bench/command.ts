@@ -1,0 +1,79 @@
+// `trivisor bench`: the command line of the benchmark.
+// Owns its options, their checks and what is printed.
+// Never measures: bench.ts does.
+
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type BenchOptions, runBench } from './bench.ts';
+import { peers, trivisor } from './engines.ts';
+import { resultsTable } from './results.ts';
+import { type Width, type Workload, widths, workloads } from './workloads.ts';
+
+interface Flags {
+  peers: string[];
+  width?: Width[];
+  only: Workload[];
+  runs: number;
+  scale: number;
+  native: boolean;
+  trivisor: boolean;
+  timeout: number;
+  json: boolean;
+}
+
+/** A comma-separated list of names out of `known`. */
+function listOf<Name extends string>(known: readonly Name[]): (text: string) => Name[] {
+  return (text) => {
+    const names = text.split(',').filter((name) => name !== '');
+    const unknown = names.find((name) => !(known as readonly string[]).includes(name));
+    if (unknown !== undefined) throw new InvalidArgumentError(`${unknown} is none of ${known.join(', ')}.`);
+    return [...new Set(names)] as Name[];
+  };
+}
+
+function wholeNumber(from: number, to: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < from || value > to) {
+      throw new InvalidArgumentError(`It is a whole number from ${from} to ${to}.`);
+    }
+    return value;
+  };
+}
+
+function widthList(text: string): Width[] {
+  return listOf(widths.map(String))(text).map((width) => Number(width) as Width);
+}
+
+/** The command, for whoever parses the whole command line. Sets the process's exit status when it has run. */
+export function benchCommand(): Command {
+  const peerNames = Object.keys(peers);
+  return new Command('bench')
+    .description('measure the engine against its peers, in one run, as ratios')
+    .option('--peers <names>', `peers to compare with (${peerNames.join(', ')})`, listOf(peerNames), peerNames)
+    .option('--only <workloads>', `workloads to run (${workloads.join(', ')})`, listOf(workloads), [])
+    .option('--width <bits>', 'widths of the guest (32, 64)', widthList, [...widths])
+    .option('--runs <n>', 'runs of each, of which the median counts', wholeNumber(1, 100), 3)
+    .option('--scale <percent>', 'work to do, in percent of the usual', wholeNumber(1, 10_000), 100)
+    .option('--timeout <seconds>', 'the longest that one guest may take', wholeNumber(1, 86_400), 900)
+    .option('--native', 'run the workloads on the bare processor too', false)
+    .addOption(new Option('--no-trivisor', 'leave our own engine out').hideHelp())
+    .option('--json', 'print one JSON document', false)
+    .action(async (flags: Flags) => {
+      const options: BenchOptions = {
+        peers: flags.peers,
+        widths: flags.width ?? widths,
+        only: flags.only,
+        runs: flags.runs,
+        scale: flags.scale,
+        native: flags.native,
+        withoutTrivisor: !flags.trivisor,
+        timeout: flags.timeout,
+        progress: (message) => process.stderr.write(`bench: ${message}\n`),
+      };
+      const results = await runBench(options);
+      process.stdout.write(flags.json ? `${JSON.stringify(results, null, 2)}\n` : resultsTable(results, trivisor.name));
+      // Peers may be missing; our own figures may not, and nobody may compute wrongly.
+      const isOursMissing = flags.trivisor && results.missing.some(({ engine }) => engine === trivisor.name);
+      if (isOursMissing || results.disagreements.length > 0 || results.figures.length === 0) process.exitCode = 1;
+    });
+}
