@@ -76,13 +76,20 @@ const rows: Row[] = [
   { name: 'RET', encodings: ['C3 :f64 :v :end', 'C2 Iw :f64 :v :end'], meaning: returnNear, implicitMemory: true },
   {
     name: 'LOOPNE',
+    usesAddressSize: true,
     encodings: ['E0 Jb :f64 :v :end'],
     meaning: loopWhile((m) => m.condition(5)),
     flags: { read: 'Z' },
   },
-  { name: 'LOOPE', encodings: ['E1 Jb :f64 :v :end'], meaning: loopWhile((m) => m.condition(4)), flags: { read: 'Z' } },
-  { name: 'LOOP', encodings: ['E2 Jb :f64 :v :end'], meaning: loopWhile(undefined) },
-  { name: 'JCXZ', encodings: ['E3 Jb :f64 :v :end'], meaning: jumpCounterZero },
+  {
+    name: 'LOOPE',
+    usesAddressSize: true,
+    encodings: ['E1 Jb :f64 :v :end'],
+    meaning: loopWhile((m) => m.condition(4)),
+    flags: { read: 'Z' },
+  },
+  { name: 'LOOP', usesAddressSize: true, encodings: ['E2 Jb :f64 :v :end'], meaning: loopWhile(undefined) },
+  { name: 'JCXZ', usesAddressSize: true, encodings: ['E3 Jb :f64 :v :end'], meaning: jumpCounterZero },
   {
     name: 'CLC',
     encodings: ['F8 :b'],

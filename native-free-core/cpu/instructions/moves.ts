@@ -229,7 +229,7 @@ const rows: Row[] = [
   },
   { name: 'POP', encodings: ['58+r Zv :d64', '8F/0 Rv :d64'], meaning: pop, implicitMemory: true },
   { name: 'LEAVE', encodings: ['C9 :d64 :v'], meaning: leave, implicitMemory: true },
-  { name: 'XLAT', encodings: ['D7 :b'], meaning: translate, implicitMemory: true },
+  { name: 'XLAT', encodings: ['D7 :b'], meaning: translate, implicitMemory: true, usesAddressSize: true },
   {
     name: 'LAHF',
     encodings: ['9F :b'],

@@ -43,6 +43,8 @@ export interface Row {
   readonly cpl?: 0;
   /** The implicit stack or string accesses of the meaning differ between flat and segmented memory. */
   readonly implicitMemory?: boolean;
+  /** The meaning uses a register at the width of the address size (strings, LOOP, XLAT). */
+  readonly usesAddressSize?: boolean;
 }
 
 export type MandatoryPrefix = 'any' | 'np' | '66' | 'f3' | 'f2';

@@ -221,6 +221,7 @@ const row = (name: string, opcode: number, shape: StringShape, bulk?: (m: Meanin
   encodings: [`${opcode.toString(16).toUpperCase()} :b :rep`, `${(opcode + 1).toString(16).toUpperCase()} :v :rep`],
   meaning: stringMeaning(shape, bulk),
   implicitMemory: true,
+  usesAddressSize: true,
   ...(shape.compares ? { flags: { written: 'OSZAPC' } } : {}),
 });
 

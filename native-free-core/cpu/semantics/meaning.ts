@@ -357,7 +357,12 @@ export abstract class Meaning extends FunctionBuilder {
    */
   linear(segment: Node, offset: Node, bytes: number, write: boolean): Node & { kind: 'local' } {
     if (this.flat) return this.let(offset);
-    const result = this.callResult(this.shared.segmentLinear, segment, offset, c32(bytes | (write ? 0x100 : 0)));
+    return this.linearOf(segment, offset, c32(bytes | (write ? 0x100 : 0)));
+  }
+
+  /** The same with the access (bytes | write << 8) as an i32, and never taken to be flat. */
+  linearOf(segment: Node, offset: Node, access: Node): Node & { kind: 'local' } {
+    const result = this.callResult(this.shared.segmentLinear, segment, offset, access);
     this.if(field(loadOp.i32_load, S.faulted), () => this.leaveFault());
     return result;
   }
