@@ -76,6 +76,8 @@ export const S = {
   stackMask: take(8),
   /** i32: current privilege level. */
   cpl: take(4),
+  /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */
+  blockGeneration: take(4),
   /** i32: 1 for one instruction after STI, MOV SS and POP SS. */
   interruptShadow: take(4),
 

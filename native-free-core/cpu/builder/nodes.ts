@@ -239,9 +239,9 @@ export const signExtend = (size: Size, a: Node): Node => {
   return pure(size === 8 ? op.i32_extend8_s : op.i32_extend16_s, a);
 };
 /** The value as an i64, sign-extended from the operand size. */
-export const signExtendTo64 = (size: Size, a: Node): Node => (size === 64 ? a : extendS(signExtend(size, a)));
+export const signExtendTo64 = (size: Size, a: Node): Node => extendS(signExtend(size, a));
 /** The value as an i64, zero-extended from the operand size. */
-export const zeroExtendTo64 = (size: Size, a: Node): Node => (size === 64 ? a : extendU(zeroExtend(size, a)));
+export const zeroExtendTo64 = (size: Size, a: Node): Node => extendU(zeroExtend(size, a));
 /** A value of any width as the i32 or i64 that an operand size lives in; upper bits are not cleaned. */
 export const asSize = (size: Size, a: Node): Node => (size === 64 ? extendU(a) : wrap(a));
 /** 1 when the sign bit of the operand size is set. */

@@ -1,0 +1,20 @@
+// The instruction table: every family's rows and helper functions together.
+// Owns the list of families; a new one is added here.
+// Never describes an instruction itself.
+
+import { arithmetic } from './arithmetic.ts';
+import { bits } from './bits.ts';
+import { control } from './control.ts';
+import { moves } from './moves.ts';
+import { type Encoding, type HelperFunction, type InstructionFamily, parseEncoding } from './row.ts';
+import { strings } from './strings.ts';
+
+const families: readonly InstructionFamily[] = [arithmetic, moves, bits, control, strings];
+
+/** Every encoding of every row. */
+export const encodings: readonly Encoding[] = families.flatMap((family) =>
+  family.rows.flatMap((row) => row.encodings.map((text) => parseEncoding(text, row))),
+);
+
+/** Helper functions of all families; their names are distinct. */
+export const helperFunctions: readonly HelperFunction[] = families.flatMap((family) => family.helpers ?? []);

@@ -1,0 +1,320 @@
+// The interpreter as one WebAssembly module: handlers, shared functions, the dispatch loop.
+// Owns what is imported from TypeScript and what is exported to it.
+// Never holds guest state: that is in the memory the module is instantiated with.
+
+import { BLOCK_TABLE_BASE, BLOCK_TABLE_ENTRIES, TLB_ENTRIES, TlbKind } from '../../memory/layout.ts';
+import { type FunctionReference, ModuleBuilder } from '../../wasm/module.ts';
+import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
+import { call, FunctionBuilder } from '../builder/function.ts';
+import {
+  add,
+  and,
+  c32,
+  c64,
+  eq,
+  extendU,
+  field,
+  geU,
+  leU,
+  load,
+  ltS,
+  ltU,
+  mul,
+  type Node,
+  ne,
+  or,
+  select,
+  shl,
+  shrS,
+  shrU,
+  sub,
+  wrap,
+  xor,
+} from '../builder/nodes.ts';
+import { encodings, helperFunctions } from '../instructions/table.ts';
+import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts';
+import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
+import { type Handler, HandlerSet } from './handlers.ts';
+import { type HandlerShape, type InterpreterFunctions, InterpreterMeaning } from './interpreter-meaning.ts';
+import { SpecialHandler, U } from './micro-op.ts';
+
+const { i32, i64 } = ValueType;
+
+/** What TypeScript provides. Addresses and 64-bit values travel through the state. */
+export interface InterpreterImports {
+  /** Reads `bytes` at S.slowAddress into S.slowValue; 1 when it raised an exception (in the state). */
+  slowRead(bytes: number): number;
+  slowReadForWrite(bytes: number): number;
+  slowWrite(bytes: number): number;
+  /** Checks S.slowAddress as an offset in a segment and replaces it by the linear address; sets S.faulted. */
+  segmentSlow(segment: number, access: number): void;
+  /** The block at S.ip: its first micro-op's address, or 0 to leave (S.exit says why). */
+  findBlock(): number;
+  /** Carries out the instruction of a micro-op; 1: go on at S.ip, 0: leave (S.exit says why). */
+  cold(pc: number): number;
+}
+
+/** What the instantiated module offers. */
+export interface InterpreterExports {
+  /** Executes from S.ip until the budget is spent or something needs TypeScript; S.exit says which. */
+  run(): void;
+  /** The six arithmetic flags at their places in EFLAGS. */
+  flags_all(): number;
+}
+
+export interface InterpreterModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly handlers: HandlerSet;
+}
+
+/** log2 of the bytes of a block table entry. */
+const BLOCK_ENTRY_SHIFT = 4;
+
+/** Index of a block in the block table; `physicalPage` and `offset` say where it begins. Mirrors {@link hashNode}. */
+export function blockHash(physicalPage: number, offset: number): number {
+  return (Math.imul(physicalPage, 0x2f1) ^ offset) & (BLOCK_TABLE_ENTRIES - 1);
+}
+
+const hashNode = (physicalPage: Node, offset: Node): Node =>
+  and(xor(mul(physicalPage, c32(0x2f1)), offset), c32(BLOCK_TABLE_ENTRIES - 1));
+
+const SPECIAL_SHAPE: HandlerShape = { size: 64, addressSize: 64, operands: [], flat: true, rep: 0 };
+
+/** Builds the module. Deterministic: the same table gives the same bytes. */
+export function buildInterpreter(memoryMaximumPages: number): InterpreterModule {
+  const module = new ModuleBuilder();
+  module.importMemory(1, memoryMaximumPages);
+  const slowReadImport = module.importFunction('slowRead', [i32], i32);
+  const slowReadForWriteImport = module.importFunction('slowReadForWrite', [i32], i32);
+  const slowWriteImport = module.importFunction('slowWrite', [i32], i32);
+  const segmentSlowImport = module.importFunction('segmentSlow', [i32, i32], undefined);
+  const findBlockImport = module.importFunction('findBlock', [], i32);
+  const coldImport = module.importFunction('cold', [i32], i32);
+
+  const named = new Map<string, FunctionReference>();
+  const functions: InterpreterFunctions = {
+    flags: declareFlagFunctions(module),
+    slowRead: module.declare('slow_read', [i64, i32], i32),
+    slowReadForWrite: module.declare('slow_read_for_write', [i64, i32], i32),
+    slowWrite: module.declare('slow_write', [i64, i32], i32),
+    segmentLinear: module.declare('segment_linear', [i32, i64, i32], i64),
+    enter: module.declare('enter', [], i32),
+    follow: module.declare('follow', [i32, i64], i32),
+    cold: module.declare('cold', [i32], i32),
+    badTarget: module.declare('bad_target', [i64], i32),
+    named,
+  };
+  for (const helper of helperFunctions) {
+    if (named.has(helper.name)) throw new Error(`Two helper functions are named ${helper.name}.`);
+    named.set(helper.name, module.declare(helper.name, helper.parameters, helper.result));
+  }
+  defineFlagFunctions(module, functions.flags);
+  for (const [reference, target] of [
+    [functions.slowRead, slowReadImport],
+    [functions.slowReadForWrite, slowReadForWriteImport],
+    [functions.slowWrite, slowWriteImport],
+  ] as const) {
+    const f = new FunctionBuilder([i64, i32]);
+    f.storeField(storeOp.i64_store, S.slowAddress, f.parameter(0, i64));
+    f.return(call(target, f.parameter(1, i32)));
+    f.unreachable();
+    module.define(reference, f.finish());
+  }
+  module.define(functions.segmentLinear, segmentLinear(segmentSlowImport));
+  module.define(functions.enter, enter(findBlockImport));
+  module.define(functions.follow, follow(functions.enter));
+  module.define(functions.cold, cold(coldImport, functions.enter));
+  module.define(functions.badTarget, badTarget());
+  for (const helper of helperFunctions) {
+    const f = new FunctionBuilder(helper.parameters);
+    helper.build(f, (name) => {
+      const reference = named.get(name);
+      if (!reference) throw new Error(`Helper ${helper.name} calls ${name}, which does not exist.`);
+      return reference;
+    });
+    module.define(named.get(helper.name)!, f.finish());
+  }
+
+  const handlers = new HandlerSet(functions, specialHandlers(functions), SpecialHandler.cold);
+  for (const encoding of encodings) handlers.of(encoding);
+
+  const references = handlers.handlers.map((handler) => {
+    const reference = module.declare(handler.name, [i32], i32);
+    module.define(reference, handler.body);
+    return reference;
+  });
+  module.functionTable(references.length, false);
+  module.fillTable(0, references);
+  const run = module.declare('run', [], undefined, true);
+  module.define(run, dispatchLoop(functions, module.type([i32], i32)));
+  return { bytes: module.build(), handlers };
+}
+
+/** Pseudo-instructions, in the order of {@link SpecialHandler}. */
+function specialHandlers(functions: InterpreterFunctions): Handler[] {
+  const make = (name: keyof typeof SpecialHandler, build: (m: InterpreterMeaning) => void): Handler => {
+    const m = new InterpreterMeaning(functions, SPECIAL_SHAPE);
+    build(m);
+    m.unreachable();
+    return { name: `special ${name}`, body: m.finish(), traits: m.traits };
+  };
+  const leave = (m: InterpreterMeaning, exit: number): void => {
+    m.storeField(storeOp.i32_store, S.exitPc, m.pc);
+    m.storeField(storeOp.i32_store, S.exit, c32(exit));
+    m.goTo(c32(0));
+  };
+  return [
+    make('stale', (m) => leave(m, Exit.stale)),
+    make('next', (m) => m.jumpRelative()),
+    make('undefined', (m) => m.raise(Vector.invalidOpcode)),
+    make('tooLong', (m) => m.raise(Vector.generalProtection, 0)),
+    make('cold', (m) => m.cold()),
+    make('stop', (m) => {
+      m.storeField(
+        storeOp.i32_store,
+        S.budget,
+        sub(field(loadOp.i32_load, S.budget), load(loadOp.i32_load8_u, m.pc, U.ordinal)),
+      );
+      m.storeField(storeOp.i64_store, S.ip, m.relativeTarget());
+      m.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
+      m.goTo(c32(0));
+    }),
+    make('checkNextPage', (m) => {
+      // The next page, in the execute TLB, must still be the physical page in the micro-op's immediate.
+      const linear = m.let(add(linearOf(field(loadOp.i64_load, S.regs + Slot.codeBase * 8)), c64(0x1000)));
+      const entry = m.let(executeEntry(linear));
+      const same = and(
+        eq(load(loadOp.i64_load, entry), linear),
+        eq(load(loadOp.i32_load, entry, 12), load(loadOp.i32_load, m.pc, U.immediate)),
+      );
+      m.if(same, () => m.goOn());
+      leave(m, Exit.stale);
+    }),
+  ];
+}
+
+/** Linear address of an instruction pointer: CS base added except in 64-bit code. */
+function linearOf(ip: Node): Node {
+  const legacy = and(add(ip, field(loadOp.i64_load, S.segBase + Seg.cs * 8)), c64(0xffffffffn));
+  return select(isCode64(), ip, legacy);
+}
+
+function isCode64(): Node {
+  return eq(and(field(loadOp.i32_load, S.mode), c32(ModeBit.codeMask)), c32(ModeBit.code64));
+}
+
+function executeEntry(linear: Node): Node {
+  const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
+  return add(add(field(loadOp.i32_load, S.tlb), c32(TlbKind.execute)), index);
+}
+
+function segmentLinear(slow: FunctionReference) {
+  const f = new FunctionBuilder([i32, i64, i32]);
+  const segment = f.parameter(0, i32);
+  const offset = f.parameter(1, i64);
+  const access = f.parameter(2, i32);
+  const base = load(loadOp.i64_load, shl(segment, c32(3)), S.segBase);
+  f.if(isCode64(), () => f.return(select(geU(segment, c32(Seg.fs)), add(offset, base), offset)));
+  const word = shl(segment, c32(2));
+  const plain = and(shrU(load(loadOp.i32_load, word, S.segPlain), shrU(access, c32(8))), c32(1));
+  const last = add(offset, sub(extendU(and(access, c32(0xff))), c64(1)));
+  f.if(and(plain, leU(last, load(loadOp.i64_load32_u, word, S.segLimit))), () =>
+    f.return(and(add(offset, base), c64(0xffffffffn))),
+  );
+  f.storeField(storeOp.i64_store, S.slowAddress, offset);
+  f.call(slow, segment, access);
+  f.return(field(loadOp.i64_load, S.slowAddress));
+  f.unreachable();
+  return f.finish();
+}
+
+/** Finds the block at S.ip by the execute TLB and the block table; asks TypeScript where either misses. */
+function enter(findBlock: FunctionReference) {
+  const f = new FunctionBuilder();
+  f.if(ltS(field(loadOp.i32_load, S.budget), c32(0)), () => {
+    f.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
+    f.return(c32(0));
+  });
+  const ip = f.let(field(loadOp.i64_load, S.ip));
+  const linear = f.let(linearOf(ip));
+  const offset = f.let(and(wrap(linear), c32(0xfff)));
+  const entry = f.let(executeEntry(linear));
+  // Near the end of a limited code segment TypeScript decodes byte by byte.
+  const pageEnd = add(ip, extendU(sub(c32(0xfff), offset)));
+  const inLimit = or(isCode64(), leU(pageEnd, field(loadOp.i64_load32_u, S.segLimit + Seg.cs * 4)));
+  f.if(and(eq(load(loadOp.i64_load, entry), and(linear, c64(~0xfffn))), inLimit), () => {
+    const page = f.let(load(loadOp.i32_load, entry, 12));
+    const key = or(shl(extendU(page), c64(16)), extendU(or(offset, shl(field(loadOp.i32_load, S.mode), c32(12)))));
+    const block = f.let(add(c32(BLOCK_TABLE_BASE), shl(hashNode(page, offset), c32(BLOCK_ENTRY_SHIFT))));
+    f.if(eq(load(loadOp.i64_load, block), key), () => {
+      f.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, sub(ip, extendU(offset)));
+      f.return(load(loadOp.i32_load, block, 8));
+    });
+  });
+  f.return(call(findBlock));
+  f.unreachable();
+  return f.finish();
+}
+
+/** Key of a block in the block table. Mirrors `enter`. */
+export function blockKey(physicalPage: number, offset: number, mode: number): bigint {
+  return (BigInt(physicalPage) << 16n) | BigInt(offset | (mode << 12));
+}
+
+function follow(enterReference: FunctionReference) {
+  const f = new FunctionBuilder([i32, i64]);
+  const pc = f.parameter(0, i32);
+  f.storeField(storeOp.i64_store, S.ip, f.parameter(1, i64));
+  const generation = f.let(field(loadOp.i32_load, S.blockGeneration));
+  const next = f.callResult(enterReference);
+  const samePage = ltU(load(loadOp.i32_load, pc, U.target), c32(0x1000));
+  const sameGeneration = eq(generation, field(loadOp.i32_load, S.blockGeneration));
+  const live = load(loadOp.i32_load16_u, pc, U.handler);
+  f.if(and(and(samePage, sameGeneration), and(ne(next, c32(0)), ne(live, c32(0)))), () =>
+    f.store(storeOp.i32_store, pc, next, U.link),
+  );
+  f.return(next);
+  f.unreachable();
+  return f.finish();
+}
+
+function cold(coldImport: FunctionReference, enterReference: FunctionReference) {
+  const f = new FunctionBuilder([i32]);
+  const pc = f.parameter(0, i32);
+  f.storeField(
+    storeOp.i32_store,
+    S.budget,
+    sub(field(loadOp.i32_load, S.budget), load(loadOp.i32_load8_u, pc, U.ordinal)),
+  );
+  f.if(call(coldImport, pc), () => f.return(call(enterReference)));
+  f.return(c32(0));
+  f.unreachable();
+  return f.finish();
+}
+
+/** 64-bit code: the target is not canonical. Otherwise: it lies beyond the code segment's limit. */
+function badTarget() {
+  const f = new FunctionBuilder([i64]);
+  const ip = f.parameter(0, i64);
+  const canonical = shrS(shl(ip, c64(16)), c64(16));
+  f.if(isCode64(), () => f.return(ne(canonical, ip)));
+  f.return(ltU(field(loadOp.i64_load32_u, S.segLimit + Seg.cs * 4), ip));
+  f.unreachable();
+  return f.finish();
+}
+
+function dispatchLoop(functions: InterpreterFunctions, handlerType: number) {
+  const f = new FunctionBuilder();
+  const pc = f.local(i32);
+  f.set(pc, call(functions.enter));
+  f.block((done) => {
+    f.loop((again) => {
+      f.brIf(done, eq(pc, c32(0)));
+      const next = f.callIndirect(handlerType, load(loadOp.i32_load16_u, pc, U.handler), [pc], i32);
+      f.set(pc, next);
+      f.release(next);
+      f.br(again);
+    });
+  });
+  return f.finish();
+}
