@@ -4,37 +4,22 @@
 
 import { decodeFrame, encodeFrame, type Transport } from '../contract.ts';
 
-/** Connects to `url`; rejects with one sentence where nobody answers. */
+/** Connects to `url`; rejects with one sentence where nobody answers. The server never speaks first. */
 export function webSocketTransport(url: string): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
-    let receive: ((frame: unknown) => void) | undefined;
     let closed: ((reason: string) => void) | undefined;
-    let refused = true;
-    const early: unknown[] = [];
-    socket.onmessage = ({ data }) => {
-      if (typeof data !== 'string') return socket.close(1003, 'only text frames are spoken here');
-      let frame: unknown;
-      try {
-        frame = decodeFrame(data);
-      } catch {
-        // Not JSON: handed on as it is, the client then closes with a sentence that names the contract.
-        frame = data;
-      }
-      if (receive) receive(frame);
-      else early.push(frame);
-    };
+    let isOpen = false;
     socket.onclose = ({ reason }) => {
-      if (refused) reject(new Error('Trivisor does not answer. Is it still running?'));
+      if (!isOpen) reject(new Error('Trivisor does not answer. Is it still running?'));
       else closed?.(reason || 'The connection to Trivisor was lost.');
     };
     socket.onopen = () => {
-      refused = false;
+      isOpen = true;
       resolve({
         send: (frame) => socket.send(encodeFrame(frame)),
-        onFrame(listener) {
-          receive = listener;
-          for (const frame of early.splice(0)) listener(frame);
+        onFrame(receive) {
+          socket.onmessage = ({ data }) => receive(typeof data === 'string' ? parsed(data) : data);
         },
         onClose(listener) {
           closed = listener;
@@ -43,4 +28,13 @@ export function webSocketTransport(url: string): Promise<Transport> {
       });
     };
   });
+}
+
+/** What is not JSON is handed on as it is: the client closes with a sentence that names the contract. */
+function parsed(text: string): unknown {
+  try {
+    return decodeFrame(text);
+  } catch {
+    return text;
+  }
 }
