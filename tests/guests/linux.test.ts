@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestConsole } from './console.ts';
 import { architectures, debianGuest, type Exchange, exchanges, noDebian, prompt } from './debian.ts';
 import { runCommand } from './engines.ts';
@@ -7,6 +9,16 @@ import { runCommand } from './engines.ts';
 /** Seconds: a noisy machine is given several times what a boot takes. */
 const BOOT = 300;
 const ANSWER = 60;
+
+/** The most of one core that a guest at its prompt may take. */
+const IDLE_SHARE = 0.15;
+
+/** User and system time of a process, all threads together, in seconds (proc(5): fields 14 and 15 of stat). */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  const ticksPerSecond = 100; // USER_HZ, the same on every Linux
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
 
 /** Types each command at the prompt that is there, and waits for its answer and the next prompt. */
 async function converse(console: GuestConsole, commands: readonly Exchange[]): Promise<void> {
@@ -30,6 +42,19 @@ for (const architecture of architectures) {
     assert.doesNotMatch(console.text, /BUG:|Oops|Kernel panic|Call Trace|segfault|general protection/);
   });
 }
+
+test('an idle guest burns no host CPU', {
+  skip: noDebian || (existsSync('/proc/self/stat') ? false : 'this host does not tell the CPU time of a process'),
+}, async () => {
+  await using console = new GuestConsole(runCommand(await debianGuest('amd64')));
+  await console.waitFor(prompt, BOOT);
+  // The last work of the boot (clock calibration, deferred drivers) is over by then.
+  await sleep(10_000);
+  const before = cpuSeconds(console.pid!);
+  await sleep(10_000);
+  const share = (cpuSeconds(console.pid!) - before) / 10;
+  assert.ok(share < IDLE_SHARE, `an idle guest takes ${(share * 100).toFixed(1)} % of a core`);
+});
 
 test('two guests at once know nothing of each other, and killing one leaves the other', {
   skip: noDebian,
