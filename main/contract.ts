@@ -319,7 +319,9 @@ export class Failure extends Error {
 
 /** The most bytes one data frame carries; a client that sends more is cut off. */
 export const DATA_FRAME_MAX = 1 << 20;
-const bytes = z.instanceof(Uint8Array).refine((data) => data.length <= DATA_FRAME_MAX, 'too many bytes in one frame');
+const bytes = z
+  .custom<Uint8Array>((value) => value instanceof Uint8Array, 'needs bytes')
+  .refine((data) => data.length <= DATA_FRAME_MAX, 'too many bytes in one frame');
 const frameId = z.int().nonnegative();
 
 export const ClientFrame = z.discriminatedUnion('type', [

@@ -4,6 +4,19 @@
 
 import type { Guest, GuestConfig, GuestHost, SliceResult } from '../../native-free-core/hypervisor/guest.ts';
 
+const HEADER_BYTES = 12;
+
+/** The bytes of a kernel file that does these things: before the script a multiboot header, so that it passes for one. */
+export function fakeKernel(script: readonly string[]): Uint8Array {
+  const text = new TextEncoder().encode(['fake', ...script].join('\n'));
+  const file = new Uint8Array(HEADER_BYTES + text.length);
+  const header = new DataView(file.buffer);
+  header.setUint32(0, 0x1bad_b002, true);
+  header.setUint32(8, -0x1bad_b002, true);
+  file.set(text, HEADER_BYTES);
+  return file;
+}
+
 /**
  * Understands one verb a line in the kernel file, each done in a slice of its own:
  * `say TEXT`, `spin` (execute for ever), `echo` (answer input for ever, halted in between), `nap MILLISECONDS`,
@@ -11,8 +24,8 @@ import type { Guest, GuestConfig, GuestHost, SliceResult } from '../../native-fr
  */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   const decoder = new TextDecoder();
-  const script = decoder.decode(config.boot.kernel).split('\n');
-  if (!script[0]?.startsWith('fake')) throw new Error('The kernel is not one: it does not begin with "fake".');
+  const script = decoder.decode(config.boot.kernel.subarray(HEADER_BYTES)).split('\n');
+  if (script[0] !== 'fake') throw new Error('The kernel is not one: it does not begin with "fake".');
   const say = (text: string): void => host.serialOutput(new TextEncoder().encode(text));
   const input: number[] = [];
   let step = 1;

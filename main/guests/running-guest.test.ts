@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestSettings } from '../contract.ts';
+import { fakeKernel } from './fake-machine.ts';
 import { RunningGuest, type RunOptions } from './running-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-guest-'));
@@ -19,7 +20,7 @@ let kernels = 0;
 /** Starts a guest of the fake machine, whose kernel is a script; collects what it says. */
 function start(script: readonly string[], options: Partial<RunOptions> = {}) {
   const kernel = join(folder, `kernel-${kernels++}`);
-  writeFileSync(kernel, ['fake', ...script].join('\n'));
+  writeFileSync(kernel, fakeKernel(script));
   const seen = { text: '', states: [] as string[] };
   const guest: RunningGuest = new RunningGuest({
     settings: GuestSettings.parse({ name: 'test', kernel, memoryMiB: 16 }),
@@ -84,6 +85,7 @@ test('force ends a guest that executes, one that is paused and one whose thread 
     ['spin', 'echo', 'hang'].map(async (verb) => {
       const { guest } = start([verb]);
       await guest.started;
+      await sleep(30); // Well into the first slice.
       if (verb === 'echo') guest.pause();
       return (await guest.forceStop()).reason;
     }),

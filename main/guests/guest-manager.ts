@@ -1,0 +1,251 @@
+// The guests of one home: the inventory's records joined with the runs in memory.
+// Owns every run, console and history of its guests, and tells what changes as the contract's events.
+// Never speaks to a front end itself, and never lets one guest's fault reach another.
+
+import {
+  type CallOutput,
+  type EventName,
+  type EventPayload,
+  Failure,
+  type GuestEnd,
+  GuestSettings,
+  type GuestSettingsChange,
+  type GuestView,
+  type Report,
+  type StatsSample,
+} from '../contract.ts';
+import { checkAgainstHost } from '../host.ts';
+import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
+import { checkBootFile, inspectKernel } from './boot-files.ts';
+import { RunningGuest } from './running-guest.ts';
+import { SerialConsole } from './serial-console.ts';
+import type { WorkerEnd } from './worker-messages.ts';
+
+/** Milliseconds between two samples of a guest's counters. */
+const SAMPLE_EVERY = 1000;
+
+/** Told of everything that happens to guests. */
+export type EventSink = <Name extends EventName>(name: Name, payload: EventPayload<Name>) => void;
+
+export interface GuestManagerOptions {
+  inventory: Inventory;
+  emit: EventSink;
+  /** Module whose `createGuest` replaces the core's, for tests. */
+  machineModule?: string | undefined;
+}
+
+export class GuestManager {
+  readonly #inventory: Inventory;
+  readonly #emit: EventSink;
+  readonly #machineModule: string | undefined;
+  /** The present run, or the last one of this session, of each guest by id. */
+  readonly #runs = new Map<string, RunningGuest>();
+  readonly #consoles = new Map<string, SerialConsole>();
+  #sampler: NodeJS.Timeout | undefined;
+
+  constructor(options: GuestManagerOptions) {
+    this.#inventory = options.inventory;
+    this.#emit = options.emit;
+    this.#machineModule = options.machineModule;
+  }
+
+  list(): GuestView[] {
+    return this.#inventory.list().map((record) => this.#view(record));
+  }
+
+  get(guest: string): GuestView {
+    return this.#view(this.#find(guest));
+  }
+
+  /** Adds a guest that could start: what cannot be is refused here and leaves nothing behind. */
+  create(settings: GuestSettings): GuestView {
+    checkSettings(settings);
+    const record = this.#inventory.add(settings);
+    if (!record) throw new Failure('conflict', `There is a guest called ${settings.name} already.`);
+    const view = this.#view(record);
+    this.#emit('guest.added', view);
+    return view;
+  }
+
+  set(guest: string, change: GuestSettingsChange): GuestView {
+    const record = this.#find(guest);
+    this.#requireOff(record, 'changed');
+    const settings = GuestSettings.parse({ ...record.settings, ...change });
+    checkSettings(settings);
+    if (!this.#inventory.set(record.id, settings))
+      throw new Failure('conflict', `There is a guest called ${settings.name} already.`);
+    return this.#changed(record.id);
+  }
+
+  remove(guest: string): CallOutput<'guests.remove'> {
+    const record = this.#find(guest);
+    this.#requireOff(record, 'removed');
+    this.#inventory.remove(record.id);
+    this.#runs.delete(record.id);
+    this.#consoles.get(record.id)?.close();
+    this.#consoles.delete(record.id);
+    this.#emit('guest.removed', { id: record.id });
+    return { id: record.id };
+  }
+
+  async start(guest: string): Promise<GuestView> {
+    const record = this.#find(guest);
+    if (this.#present(record.id)) throw new Failure('conflict', `${record.settings.name} is running already.`);
+    checkSettings(record.settings);
+    const console = this.console(record.id);
+    const run = new RunningGuest({
+      settings: record.settings,
+      output: (bytes) => console.write(bytes),
+      changed: () => this.#changed(record.id),
+      machineModule: this.#machineModule,
+    });
+    this.#runs.set(record.id, run);
+    const number = this.#inventory.runStarted(record.id, run.startedAt);
+    void run.ended.then((end) => this.#ended(record.id, number, end));
+    this.#sample();
+    this.#changed(record.id);
+    await run.started;
+    return this.get(record.id);
+  }
+
+  async stop(guest: string, force: boolean): Promise<GuestView> {
+    const { record, run } = this.#requirePresent(guest);
+    if (force) await run.forceStop();
+    else run.powerButton();
+    return this.get(record.id);
+  }
+
+  pause(guest: string): GuestView {
+    const { record, run } = this.#requirePresent(guest);
+    if (run.state === 'starting') throw new Failure('conflict', `${record.settings.name} is still starting.`);
+    run.pause();
+    return this.get(record.id);
+  }
+
+  resume(guest: string): GuestView {
+    const { record, run } = this.#requirePresent(guest);
+    if (run.state !== 'paused') throw new Failure('conflict', `${record.settings.name} is not paused.`);
+    run.resume();
+    return this.get(record.id);
+  }
+
+  async reset(guest: string): Promise<GuestView> {
+    const { record, run } = this.#requirePresent(guest);
+    await run.forceStop();
+    return this.start(record.id);
+  }
+
+  report(guest: string): Report {
+    const record = this.#find(guest);
+    const run = this.#runs.get(record.id);
+    if (!run) throw new Failure('notFound', `${record.settings.name} has not run in this session.`);
+    return run.report();
+  }
+
+  history(guest: string): StatsSample[] {
+    return [...(this.#runs.get(this.#find(guest).id)?.history.samples ?? [])];
+  }
+
+  /** The serial console of a guest, there before its first start and after its last. */
+  console(guest: string): SerialConsole {
+    const { id } = this.#find(guest);
+    let console = this.#consoles.get(id);
+    if (!console) this.#consoles.set(id, (console = new SerialConsole()));
+    return console;
+  }
+
+  /** Types at the serial console; without effect while the guest is off. */
+  input(id: string, bytes: Uint8Array): void {
+    this.#present(id)?.input(bytes);
+  }
+
+  /** Whether any guest is in memory. */
+  get isBusy(): boolean {
+    return [...this.#runs.values()].some((run) => run.end === null);
+  }
+
+  /** Ends every run without asking the guests, and answers when all are recorded. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#runs.values()].map((run) => run.forceStop()));
+    clearInterval(this.#sampler);
+  }
+
+  #find(guest: string): GuestRecord {
+    const record = this.#inventory.find(guest);
+    if (!record) throw new Failure('notFound', `There is no guest called ${guest}.`);
+    return record;
+  }
+
+  #present(id: string): RunningGuest | undefined {
+    const run = this.#runs.get(id);
+    return run?.end === null ? run : undefined;
+  }
+
+  #requirePresent(guest: string): { record: GuestRecord; run: RunningGuest } {
+    const record = this.#find(guest);
+    const run = this.#present(record.id);
+    if (!run) throw new Failure('conflict', `${record.settings.name} is not running.`);
+    return { record, run };
+  }
+
+  #requireOff(record: GuestRecord, act: string): void {
+    if (this.#present(record.id))
+      throw new Failure('conflict', `${record.settings.name} is running; it can be ${act} when it is off.`);
+  }
+
+  #view(record: GuestRecord): GuestView {
+    const run = this.#present(record.id);
+    return {
+      id: record.id,
+      settings: record.settings,
+      state: run?.state ?? 'off',
+      createdAt: record.createdAt,
+      startedAt: run?.startedAt ?? null,
+      lastEnd: run ? null : record.lastEnd,
+    };
+  }
+
+  #changed(id: string): GuestView {
+    const view = this.get(id);
+    this.#emit('guest.changed', view);
+    return view;
+  }
+
+  #ended(id: string, run: number, workerEnd: WorkerEnd): void {
+    // `until` belongs to a script, and runs of the inventory have none.
+    const reason = workerEnd.reason === 'until' ? 'forced' : workerEnd.reason;
+    const end: GuestEnd = { reason, detail: workerEnd.detail, at: Date.now() };
+    try {
+      this.#inventory.runEnded(run, end);
+    } catch (error) {
+      // A full disk must not take the other guests down; this run will be told as lost at the next start.
+      process.emitWarning(`The end of a run could not be recorded: ${(error as Error).message}`);
+    }
+    const { settings } = this.#changed(id);
+    this.#emit('guest.ended', { id, name: settings.name, end });
+  }
+
+  /** Samples while there is anything to sample. */
+  #sample(): void {
+    this.#sampler ??= setInterval(() => {
+      for (const [id, run] of this.#runs)
+        if (run.end === null) this.#emit('guest.counters', { id, sample: run.history.sample() });
+      if (this.isBusy) return;
+      clearInterval(this.#sampler);
+      this.#sampler = undefined;
+    }, SAMPLE_EVERY);
+  }
+}
+
+/** Throws a {@link Failure} with one sentence if a guest of these settings could not start on this host. */
+export function checkSettings(settings: GuestSettings): void {
+  checkAgainstHost(settings);
+  const { problem } = inspectKernel(settings.kernel);
+  if (problem) throw new Failure('wrong', problem);
+  try {
+    checkBootFile(settings.kernel, 'kernel', settings.memoryMiB);
+    if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
+  } catch (error) {
+    throw new Failure('wrong', (error as Error).message, { cause: error });
+  }
+}

@@ -1,0 +1,23 @@
+// The inventory's schema, as the steps that lead to it.
+// Owns the order: step N brings a database from `user_version` N - 1 to N.
+// Never changes a step that was ever released: a mistake is mended by a further step.
+
+export const migrations: readonly string[] = [
+  // 1: guests, and how their runs ended. The settings are one JSON document, whose schema is the contract's.
+  `CREATE TABLE guests (
+     id TEXT PRIMARY KEY,
+     name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+     settings TEXT NOT NULL CHECK (json_valid(settings)),
+     created_at INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE runs (
+     id INTEGER PRIMARY KEY,
+     guest_id TEXT NOT NULL REFERENCES guests (id) ON DELETE CASCADE,
+     started_at INTEGER NOT NULL,
+     ended_at INTEGER,
+     reason TEXT,
+     detail TEXT,
+     CHECK ((ended_at IS NULL) = (reason IS NULL) AND (ended_at IS NULL) = (detail IS NULL))
+   ) STRICT;
+   CREATE INDEX runs_by_guest ON runs (guest_id, id);`,
+];

@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createClient, Failure, type ServerFrame } from './contract.ts';
+import { fakeKernel } from './guests/fake-machine.ts';
+import { hostMemoryMiB } from './host.ts';
+import { Server } from './server.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'trivisor-server-'));
+const server = new Server({
+  home: join(folder, 'home'),
+  isOwner: true,
+  machineModule: new URL('./guests/fake-machine.ts', import.meta.url).href,
+  linuxFiles: async ({ progress }) => {
+    progress?.('download', 'Downloading', 0.5);
+    return { kernel: kernel(['off']), initrd: kernel([]), append: 'console=ttyS0', release: '6.1' };
+  },
+});
+const client = createClient(server.connectDirectly());
+after(async () => {
+  await server.close();
+  rmSync(folder, { recursive: true });
+});
+
+let kernels = 0;
+function kernel(script: readonly string[]): string {
+  const path = join(folder, `kernel-${kernels++}`);
+  writeFileSync(path, fakeKernel(script));
+  return path;
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let round = 0; round < 300; round++) {
+    if (condition()) return;
+    await sleep(10);
+  }
+  assert.fail(`Never came: ${what}`);
+}
+
+/** A call that must fail; answers the failure. */
+async function failure(call: Promise<unknown>): Promise<Failure> {
+  const error = await call.then(
+    () => assert.fail('it worked'),
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof Failure, String(error));
+  return error;
+}
+
+test('a guest is created, started, spoken to, stopped and removed', async () => {
+  const seen: string[] = [];
+  for (const name of ['guest.added', 'guest.changed', 'guest.removed'] as const)
+    client.on(name, (payload) => seen.push('state' in payload ? `${name} ${payload.state}` : name));
+  client.on('guest.ended', ({ name, end }) => seen.push(`guest.ended ${name} ${end.reason}`));
+  let said = '';
+  const settings = { name: 'talker', kernel: kernel(['say hello', 'echo']), memoryMiB: 32 };
+  const { id, state } = await client.call('guests.create', { settings });
+  assert.equal(state, 'off');
+  const console = client.open(
+    'console',
+    { guest: 'talker' },
+    { data: (bytes) => (said += new TextDecoder().decode(bytes)), closed: (reason) => seen.push(reason) },
+  );
+  assert.equal((await client.call('guests.start', { guest: 'talker' })).state, 'running');
+  console.write(new TextEncoder().encode('hi'));
+  await until(() => said === 'hello\r\nhi', 'the echo');
+
+  let late = '';
+  client.open('console', { guest: id }, { data: (bytes) => (late += new TextDecoder().decode(bytes)) });
+  await until(() => late === said, 'the scrollback');
+  assert.equal((await failure(client.call('guests.remove', { guest: id }))).code, 'conflict');
+  assert.equal((await failure(client.call('guests.set', { guest: id, settings: { memoryMiB: 64 } }))).code, 'conflict');
+  assert.equal((await failure(client.call('guests.start', { guest: id }))).code, 'conflict');
+
+  await client.call('guests.stop', { guest: 'talker' });
+  await until(() => seen.includes('guest.ended talker powerOff'), 'the end');
+  assert.equal((await client.call('guests.report', { guest: id })).end?.reason, 'powerOff');
+  assert.equal((await client.call('guests.get', { guest: id })).lastEnd?.reason, 'powerOff');
+  assert.equal((await client.call('guests.set', { guest: id, settings: { memoryMiB: 64 } })).settings.memoryMiB, 64);
+  await client.call('guests.remove', { guest: id });
+  await until(() => seen.includes('The guest was removed.'), 'the end of the stream');
+  assert.deepEqual(seen, [
+    'guest.added off',
+    'guest.changed starting',
+    'guest.changed running',
+    'guest.changed stopping',
+    'guest.changed off',
+    'guest.ended talker powerOff',
+    'guest.changed off',
+    'The guest was removed.',
+    'guest.removed',
+  ]);
+});
+
+test('two guests are independent, and counters of both come each second', async () => {
+  const samples = new Map<string, number>();
+  const off = client.on('guest.counters', ({ id, sample }) => samples.set(id, sample.guestPercent));
+  const [one, two] = await Promise.all(
+    ['one', 'two'].map((name) =>
+      client.call('guests.create', { settings: { name, kernel: kernel([name === 'one' ? 'spin' : 'echo']) } }),
+    ),
+  );
+  for (const { id } of [one!, two!]) await client.call('guests.start', { guest: id });
+  await until(() => samples.size === 2, 'samples');
+  assert.ok(samples.get(one!.id)! > 20, `the busy one: ${samples.get(one!.id)} %`);
+  assert.equal(samples.get(two!.id), 0);
+  assert.equal((await client.call('stats.history', { guest: 'one' })).length >= 1, true);
+  await client.call('guests.pause', { guest: 'two' });
+  await client.call('guests.stop', { guest: 'one', force: true });
+  const states = (await client.call('guests.list')).map(({ settings, state }) => `${settings.name} ${state}`);
+  assert.deepEqual(states, ['one off', 'two paused']);
+  await client.call('guests.reset', { guest: 'two' });
+  assert.equal((await client.call('guests.get', { guest: 'two' })).state, 'running');
+  await client.call('guests.stop', { guest: 'two', force: true });
+  off();
+  for (const guest of ['one', 'two']) await client.call('guests.remove', { guest });
+});
+
+test('what cannot be is refused with one sentence, and nothing is half-created', async () => {
+  const good = kernel(['off']);
+  const notOne = join(folder, 'not-a-kernel');
+  writeFileSync(notOne, 'plain text');
+  const refusals: [object, RegExp][] = [
+    [{ kernel: good, memoryMiB: 0 }, /^memoryMiB must be at least 1 MiB\.$/],
+    [{ kernel: good, memoryMiB: hostMemoryMiB() + 1 }, /^A memory of \d+ MiB is more than this host's \d+ MiB\.$/],
+    [{ kernel: good, kind: 'os' }, /kind full only, not os/],
+    [{ kernel: notOne }, /not-a-kernel is not a kernel: /],
+    [{ kernel: join(folder, 'none') }, /^Cannot read the kernel .*: there is no such file or folder\.$/],
+    [{ kernel: good, initrd: join(folder, 'none') }, /^Cannot read the initrd /],
+    [{ kernel: good, name: '../up' }, /^name must be /],
+    [{ kernel: good, colour: 'red' }, /colour/],
+  ];
+  for (const [settings, sentence] of refusals) {
+    const refused = await failure(client.call('guests.create', { settings: { name: 'x', ...settings } as never }));
+    assert.equal(refused.code, 'wrong', refused.message);
+    assert.match(refused.message, sentence);
+  }
+  const created = await client.call('guests.create', { settings: { name: 'Twice', kernel: good } });
+  assert.equal(
+    (await failure(client.call('guests.create', { settings: { name: 'twice', kernel: good } }))).code,
+    'conflict',
+  );
+  assert.equal((await failure(client.call('guests.get', { guest: 'nobody' }))).code, 'notFound');
+  await client.call('guests.remove', { guest: created.id });
+  assert.deepEqual(await client.call('guests.list'), []);
+});
+
+test('a start that fails says why and leaves the guest off', async () => {
+  const path = kernel(['off']);
+  const { id } = await client.call('guests.create', { settings: { name: 'changed', kernel: path } });
+  writeFileSync(path, fakeKernel([]).fill(0x20, 12)); // Still a multiboot header, no longer a script.
+  assert.match((await failure(client.call('guests.start', { guest: id }))).message, /The kernel is not one/);
+  await until(() => !server.guests.isBusy, 'the end');
+  const { state, lastEnd } = await client.call('guests.get', { guest: id });
+  assert.equal(state, 'off');
+  assert.match(lastEnd!.detail, /The kernel is not one/);
+  await client.call('guests.remove', { guest: id });
+});
+
+test('the starter makes a guest under a free name and tells its progress', async () => {
+  const steps: string[] = [];
+  const off = client.on('starter.progress', ({ step }) => steps.push(step));
+  assert.equal((await client.call('starter.available')).available, true);
+  const first = await client.call('starter.create', {});
+  const second = await client.call('starter.create', {});
+  assert.deepEqual([first.settings.name, second.settings.name], ['Linux 64-bit', 'Linux 64-bit 2']);
+  assert.deepEqual(steps.slice(0, 3), ['download', 'create', 'done']);
+  off();
+  for (const { id } of [first, second]) await client.call('guests.remove', { guest: id });
+});
+
+test('whoever does not speak the contract is cut off', () => {
+  const sent: ServerFrame[] = [];
+  let isClosed = false;
+  const connection = server.connect({ send: (frame) => sent.push(frame), close: () => (isClosed = true) });
+  connection.receive({ type: 'open', id: 1, stream: 'nothing', input: {} });
+  connection.receive({ type: 'call', id: 2, name: 'toString', input: {} });
+  assert.deepEqual(sent, [{ type: 'closed', id: 1, reason: 'There is no stream nothing.' }]);
+  connection.receive('GET / HTTP/1.1');
+  assert.ok(isClosed);
+  connection.close();
+});
+
+test('a listener that falls too far behind is cut off', async () => {
+  let isClosed = false;
+  const connection = server.connect({ send: () => {}, close: () => (isClosed = true), backlog: () => 1e9 });
+  connection.receive({ type: 'call', id: 1, name: 'host.info', input: {} });
+  await until(() => isClosed, 'the end of the connection');
+});

@@ -1,0 +1,265 @@
+// The one server of the contract: answers calls, tells events, carries streams, over whatever connects to it.
+// Owns the connections' sessions and the check of everything that comes in.
+// Never knows what carries a connection, and never trusts what arrives on one.
+
+import {
+  type CallName,
+  type CallOutput,
+  type CallParameters,
+  ClientFrame,
+  calls,
+  type EventName,
+  events,
+  explain,
+  Failure,
+  type ServerFrame,
+  type StreamName,
+  streams,
+  type Transport,
+} from './contract.ts';
+import { inspectKernel } from './guests/boot-files.ts';
+import { GuestManager } from './guests/guest-manager.ts';
+import { hostInfo } from './host.ts';
+import { Inventory } from './inventory/inventory.ts';
+import { Starter, type StarterOptions } from './starter/starter.ts';
+
+/** A listener that is this many bytes behind is cut off: it will not catch up, and its backlog is our memory. */
+const BACKLOG_MAX = 16 * 2 ** 20;
+
+/** Streams one connection may have open: far more than windows on a screen. */
+const STREAMS_MAX = 256;
+
+/** The way back to a front end. */
+export interface Peer {
+  send(frame: ServerFrame): void;
+  close(): void;
+  /** Bytes sent but not yet taken; 0 where the carrier does not know. */
+  backlog?(): number;
+}
+
+/** The server's half of one connection. */
+export interface Connection {
+  /** A frame of the front end, unchecked. */
+  receive(frame: unknown): void;
+  /** The front end is gone. */
+  close(): void;
+}
+
+export interface ServerOptions {
+  home: string;
+  /** Whether this process owns the home: one at a time does, and sees to what the last one left behind. */
+  isOwner: boolean;
+  /** Module whose `createGuest` replaces the core's, for tests. */
+  machineModule?: string | undefined;
+  /** Makes the starter's files in place of the real way, for tests. */
+  linuxFiles?: StarterOptions['linuxFiles'];
+}
+
+type Handlers = {
+  [Name in CallName]: (input: CallParameters<Name>) => CallOutput<Name> | Promise<CallOutput<Name>>;
+};
+
+export class Server {
+  readonly home: string;
+  readonly guests: GuestManager;
+  readonly #inventory: Inventory;
+  readonly #sessions = new Set<Session>();
+  readonly #handlers: Handlers;
+  /** Called whenever a connection or a guest came or went. */
+  onActivity: () => void = () => {};
+
+  /** Throws a `HomeError` with one sentence if the home cannot be used. */
+  constructor(options: ServerOptions) {
+    this.home = options.home;
+    this.#inventory = Inventory.open(options.home);
+    if (options.isOwner) this.#inventory.closeLostRuns();
+    const emit = (name: EventName, payload: unknown): void => {
+      for (const session of this.#sessions) session.tell(name, payload);
+      if (name === 'guest.changed') this.onActivity();
+    };
+    const guests = new GuestManager({ inventory: this.#inventory, emit, machineModule: options.machineModule });
+    this.guests = guests;
+    const starter = new Starter({
+      guests,
+      progress: (progress) => emit('starter.progress', progress),
+      linuxFiles: options.linuxFiles,
+    });
+    this.#handlers = {
+      'host.info': () => hostInfo(options.home),
+      'guests.list': () => guests.list(),
+      'guests.get': ({ guest }) => guests.get(guest),
+      'guests.create': ({ settings }) => guests.create(settings),
+      'guests.set': ({ guest, settings }) => guests.set(guest, settings),
+      'guests.start': ({ guest }) => guests.start(guest),
+      'guests.stop': ({ guest, force }) => guests.stop(guest, force),
+      'guests.pause': ({ guest }) => guests.pause(guest),
+      'guests.resume': ({ guest }) => guests.resume(guest),
+      'guests.reset': ({ guest }) => guests.reset(guest),
+      'guests.remove': ({ guest }) => guests.remove(guest),
+      'guests.report': ({ guest }) => guests.report(guest),
+      'stats.history': ({ guest }) => guests.history(guest),
+      'kernels.inspect': ({ path }) => inspectKernel(path),
+      'starter.available': () => starter.availability(),
+      'starter.create': (input) => starter.create(input),
+    };
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
+  connect(peer: Peer): Connection {
+    const session = new Session(peer, this.guests, (name, input) => this.#call(name, input));
+    this.#sessions.add(session);
+    return {
+      receive: (frame) => session.receive(frame),
+      close: () => {
+        session.close();
+        if (this.#sessions.delete(session)) this.onActivity();
+      },
+    };
+  }
+
+  /** A transport for a client in this very process. */
+  connectDirectly(): Transport {
+    let receive: (frame: unknown) => void = () => {};
+    let closed: (reason: string) => void = () => {};
+    // Deferred both ways, as over any other carrier: nobody is called back from within their own call.
+    const connection = this.connect({
+      send: (frame) => queueMicrotask(() => receive(frame)),
+      close: () => queueMicrotask(() => closed('The server closed the connection.')),
+    });
+    return {
+      send: (frame) => queueMicrotask(() => connection.receive(frame)),
+      onFrame: (listener) => (receive = listener),
+      onClose: (listener) => (closed = listener),
+      close: () => connection.close(),
+    };
+  }
+
+  /** Ends every guest without asking it, and every connection. */
+  async close(): Promise<void> {
+    await this.guests.close();
+    for (const session of this.#sessions) session.end();
+    this.#sessions.clear();
+    this.#inventory.close();
+  }
+
+  async #call(name: string, input: unknown): Promise<unknown> {
+    if (!Object.hasOwn(calls, name)) throw new Failure('wrong', `There is no call ${name}.`);
+    const checked = calls[name as CallName].input.safeParse(input);
+    if (!checked.success) throw new Failure('wrong', `${explain(checked.error)}.`);
+    // The name chose both the schema and the handler, which the types cannot see.
+    return (this.#handlers[name as CallName] as (input: unknown) => unknown)(checked.data);
+  }
+}
+
+/** One connected front end. */
+class Session {
+  readonly #peer: Peer;
+  readonly #guests: GuestManager;
+  readonly #call: (name: string, input: unknown) => Promise<unknown>;
+  readonly #subscriptions = new Set<string>();
+  readonly #streams = new Map<number, { guest: string; detach(): void }>();
+  #isOpen = true;
+
+  constructor(peer: Peer, guests: GuestManager, call: (name: string, input: unknown) => Promise<unknown>) {
+    this.#peer = peer;
+    this.#guests = guests;
+    this.#call = call;
+  }
+
+  receive(raw: unknown): void {
+    if (!this.#isOpen) return;
+    const parsed = ClientFrame.safeParse(raw);
+    // Whoever does not speak the contract is another program or another version; there is nothing to answer.
+    if (!parsed.success) {
+      this.end();
+      return;
+    }
+    const frame = parsed.data;
+    switch (frame.type) {
+      case 'call':
+        void this.#answer(frame.id, frame.name, frame.input);
+        return;
+      case 'subscribe':
+        if (Object.hasOwn(events, frame.event)) this.#subscriptions.add(frame.event);
+        return;
+      case 'unsubscribe':
+        this.#subscriptions.delete(frame.event);
+        return;
+      case 'open':
+        this.#open(frame.id, frame.stream, frame.input);
+        return;
+      case 'data': {
+        const stream = this.#streams.get(frame.id);
+        if (stream) this.#guests.input(stream.guest, frame.bytes);
+        return;
+      }
+      case 'close':
+        this.#streams.get(frame.id)?.detach();
+        this.#streams.delete(frame.id);
+    }
+  }
+
+  tell(event: EventName, payload: unknown): void {
+    if (this.#subscriptions.has(event)) this.#send({ type: 'event', event, payload });
+  }
+
+  /** The front end is gone, or is to go. */
+  close(): void {
+    this.#isOpen = false;
+    for (const { detach } of this.#streams.values()) detach();
+    this.#streams.clear();
+  }
+
+  end(): void {
+    if (!this.#isOpen) return;
+    this.close();
+    this.#peer.close();
+  }
+
+  async #answer(id: number, name: string, input: unknown): Promise<void> {
+    try {
+      const output = await this.#call(name, input);
+      this.#send({ type: 'result', id, output });
+    } catch (error) {
+      const code = error instanceof Failure ? error.code : 'failed';
+      this.#send({ type: 'failure', id, code, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #open(id: number, stream: string, input: unknown): void {
+    try {
+      if (this.#streams.has(id)) throw new Failure('wrong', 'A stream of this number is open already.');
+      if (this.#streams.size >= STREAMS_MAX) throw new Failure('failed', 'Too many streams are open.');
+      if (!Object.hasOwn(streams, stream)) throw new Failure('wrong', `There is no stream ${stream}.`);
+      const checked = streams[stream as StreamName].input.safeParse(input);
+      if (!checked.success) throw new Failure('wrong', `${explain(checked.error)}.`);
+      this.#openConsole(id, this.#guests.get(checked.data.guest).id);
+    } catch (error) {
+      this.#send({ type: 'closed', id, reason: (error as Error).message });
+    }
+  }
+
+  #openConsole(id: number, guest: string): void {
+    // Noted before it is attached: the scrollback comes from within `attach`.
+    const entry = { guest, detach: (): void => {} };
+    this.#streams.set(id, entry);
+    entry.detach = this.#guests.console(guest).attach(
+      (bytes) => this.#send({ type: 'data', id, bytes }),
+      () => this.#closeStream(id, 'The guest was removed.'),
+    );
+  }
+
+  #closeStream(id: number, reason: string): void {
+    if (this.#streams.delete(id)) this.#send({ type: 'closed', id, reason });
+  }
+
+  #send(frame: ServerFrame): void {
+    if (!this.#isOpen) return;
+    this.#peer.send(frame);
+    if ((this.#peer.backlog?.() ?? 0) > BACKLOG_MAX) this.end();
+  }
+}
