@@ -75,7 +75,17 @@ function chooseShape(random: Random, encoding: Encoding, mode: Mode, forMemory: 
     if (!encoding.vex && random.chance(10)) rex |= 0x40;
     if (!sized && encoding.prefix === 'any' && random.chance(5)) rex |= 8;
   }
-  const segment = forMemory ? (random.chance(15) ? random.below(6) : -1) : random.chance(1) ? random.below(6) : -1;
+  // Sixteen-bit addresses reach nothing in a flat segment.
+  const narrow = forMemory && addressPrefix && mode.bits === 32 && random.chance(90);
+  const segment = narrow
+    ? 4 + random.below(2)
+    : forMemory
+      ? random.chance(15)
+        ? random.below(6)
+        : -1
+      : random.chance(1)
+        ? random.below(6)
+        : -1;
   return { operandPrefix, addressPrefix, rex, segment, extra: 0 };
 }
 
@@ -110,7 +120,7 @@ function chooseTarget(draft: Draft, size: number): number | bigint {
   if (random.chance(2)) return readOnlyPage + random.below(0xf00);
   if (random.chance(1)) return readOnlyPage + 0x1000 - 1 - random.below(size);
   if (random.chance(2)) return mode.bits === 64 ? random.u64() : BigInt(random.u32());
-  const align = size >= 16 ? (random.chance(88) ? 16 : 1) : random.chance(60) ? size : 1;
+  const align = size === 16 || size === 512 ? (random.chance(88) ? 16 : 1) : random.chance(60) ? size : 1;
   const limited = shape.segment >= 4 ? SEGMENT_LIMITS[`${mode.name}.${SEGMENT_NAMES[shape.segment]}`] : undefined;
   const narrow = addressBits(mode, shape) === 16 && mode.bits === 32;
   let from = regionFor(encoding, random);
@@ -171,6 +181,13 @@ function choosePlace(draft: Draft): void {
   else if (random.chance(1)) override(draft, 'rip', BigInt(LAYOUT.codeEnd - 1 - random.below(6)) - base);
 }
 
+/** How much memory an operand without a width is. */
+function unsizedBytes(name: string): number {
+  if (/^FX(SAVE|RSTOR)/.test(name)) return 512;
+  if (/^FN?(SAVE|RSTOR)/.test(name)) return 108;
+  return /^FN?(STENV|LDENV)/.test(name) ? 28 : 16;
+}
+
 /**
  * A case of `encoding` in mode number `modeNumber`; the seed decides everything. Undefined if the encoding does not
  * exist in that mode, or the drawn case is one that cannot be recorded.
@@ -217,7 +234,7 @@ export function buildCase(encoding: Encoding, modeNumber: number, seed: number):
   if (random.chance(4)) override(draft, 'rflags', draft.state.get('rflags') | 0x40000n);
   if (random.chance(1)) override(draft, 'rflags', draft.state.get('rflags') | 0x100n);
   const bits = operandBits(encoding, mode, draft.shape);
-  const size = either ? (either.width === '' ? 16 : operandBytes(either, bits)) : 8;
+  const size = either ? (either.width === '' ? unsizedBytes(encoding.row.name) : operandBytes(either, bits)) : 8;
   if (wantsMemory) {
     placeMemory(draft, size);
     if (encoding.attributes.has('lock') && random.chance(20)) draft.shape = { ...draft.shape, extra: 0xf0 };

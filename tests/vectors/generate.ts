@@ -16,14 +16,14 @@ const RECORDED = fileURLToPath(new URL('recorded/', import.meta.url));
 /** The families of the instruction table: every module of the folder that exports one. */
 async function instructionTable(folder: URL): Promise<Map<string, Encoding[]>> {
   const table = new Map<string, Encoding[]>();
-  for (const file of readdirSync(folder).sort()) {
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
     if (!file.endsWith('.ts') || file.endsWith('.test.ts') || file === 'row.ts') continue;
     const module: Record<string, unknown> = await import(new URL(file, folder).href);
     for (const exported of Object.values(module)) {
       const rows = (exported as InstructionFamily | undefined)?.rows;
-      if (!Array.isArray(rows)) continue;
+      if (!Array.isArray(rows) || rows.length === 0) continue;
       const encodings = rows.flatMap((row) => row.encodings.map((text: string) => parseEncoding(text, row)));
-      table.set(file.replace('.ts', ''), encodings);
+      table.set(file.replace('.ts', '').replaceAll('/', '-'), encodings);
     }
   }
   return table;
@@ -34,7 +34,7 @@ function caseCount(encoding: Encoding): number {
   const x87 = encoding.map === 0 && encoding.opcode >= 0xd8 && encoding.opcode <= 0xdf;
   const vector = encoding.operands.some(({ where }) => 'VWUPQN'.includes(where));
   const sized = encoding.operands.some(({ width }) => ['v', 'y', 'z'].includes(width));
-  if (x87) return 40;
+  if (x87 || encoding.attributes.has('rep')) return 40;
   if (vector) return 26;
   return sized ? 36 : 24;
 }

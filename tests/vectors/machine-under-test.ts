@@ -5,22 +5,27 @@ import type { ProcessorState } from './processor-state.ts';
 
 /**
  * A processor with RAM of RAM_BYTES (environments.ts) at guest-physical address 0, no devices, and A20 enabled.
- * It begins with the features of SSE and x87 enabled in XCR0 (value 3).
+ * XCR0 is 3: x87 and SSE.
  */
 export interface MachineUnderTest {
   /** For messages: "interpreter", "translator". */
   readonly name: string;
-  /** The guest's RAM, live. Whoever writes to it calls `memoryChanged`. */
+  /** The guest's RAM, live. Whoever writes to it says so with `memoryChanged`. */
   readonly ram: Uint8Array;
-  /** Everything derived from RAM or the former state (translations, decoded code, TLB) is to be forgotten. */
-  memoryChanged(): void;
-  /** Sets the whole architectural state, hidden parts of segment registers included, without any check or side effect. */
+  /** `length` bytes of RAM from `at` have been written by the runner: code decoded from there is void. */
+  memoryChanged(at: number, length: number): void;
+  /**
+   * Sets the whole architectural state, hidden parts of segment registers included, without any check or side effect.
+   * No translation of a linear address is remembered from before.
+   */
   load(state: ProcessorState): void;
   /**
-   * Executes one instruction, all its repetitions included, or delivers one exception. It never ends between an exception
-   * and its handler's first instruction. Returns false if the processor has shut down or halted.
+   * Executes one instruction, or one repetition of a string instruction, or delivers one exception. What an instruction
+   * leaves pending (a trap) is delivered in the same step. Returns false if the processor has shut down or halted.
    */
   step(): boolean;
+  /** Linear address of the next instruction: the code segment's base + the instruction pointer. */
+  position(): number;
   /** The state now. `fop`, `fip`, `fdp` and the limits and attributes of segments may be anything. */
   state(): ProcessorState;
 }
