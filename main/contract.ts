@@ -228,6 +228,19 @@ export const KernelInspection = z.object({
 });
 export type KernelInspection = z.output<typeof KernelInspection>;
 
+/** A folder of the host, for choosing a file there; folders first, hidden entries left out. */
+export const FolderListing = z.object({
+  folder: z.string(),
+  /** Null at the top. */
+  parent: z.string().nullable(),
+  entries: z.array(
+    z.object({ name: z.string(), path: z.string(), kind: z.enum(['folder', 'file']), bytes: z.number() }),
+  ),
+  /** False where there are more entries than a listing tells. */
+  isWhole: z.boolean(),
+});
+export type FolderListing = z.output<typeof FolderListing>;
+
 // ---------------------------------------------------------------------------------------------------------------
 // Calls, events, streams.
 
@@ -260,6 +273,8 @@ export const calls = {
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
   'stats.history': { input: guestRef, output: z.array(StatsSample) },
   'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
+  /** The person's own folder if none is named. */
+  'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },
   'starter.available': { input: nothing, output: StarterAvailability },
   /** Brings a Debian kernel and busybox and creates a guest of them; tells its way by `starter.progress` events. */
   'starter.create': {

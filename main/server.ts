@@ -17,6 +17,7 @@ import {
   streams,
   type Transport,
 } from './contract.ts';
+import { listFolder } from './files/browse.ts';
 import { inspectKernel } from './guests/boot-files.ts';
 import { GuestManager } from './guests/guest-manager.ts';
 import { hostInfo } from './host.ts';
@@ -99,6 +100,7 @@ export class Server {
       'guests.report': ({ guest }) => guests.report(guest),
       'stats.history': ({ guest }) => guests.history(guest),
       'kernels.inspect': ({ path }) => inspectKernel(path),
+      'files.list': ({ folder }) => listFolder(folder),
       'starter.available': () => starter.availability(),
       'starter.create': (input) => starter.create(input),
     };

@@ -68,6 +68,13 @@ export function mebibytes(value: number): string {
   return `${Number.isInteger(gibibytes) || gibibytes >= 100 ? Math.round(gibibytes) : gibibytes.toFixed(1)}\xa0GiB`;
 }
 
+/** A size in bytes: `512 B`, `7.9 MiB`. */
+export function bytes(value: number): string {
+  if (value < 1024) return `${value}\xa0B`;
+  if (value < 1024 * 1024) return `${Math.round(value / 1024)}\xa0KiB`;
+  return mebibytes(value / (1024 * 1024));
+}
+
 /** A count or rate: `840`, `12.4 k`, `310 M`. */
 export function quantity(value: number): string {
   for (const [limit, unit] of [

@@ -12,6 +12,10 @@ import { decode, encode } from './wire.ts';
 /** Chromium cannot be taught a scheme from outside: pages see one origin of this host for each host of the scheme. */
 const HOST_SUFFIX = '.standin.test';
 
+interface Question {
+  message: string;
+  cancelId: number;
+}
 interface Privileged {
   scheme: string;
 }
@@ -22,7 +26,7 @@ export const standIn = {
   /** Set before the app's main module is loaded. */
   context: null as BrowserContext | null,
   /** Answers message boxes: the index of the button. */
-  answer: (options: { message: string }): number => {
+  answer: (options: Question): number => {
     throw new Error(`Nobody is there to answer: ${options.message}`);
   },
   /** Resolves with the exit status when the app ends. */
@@ -322,7 +326,7 @@ export const protocol = {
 
 export const dialog = {
   async showMessageBox(...values: unknown[]): Promise<{ response: number }> {
-    return { response: standIn.answer(values.at(-1) as { message: string }) };
+    return { response: standIn.answer(values.at(-1) as Question) };
   },
   showErrorBox(title: string, text: string): void {
     throw new Error(`${title}: ${text}`);

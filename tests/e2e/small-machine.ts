@@ -1,0 +1,57 @@
+// A machine of a few lines in place of the core's, so that the app can be tested without a guest's files.
+// Owns what it was typed and how long it keeps its processor busy.
+// Never used by the product: the end-to-end tests name this module.
+
+import type { Guest, GuestConfig, GuestHost, SliceResult } from '../../native-free-core/hypervisor/guest.ts';
+
+/** Echoes what is typed; the line `work` keeps it busy for this long (milliseconds). */
+const WORK = 6000;
+
+/** Takes any kernel. Says `ready`, then answers every line. */
+export function createGuest(_config: GuestConfig, host: GuestHost): Guest {
+  const encoder = new TextEncoder();
+  const decoder = new TextDecoder();
+  let line = '';
+  let workUntil = 0;
+  let isPressed = false;
+  let hasSpoken = false;
+  let guestTime = 0;
+  let exits = 0;
+  const say = (text: string): void => {
+    exits += text.length;
+    host.serialOutput(encoder.encode(text));
+  };
+  return {
+    run(milliseconds): SliceResult {
+      if (isPressed) return { state: 'ended', end: { reason: 'powerOff', detail: 'The guest powered off.' } };
+      if (!hasSpoken) say('ready\r\n$ ');
+      hasSpoken = true;
+      const began = performance.now();
+      if (began > workUntil) return { state: 'halted', wakeIn: Infinity };
+      while (performance.now() < began + milliseconds);
+      guestTime += performance.now() - began;
+      return { state: 'running' };
+    },
+    serialInput(bytes) {
+      for (const character of decoder.decode(bytes)) {
+        say(character === '\r' ? '\r\n' : character);
+        if (character !== '\r') line += character;
+        else {
+          if (line === 'work') workUntil = performance.now() + WORK;
+          else say(`you said ${line}\r\n`);
+          say('$ ');
+          line = '';
+        }
+      }
+    },
+    powerButton: () => (isPressed = true),
+    pause() {},
+    resume() {},
+    publishCounters() {
+      host.control.set('guestNanoseconds', guestTime * 0.9e6);
+      host.control.set('exitsNanoseconds', guestTime * 0.1e6);
+      host.control.set('instructions', guestTime * 1e5);
+      host.control.set('exits.portIo', exits);
+    },
+  };
+}
