@@ -3,8 +3,9 @@
 // Never keeps a reference to the guest.
 
 import type { Guest, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+import { Pc } from './pc.ts';
 
 /** Builds the machine, loads the boot source. Throws an Error with one clear sentence when the image is not bootable. */
-export function createGuest(_config: GuestConfig, _host: GuestHost): Guest {
-  throw new Error('No machine is wired yet.');
+export function createGuest(config: GuestConfig, host: GuestHost): Guest {
+  return new Pc(config, host);
 }

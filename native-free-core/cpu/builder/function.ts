@@ -58,6 +58,28 @@ export class FunctionBuilder {
     else this.free.set(local.type, [local.index]);
   }
 
+  /** Runs `body`; the locals it took are free again afterwards, whether it released them or not. */
+  scope(body: () => void): void {
+    const before = new Set([...this.free.values()].flat());
+    const count = this.locals.length;
+    body();
+    for (const [type, list] of this.free) {
+      const kept = list.filter((index) => before.has(index));
+      this.free.set(type, kept);
+    }
+    const free = new Set([...this.free.values()].flat());
+    const give = (index: number): void => {
+      if (free.has(index)) return;
+      free.add(index);
+      const type = this.locals[index - this.parameterCount];
+      const list = this.free.get(type);
+      if (list) list.push(index);
+      else this.free.set(type, [index]);
+    };
+    for (const index of before) give(index);
+    for (let i = count; i < this.locals.length; i++) give(this.parameterCount + i);
+  }
+
   parameter(index: number, type: ValueType): Node & { kind: 'local' } {
     return { kind: 'local', type, index };
   }

@@ -49,6 +49,8 @@ export interface Handler {
   readonly name: string;
   readonly body: FunctionBody;
   readonly traits: HandlerTraits;
+  /** What it is built from; special handlers have none. */
+  readonly source?: { readonly shape: HandlerShape; readonly meaning: (m: InterpreterMeaning) => void };
 }
 
 const KIND_OF: Record<string, OperandKind> = {
@@ -180,7 +182,7 @@ export class HandlerSet {
     }
     m.goOn();
     m.unreachable();
-    const number = this.add({ name, body: m.finish(), traits: m.traits });
+    const number = this.add({ name, body: m.finish(), traits: m.traits, source: { shape, meaning } });
     this.bySignature.set(name, number);
     return number;
   }

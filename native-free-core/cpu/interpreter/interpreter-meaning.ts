@@ -4,7 +4,7 @@
 
 import type { FunctionReference } from '../../wasm/module.ts';
 import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
-import { call } from '../builder/function.ts';
+import { call, type Label } from '../builder/function.ts';
 import {
   add,
   and,
@@ -76,32 +76,40 @@ const byteAddress = (register: number): number =>
 
 const IP_MASK: Record<Size, bigint> = { 8: 0xffn, 16: 0xffffn, 32: 0xffffffffn, 64: -1n };
 
+const noTraits = (): HandlerTraits => ({
+  usesAddress: false,
+  usesOffset: false,
+  usesBitOffset: false,
+  writesMemory: false,
+  memoryBytes: 0,
+});
+
 export class InterpreterMeaning extends Meaning {
   readonly shared: InterpreterFunctions;
-  readonly size: Size;
-  readonly operands: readonly OperandShape[];
-  readonly flat: boolean;
-  readonly addressSize: 16 | 32 | 64;
-  readonly rep: 0 | 0xf2 | 0xf3;
-  readonly traits: HandlerTraits = {
-    usesAddress: false,
-    usesOffset: false,
-    usesBitOffset: false,
-    writesMemory: false,
-    memoryBytes: 0,
-  };
+  size!: Size;
+  operands!: readonly OperandShape[];
+  flat!: boolean;
+  addressSize!: 16 | 32 | 64;
+  rep!: 0 | 0xf2 | 0xf3;
+  traits!: HandlerTraits;
   /** Address of the micro-op. */
   readonly pc: Node & { kind: 'local' };
 
   constructor(shared: InterpreterFunctions, shape: HandlerShape) {
     super([i32]);
     this.shared = shared;
+    this.pc = this.parameter(0, i32);
+    this.become(shape);
+  }
+
+  /** What is built from here on is a handler of this shape. */
+  become(shape: HandlerShape): void {
     this.size = shape.size;
     this.operands = shape.operands;
     this.flat = shape.flat;
     this.addressSize = shape.addressSize;
     this.rep = shape.rep;
-    this.pc = this.parameter(0, i32);
+    this.traits = noTraits();
   }
 
   // ---- where operands are
@@ -336,5 +344,26 @@ export class InterpreterMeaning extends Meaning {
   checkTarget(target: Node & { kind: 'local' }): void {
     const masked = this.let(and(target, c64(IP_MASK[this.ipSize()])));
     this.raiseIf(call(this.shared.badTarget, masked), 13, 0);
+  }
+}
+
+/** Builds handlers into the dispatch loop itself: going on is a branch instead of a return. */
+export class InlineMeaning extends InterpreterMeaning {
+  private again: Label | undefined;
+
+  /** Builds one handler at this place; every way out of it branches to `again`, the start of the loop. */
+  inline(shape: HandlerShape, again: Label, meaning: (m: InterpreterMeaning) => void): void {
+    this.again = again;
+    this.become(shape);
+    this.scope(() => {
+      meaning(this);
+      this.goOn();
+    });
+  }
+
+  override goTo(pc: Node): void {
+    if (!this.again) throw new Error('A handler is built outside of the dispatch loop.');
+    this.set(this.pc, pc);
+    this.br(this.again);
   }
 }

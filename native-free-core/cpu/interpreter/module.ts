@@ -5,7 +5,7 @@
 import { BLOCK_TABLE_BASE, BLOCK_TABLE_ENTRIES, TLB_ENTRIES, TlbKind } from '../../memory/layout.ts';
 import { type FunctionReference, ModuleBuilder } from '../../wasm/module.ts';
 import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
-import { call, FunctionBuilder } from '../builder/function.ts';
+import { call, FunctionBuilder, type Label } from '../builder/function.ts';
 import {
   add,
   and,
@@ -35,7 +35,13 @@ import { encodings, helperFunctions } from '../instructions/table.ts';
 import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts';
 import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
 import { type Handler, HandlerSet } from './handlers.ts';
-import { type HandlerShape, type InterpreterFunctions, InterpreterMeaning } from './interpreter-meaning.ts';
+import { hotHandlers } from './hot-handlers.ts';
+import {
+  type HandlerShape,
+  InlineMeaning,
+  type InterpreterFunctions,
+  InterpreterMeaning,
+} from './interpreter-meaning.ts';
 import { SpecialHandler, U } from './micro-op.ts';
 
 const { i32, i64 } = ValueType;
@@ -58,6 +64,8 @@ export interface InterpreterImports {
 export interface InterpreterExports {
   /** Executes from S.ip until the budget is spent or something needs TypeScript; S.exit says which. */
   run(): void;
+  /** The same from a micro-op on. */
+  run_from(pc: number): void;
   /** The six arithmetic flags at their places in EFLAGS. */
   flags_all(): number;
 }
@@ -145,8 +153,12 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   });
   module.functionTable(references.length, false);
   module.fillTable(0, references);
+  const runFrom = module.declare('run_from', [i32], undefined, true);
+  module.define(runFrom, dispatchLoop(functions, module.type([i32], i32), handlers.handlers));
   const run = module.declare('run', [], undefined, true);
-  module.define(run, dispatchLoop(functions, module.type([i32], i32)));
+  const body = new FunctionBuilder();
+  body.call(runFrom, call(functions.enter));
+  module.define(run, body.finish());
   return { bytes: module.build(), handlers };
 }
 
@@ -303,17 +315,42 @@ function badTarget() {
   return f.finish();
 }
 
-function dispatchLoop(functions: InterpreterFunctions, handlerType: number) {
-  const f = new FunctionBuilder();
-  const pc = f.local(i32);
-  f.set(pc, call(functions.enter));
+/**
+ * Executes micro-op after micro-op until one gives 0. The hottest handlers are part of the loop, a jump table away;
+ * the others are called through the function table.
+ */
+function dispatchLoop(functions: InterpreterFunctions, handlerType: number, handlers: readonly Handler[]) {
+  const f = new InlineMeaning(functions, SPECIAL_SHAPE);
+  const { pc } = f;
+  const hot = handlers.flatMap(({ name, source }, number) =>
+    source && hotHandlers.has(name) ? [{ number, source }] : [],
+  );
   f.block((done) => {
     f.loop((again) => {
       f.brIf(done, eq(pc, c32(0)));
-      const next = f.callIndirect(handlerType, load(loadOp.i32_load16_u, pc, U.handler), [pc], i32);
-      f.set(pc, next);
-      f.release(next);
-      f.br(again);
+      const place = (index: number): void => {
+        if (index === hot.length) {
+          f.block((others) => {
+            const table = handlers.map(() => others);
+            hot.forEach(({ number }, i) => {
+              table[number] = labels[i];
+            });
+            f.brTable(load(loadOp.i32_load16_u, pc, U.handler), table, others);
+          });
+          const next = f.callIndirect(handlerType, load(loadOp.i32_load16_u, pc, U.handler), [pc], i32);
+          f.set(pc, next);
+          f.release(next);
+          f.br(again);
+          return;
+        }
+        f.block((label) => {
+          labels.push(label);
+          place(index + 1);
+        });
+        f.inline(hot[index].source.shape, again, hot[index].source.meaning);
+      };
+      const labels: Label[] = [];
+      place(0);
     });
   });
   return f.finish();

@@ -1,0 +1,485 @@
+// Blocks of decoded code: micro-ops by physical address, found, made and dropped.
+// Owns the block table, the micro-op arena and the map of lines that hold decoded code.
+// Never executes a micro-op, and never asks what one means.
+
+import {
+  BLOCK_TABLE_BASE,
+  BLOCK_TABLE_ENTRIES,
+  BLOCK_TABLE_ENTRY_BYTES,
+  CODE_LINES_BASE,
+  MICRO_OP_BASE,
+  MICRO_OP_LIMIT,
+  RAM_BASE,
+} from '../../memory/layout.ts';
+import { DecodeResult, type Decoder } from '../decoder/decoder.ts';
+import { BASE_RIP, DecodedInstruction } from '../decoder/instruction.ts';
+import type { Encoding } from '../instructions/row.ts';
+import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
+import type { SystemCpu } from '../system/core.ts';
+import { FETCH_DEVICE, FETCH_FAULT } from '../system/paging.ts';
+import { type HandlerSet, variantIndex } from './handlers.ts';
+import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
+import { blockHash } from './module.ts';
+
+/** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
+export const BLOCK_INSTRUCTIONS = 64;
+/** Micro-ops that a block can have: an address micro-op before each instruction, a check and an end. */
+const BLOCK_MICRO_OPS = 2 * BLOCK_INSTRUCTIONS + 2;
+/** Blocks that are not kept (single steps, code near a limit or in device memory) are decoded here. */
+const SCRATCH_BASE = MICRO_OP_LIMIT - BLOCK_MICRO_OPS * MICRO_OP_BYTES;
+/** Decoded instructions that TypeScript carries out, kept until everything is dropped. */
+const COLD_LIMIT = 1 << 18;
+const PAGE = 0x1000;
+
+/** Where an operand's register number comes from. */
+const Place = { none: 0, rm: 1, reg: 2, vvvv: 3, stack: 4 } as const;
+const PLACES: Record<string, number> = {
+  E: Place.rm,
+  R: Place.rm,
+  Z: Place.rm,
+  W: Place.rm,
+  U: Place.rm,
+  Q: Place.rm,
+  N: Place.rm,
+  G: Place.reg,
+  V: Place.reg,
+  P: Place.reg,
+  S: Place.reg,
+  C: Place.reg,
+  D: Place.reg,
+  B: Place.vvvv,
+  T: Place.stack,
+};
+
+/** What an encoding's micro-ops need, worked out once. */
+interface Plan {
+  readonly handlers: Int32Array;
+  readonly places: readonly number[];
+  /** The operand is a general register (byte offsets), of a byte if `byte`. */
+  readonly general: readonly boolean[];
+  readonly byte: readonly boolean[];
+  readonly mmx: readonly boolean[];
+  readonly relative: boolean;
+  readonly ends: boolean;
+  readonly cold: boolean;
+  /** Bytes of the memory operand by its width letter; 0 where the operand size says. */
+  readonly memoryBytes: number;
+}
+
+interface Block {
+  readonly start: number;
+  readonly end: number;
+  /** Index of its entry in the block table. */
+  readonly entry: number;
+}
+
+const MEMORY_BYTES: Record<string, number> = { b: 1, w: 2, d: 4, q: 8, o: 16 };
+
+export class BlockCache {
+  /** Instructions that micro-ops of the cold handler stand for, by the micro-op's immediate. */
+  readonly coldInstructions: DecodedInstruction[] = [];
+  decoded = 0;
+  invalidated = 0;
+
+  private readonly system: SystemCpu;
+  private readonly handlers: HandlerSet;
+  private readonly decoder: Decoder;
+  private readonly u8: Uint8Array;
+  private readonly u16: Uint16Array;
+  private readonly u32: Uint32Array;
+  private readonly instruction = new DecodedInstruction();
+  private readonly plans = new Map<Encoding, Plan>();
+  /** Blocks by the index of a page of RAM. */
+  private readonly pages = new Map<number, Block[]>();
+  private readonly crossing = new Uint8Array(32);
+  private top = MICRO_OP_BASE;
+
+  constructor(system: SystemCpu, handlers: HandlerSet, decoder: Decoder) {
+    this.system = system;
+    this.handlers = handlers;
+    this.decoder = decoder;
+    this.u8 = system.u8;
+    this.u16 = system.u16;
+    this.u32 = system.u32;
+  }
+
+  /** The block at S.ip, decoding it if needed; 0 with a fault in the state when the code cannot be fetched. */
+  find(): number {
+    return this.locate(BLOCK_INSTRUCTIONS, true);
+  }
+
+  /** A block of the one instruction at S.ip, for single steps. Overwritten by the next such call. */
+  single(): number {
+    return this.locate(1, false);
+  }
+
+  /** Drops everything. Micro-op addresses from before are void. */
+  flush(): void {
+    this.top = MICRO_OP_BASE;
+    this.coldInstructions.length = 0;
+    this.u8.fill(0, BLOCK_TABLE_BASE, BLOCK_TABLE_BASE + BLOCK_TABLE_ENTRIES * BLOCK_TABLE_ENTRY_BYTES);
+    for (const page of this.pages.keys()) this.clearLines(page);
+    this.pages.clear();
+    this.u32[S.blockGeneration >>> 2]++;
+  }
+
+  /** Bytes of RAM that hold decoded code have changed: blocks of their pages go stale, the running one included. */
+  invalidate(physical: number, bytes: number): void {
+    for (let at = physical - (physical % PAGE); at < physical + bytes; at += PAGE) {
+      const host = this.system.physical.ramAddress(at);
+      if (host >= 0) this.invalidatePage((host - RAM_BASE) >>> 12);
+    }
+  }
+
+  private invalidatePage(page: number): void {
+    const blocks = this.pages.get(page);
+    if (!blocks) return;
+    for (const { start, end, entry } of blocks) {
+      for (let at = start; at < end; at += MICRO_OP_BYTES) this.u16[at >>> 1] = SpecialHandler.stale;
+      const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
+      if (this.u32[word + 2] === start) this.u32.fill(0, word, word + 3);
+    }
+    this.invalidated += blocks.length;
+    this.pages.delete(page);
+    this.clearLines(page);
+  }
+
+  private clearLines(page: number): void {
+    const word = (CODE_LINES_BASE >>> 2) + page * 2;
+    this.u32[word] = 0;
+    this.u32[word + 1] = 0;
+  }
+
+  // ---- finding
+
+  private locate(instructions: number, keep: boolean): number {
+    const { system, u32 } = this;
+    const mode = u32[S.mode >>> 2];
+    const code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
+    const ipLow = u32[S.ip >>> 2];
+    const ipHigh = u32[(S.ip >>> 2) + 1];
+    const low = code64 ? ipLow : (ipLow + u32[(S.segBase + Seg.cs * 8) >>> 2]) >>> 0;
+    const high = code64 ? ipHigh : 0;
+    const offset = low & (PAGE - 1);
+    let limit = PAGE;
+    if (!code64) {
+      const beyond = u32[(S.segLimit + Seg.cs * 4) >>> 2] + 1 - ipLow;
+      if (beyond <= 0) return this.fault(13, 0);
+      limit = Math.min(PAGE, offset + beyond);
+    }
+    const host = system.mmu.fetch(low, high);
+    if (host === FETCH_FAULT) return this.leaveFault();
+    this.setCodeBase(ipLow, ipHigh, offset);
+    if (host === FETCH_DEVICE) return this.fromDevice(offset, limit, mode);
+    const physicalPage = Math.floor(system.mmu.fetchPhysical / PAGE);
+    const entry = blockHash(physicalPage, offset);
+    if (!keep || limit < PAGE) return this.decode(host & ~(PAGE - 1), offset, limit, mode, instructions, -1, low, high);
+    const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
+    const keyLow = (((physicalPage & 0xffff) << 16) | offset | (mode << 12)) >>> 0;
+    const keyHigh = Math.floor(physicalPage / 0x10000);
+    if (u32[word + 2] !== 0 && u32[word] === keyLow && u32[word + 1] === keyHigh) return u32[word + 2];
+    if (this.top + BLOCK_MICRO_OPS * MICRO_OP_BYTES > SCRATCH_BASE || this.coldInstructions.length > COLD_LIMIT) {
+      this.flush();
+    }
+    const start = this.decode(host & ~(PAGE - 1), offset, limit, mode, instructions, entry, low, high);
+    if (start !== 0 && start < SCRATCH_BASE) {
+      u32[word] = keyLow;
+      u32[word + 1] = keyHigh;
+      u32[word + 2] = start;
+    }
+    return start;
+  }
+
+  private setCodeBase(ipLow: number, ipHigh: number, offset: number): void {
+    const word = (S.regs + Slot.codeBase * 8) >>> 2;
+    this.u32[word] = ipLow - offset;
+    this.u32[word + 1] = ipLow < offset ? ipHigh - 1 : ipHigh;
+  }
+
+  private fault(vector: number, code: number): 0 {
+    this.system.raise(vector, code);
+    return this.leaveFault();
+  }
+
+  /** The fault belongs to the fetch: no micro-op, S.ip is where it happened. */
+  private leaveFault(): 0 {
+    this.u32[S.exit >>> 2] = Exit.fault;
+    this.u32[S.exitPc >>> 2] = 0;
+    return 0;
+  }
+
+  // ---- decoding
+
+  /**
+   * Decodes from `offset` of the page at host address `page` on. `entry` is the block table's entry, or -1 for a block
+   * that is not kept. `linearLow/High` is the first instruction's linear address.
+   */
+  private decode(
+    page: number,
+    offset: number,
+    limit: number,
+    mode: number,
+    instructions: number,
+    entry: number,
+    linearLow: number,
+    linearHigh: number,
+  ): number {
+    const kept = entry >= 0;
+    const start = kept ? this.top : SCRATCH_BASE;
+    if (!kept) this.u32[S.blockGeneration >>> 2]++;
+    const codeSize = codeSizeOf(mode);
+    let at = start;
+    let here = offset;
+    let ordinal = 0;
+    let open = true;
+    let nextPage = -1;
+    const instruction = this.instruction;
+    while (open && ordinal < instructions && here < limit) {
+      let result = this.decoder.decode(this.u8, page + here, page + limit, codeSize, instruction);
+      if (result === DecodeResult.truncated) {
+        if (ordinal > 0) break;
+        if (limit < PAGE) return this.fault(13, 0);
+        nextPage = this.nextPage(page, here, linearLow, linearHigh);
+        if (nextPage < 0) return nextPage === FETCH_FAULT ? this.leaveFault() : this.fromDevice(here, limit, mode);
+        result = this.decoder.decode(this.crossing, 0, PAGE - here + 15, codeSize, instruction);
+        at = this.special(SpecialHandler.checkNextPage, at, here, 0, here);
+        this.u32[(at - MICRO_OP_BYTES + U.immediate) >>> 2] = Math.floor(
+          this.system.physical.physicalAddress(nextPage) / PAGE,
+        );
+      }
+      ordinal++;
+      if (result === DecodeResult.decoded) {
+        const plan = this.planOf(instruction.encoding);
+        at = this.emit(plan, at, here, ordinal, mode);
+        open = !plan.ends && nextPage < 0;
+        if (plan.ends) {
+          here += instruction.length;
+          break;
+        }
+        here += instruction.length;
+      } else {
+        const handler = result === DecodeResult.tooLong ? SpecialHandler.tooLong : SpecialHandler.undefined;
+        at = this.special(handler, at, here, ordinal, here);
+        open = false;
+        here = -1;
+        break;
+      }
+    }
+    // Whatever does not end by itself goes on behind its last instruction; harmless behind one that does.
+    if (here >= 0) {
+      const handler = kept || instructions > 1 ? SpecialHandler.next : SpecialHandler.stop;
+      at = this.special(handler, at, here, ordinal, here);
+    }
+    this.decoded++;
+    if (kept) {
+      this.top = at;
+      const block = { start, end: at, entry };
+      const last = here < 0 ? offset + 1 : here;
+      this.register(page, offset, Math.min(last, PAGE), block);
+      if (nextPage >= 0) this.register(nextPage, 0, Math.max(1, last - PAGE), block);
+    }
+    return start;
+  }
+
+  /** Host address of the page behind, with the instruction's bytes of both put together; FETCH_FAULT or FETCH_DEVICE. */
+  private nextPage(page: number, here: number, linearLow: number, linearHigh: number): number {
+    const inFirst = PAGE - here;
+    const low = (linearLow + inFirst) >>> 0;
+    const high = low < linearLow ? (linearHigh + 1) >>> 0 : linearHigh;
+    const host = this.system.mmu.fetch(low, high);
+    if (host < 0) return host;
+    this.crossing.set(this.u8.subarray(page + here, page + PAGE), 0);
+    this.crossing.set(this.u8.subarray(host, host + 15), inFirst);
+    return host;
+  }
+
+  /** One instruction that lies in device memory, its bytes fetched one by one. */
+  private fromDevice(offset: number, limit: number, mode: number): number {
+    const { system } = this;
+    const bytes = new Uint8Array(15);
+    const physical = system.mmu.fetchPhysical;
+    const available = Math.min(15, limit - offset);
+    for (let i = 0; i < available; i++) {
+      system.physical.readInto(physical + i, 1, S.scratch);
+      bytes[i] = this.u8[S.scratch];
+    }
+    this.u32[S.blockGeneration >>> 2]++;
+    const result = this.decoder.decode(bytes, 0, available, codeSizeOf(mode), this.instruction);
+    if (result !== DecodeResult.decoded) {
+      this.special(
+        result === DecodeResult.undefined ? SpecialHandler.undefined : SpecialHandler.tooLong,
+        SCRATCH_BASE,
+        offset,
+        1,
+        offset,
+      );
+      return SCRATCH_BASE;
+    }
+    const at = this.emit(this.planOf(this.instruction.encoding), SCRATCH_BASE, offset, 1, mode);
+    const next = offset + this.instruction.length;
+    this.special(SpecialHandler.next, at, next, 1, next);
+    return SCRATCH_BASE;
+  }
+
+  /** Notes that bytes `from` to `to` of a page of RAM have been decoded. */
+  private register(page: number, from: number, to: number, block: Block): void {
+    const index = (page - RAM_BASE) >>> 12;
+    const blocks = this.pages.get(index);
+    if (blocks) blocks.push(block);
+    else {
+      this.pages.set(index, [block]);
+      this.system.mmu.protectCode(page);
+    }
+    const word = (CODE_LINES_BASE >>> 2) + index * 2;
+    for (let line = from >>> 6; line <= (to - 1) >>> 6; line++) this.u32[word + (line >>> 5)] |= 1 << (line & 31);
+  }
+
+  private planOf(encoding: Encoding): Plan {
+    const known = this.plans.get(encoding);
+    if (known) return known;
+    const codes = encoding.operands;
+    const memory = codes.find((code) => 'EMWQO'.includes(code.where));
+    const plan: Plan = {
+      handlers: this.handlers.of(encoding),
+      places: codes.map((code) => PLACES[code.where] ?? Place.none),
+      general: codes.map((code) => 'ERZGB'.includes(code.where)),
+      byte: codes.map((code) => code.width === 'b'),
+      mmx: codes.map((code) => 'PQN'.includes(code.where)),
+      relative: codes.some((code) => code.where === 'J'),
+      ends: encoding.attributes.has('end') || encoding.row.meaning === 'cold',
+      cold: encoding.row.meaning === 'cold',
+      memoryBytes: memory ? (MEMORY_BYTES[memory.width] ?? 0) : 0,
+    };
+    this.plans.set(encoding, plan);
+    return plan;
+  }
+
+  /** Writes the micro-ops of the decoded instruction at arena address `at`; gives the address behind them. */
+  private emit(plan: Plan, at: number, offset: number, ordinal: number, mode: number): number {
+    const insn = this.instruction;
+    const next = offset + insn.length;
+    if (plan.cold) {
+      const end = this.special(SpecialHandler.cold, at, offset, ordinal, next);
+      this.u32[(at + U.immediate) >>> 2] = this.coldInstructions.length;
+      this.coldInstructions.push(insn.copy());
+      return end;
+    }
+    const flat = (mode & ModeBit.flat) !== 0;
+    const handler = plan.handlers[variantIndex(insn.operandSize, insn.isMemory, flat, insn.addressSize, insn.rep)];
+    if (handler < 0) throw new Error(`No handler for ${insn.encoding.text} at ${insn.operandSize} bits.`);
+    let base = insn.base === BASE_RIP ? Slot.codeBase : insn.base < 0 ? Slot.zero : insn.base;
+    let index = insn.index < 0 ? Slot.zero : insn.index;
+    let scale = insn.scale;
+    const adjusted = insn.displacement + (insn.base === BASE_RIP ? next : 0);
+    let displacement = adjusted | 0;
+    if (insn.isMemory) {
+      const { usesAddress, usesOffset, usesBitOffset } = this.handlers.handlers[handler].traits;
+      if (usesAddress || usesOffset) {
+        const code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
+        const plainSegment = usesOffset || (flat && insn.segment < Seg.fs && (code64 || insn.segment !== Seg.cs));
+        const plain =
+          insn.addressSize === (code64 ? 64 : 32) &&
+          plainSegment &&
+          !usesBitOffset &&
+          displacement === adjusted &&
+          insn.displacementHigh === insn.displacement >> 31;
+        if (!plain) {
+          at = this.emitAddress(plan, handler, at, offset, ordinal, next, base, index);
+          base = Slot.address;
+          index = Slot.zero;
+          scale = 0;
+          displacement = 0;
+        }
+      }
+    }
+    const { u8, u16, u32 } = this;
+    u16[at >>> 1] = handler;
+    u16[(at + U.offset) >>> 1] = offset;
+    u8[at + U.length] = insn.length;
+    u8[at + U.ordinal] = ordinal;
+    for (let i = 0; i < 3; i++) u8[at + U.registers + i] = this.registerByte(plan, i);
+    u8[at + U.base] = base * 8;
+    u8[at + U.index] = index * 8;
+    u8[at + U.scale] = scale;
+    u32[(at + U.displacement) >>> 2] = displacement;
+    if (plan.relative) {
+      u32[(at + U.link) >>> 2] = 0;
+      u32[(at + U.link + 4) >>> 2] = 0;
+      u32[(at + U.target) >>> 2] = next + insn.immediate;
+    } else {
+      u32[(at + U.immediate) >>> 2] = insn.immediate;
+      u32[(at + U.immediate + 4) >>> 2] = insn.immediateHigh;
+      u32[(at + U.target) >>> 2] = insn.immediate2;
+    }
+    u16[(at + U.next) >>> 1] = next;
+    u8[at + U.segment] = insn.isMemory ? insn.segment : insn.segmentOverride >= 0 ? insn.segmentOverride : Seg.ds;
+    return at + MICRO_OP_BYTES;
+  }
+
+  private emitAddress(
+    plan: Plan,
+    handler: number,
+    at: number,
+    offset: number,
+    ordinal: number,
+    next: number,
+    base: number,
+    index: number,
+  ): number {
+    const insn = this.instruction;
+    const { u8, u16, u32, handlers } = this;
+    const traits = handlers.handlers[handler].traits;
+    const set = traits.usesBitOffset
+      ? handlers.addressBits.get(`${insn.addressSize}/${insn.operandSize}`)
+      : traits.usesOffset
+        ? handlers.addressOffset.get(insn.addressSize)
+        : handlers.addressLinear.get(insn.addressSize);
+    if (set === undefined) throw new Error(`No address micro-op for ${insn.encoding.text}.`);
+    const bytes = Math.max(plan.memoryBytes || insn.operandSize >> 3, traits.memoryBytes);
+    u16[at >>> 1] = set;
+    u16[(at + U.offset) >>> 1] = offset;
+    u8[at + U.length] = insn.length;
+    u8[at + U.ordinal] = ordinal;
+    u8[at + U.registers] = traits.usesBitOffset ? insn.reg * 8 : 0;
+    u8[at + U.base] = base * 8;
+    u8[at + U.index] = index * 8;
+    u8[at + U.scale] = insn.scale;
+    // 64 bits of displacement, with the next instruction's offset in the page added where it is relative to that.
+    const extra = insn.base === BASE_RIP ? next : 0;
+    const low = (insn.displacement >>> 0) + extra;
+    u32[(at + U.immediate) >>> 2] = low;
+    u32[(at + U.immediate + 4) >>> 2] = insn.displacementHigh + (low > 0xffffffff ? 1 : 0);
+    u32[(at + U.target) >>> 2] = bytes | (traits.writesMemory ? 0x100 : 0);
+    u16[(at + U.next) >>> 1] = next;
+    u8[at + U.segment] = insn.segment;
+    return at + MICRO_OP_BYTES;
+  }
+
+  private registerByte(plan: Plan, operand: number): number {
+    const insn = this.instruction;
+    const place = plan.places[operand];
+    if (place === undefined || place === Place.none) return 0;
+    const number =
+      place === Place.rm ? insn.rm : place === Place.reg ? insn.reg : place === Place.vvvv ? insn.vvvv : insn.modrm & 7;
+    if (plan.general[operand]) {
+      return plan.byte[operand] && insn.rex === 0 && number >= 4 && number < 8 ? (number - 4) * 8 + 1 : number * 8;
+    }
+    return plan.mmx[operand] ? number & 7 : number;
+  }
+
+  private special(handler: number, at: number, offset: number, ordinal: number, next: number): number {
+    const { u8, u16, u32 } = this;
+    u32.fill(0, at >>> 2, (at + MICRO_OP_BYTES) >>> 2);
+    u16[at >>> 1] = handler;
+    u16[(at + U.offset) >>> 1] = offset;
+    u8[at + U.ordinal] = ordinal;
+    u32[(at + U.target) >>> 2] = next;
+    u16[(at + U.next) >>> 1] = next;
+    return at + MICRO_OP_BYTES;
+  }
+}
+
+function codeSizeOf(mode: number): 16 | 32 | 64 {
+  const bits = mode & ModeBit.codeMask;
+  return bits === ModeBit.code64 ? 64 : bits === ModeBit.code32 ? 32 : 16;
+}

@@ -1,0 +1,117 @@
+// Where a guest's host time goes: guest execution, and the hypervisor's parts by reason.
+// Owns the measurement by sampling, and the counters it is published in.
+// Never decides anything by what it measures.
+
+import type { Cpu } from '../cpu/cpu.ts';
+import type { PortBus } from '../cpu/system/hooks.ts';
+import type { MmioBus, MmioSize } from '../cpu/system/physical.ts';
+import {
+  type ControlBlock,
+  type ExitReason,
+  type HypervisorPart,
+  hypervisorParts,
+} from '../hypervisor/control-block.ts';
+
+/** One act in this many is timed; a prime, so that it does not fall in step with a guest's loop. */
+const SAMPLE_EVERY = 17;
+
+/** One kind of hypervisor work: how often, and how long by extrapolation from the samples. */
+class Account {
+  count = 0;
+  private samples = 0;
+  private sampled = 0;
+
+  /** Whether this act is one to time. */
+  enter(): boolean {
+    return this.count++ % SAMPLE_EVERY === 0;
+  }
+
+  add(nanoseconds: number): void {
+    this.samples++;
+    this.sampled += nanoseconds;
+  }
+
+  get nanoseconds(): number {
+    return this.samples === 0 ? 0 : (this.sampled / this.samples) * this.count;
+  }
+}
+
+export class HypervisorTime {
+  readonly exits = new Map<ExitReason, number>();
+  private readonly now: () => number;
+  private readonly accounts: Record<HypervisorPart, Account>;
+  private executing = 0;
+  /** Cost of reading the clock, taken off every sample. */
+  private readonly overhead: number;
+
+  constructor(monotonicNanoseconds: () => number) {
+    this.now = monotonicNanoseconds;
+    this.accounts = Object.fromEntries(hypervisorParts.map((part) => [part, new Account()])) as Record<
+      HypervisorPart,
+      Account
+    >;
+    const before = this.now();
+    for (let i = 0; i < 64; i++) this.now();
+    this.overhead = (this.now() - before) / 65;
+  }
+
+  /** Counts an exit. */
+  exit(reason: ExitReason): void {
+    this.exits.set(reason, (this.exits.get(reason) ?? 0) + 1);
+  }
+
+  /** Does an act of the hypervisor's, timing a sample of them. */
+  measure<T>(part: HypervisorPart, act: () => T): T {
+    const account = this.accounts[part];
+    if (!account.enter()) return act();
+    const before = this.now();
+    try {
+      return act();
+    } finally {
+      account.add(Math.max(0, this.now() - before - this.overhead));
+    }
+  }
+
+  /** Host time spent in the vCPU, hypervisor included. */
+  ran(nanoseconds: number): void {
+    this.executing += nanoseconds;
+  }
+
+  /** A machine's bus, counted and measured. */
+  bus(bus: PortBus & MmioBus): PortBus & MmioBus {
+    return {
+      readPort: (port: number, size: 1 | 2 | 4) => {
+        this.exit('portIo');
+        return this.measure('devices', () => bus.readPort(port, size));
+      },
+      writePort: (port: number, size: 1 | 2 | 4, value: number) => {
+        this.exit('portIo');
+        this.measure('devices', () => bus.writePort(port, size, value));
+      },
+      readMmio: (address: number, size: MmioSize) => {
+        this.exit('mmio');
+        return this.measure('devices', () => bus.readMmio(address, size));
+      },
+      writeMmio: (address: number, size: MmioSize, value: number) => {
+        this.exit('mmio');
+        this.measure('devices', () => bus.writeMmio(address, size, value));
+      },
+    };
+  }
+
+  /** Writes the counters. */
+  publish(control: ControlBlock, cpu: Cpu): void {
+    let hypervisor = 0;
+    for (const part of hypervisorParts) {
+      const { nanoseconds } = this.accounts[part];
+      hypervisor += nanoseconds;
+      control.set(`${part}Nanoseconds`, nanoseconds);
+    }
+    control.set('guestNanoseconds', Math.max(0, this.executing - hypervisor));
+    control.set('instructions', cpu.instructions);
+    control.set('tlbMisses', cpu.system.mmu.misses);
+    control.set('blocksDecoded', cpu.blocks.decoded);
+    control.set('blocksInvalidated', cpu.blocks.invalidated);
+    for (const [reason, count] of this.exits) control.set(`exits.${reason}`, count);
+  }
+}
