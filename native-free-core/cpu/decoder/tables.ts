@@ -47,7 +47,7 @@ function sizeRuleOf(encoding: Encoding): SizeRule {
     if (encoding.attributes.has(letter)) return ruleOfWidth(letter);
   }
   const carrier = encoding.operands.find(
-    (operand) => !VECTORS.has(operand.where) && operand.width !== '' && operand.width !== 'o',
+    (operand) => !VECTORS.has(operand.where) && operand.width !== '' && operand.width !== 't' && operand.width !== 'o',
   );
   return carrier ? ruleOfWidth(carrier.width) : 32;
 }

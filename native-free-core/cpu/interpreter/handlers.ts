@@ -86,6 +86,8 @@ function widthOf(code: OperandCode, size: Size, wide: boolean): number {
       return 32;
     case 'q':
       return 64;
+    case 't':
+      return 80;
     case 'o':
       return 128;
     case 'v':

@@ -183,8 +183,10 @@ export class InterpreterMeaning extends Meaning {
     return this.computedOffset();
   }
 
-  address(_operand: number): Node & { kind: 'local' } {
+  address(operand: number): Node & { kind: 'local' } {
     this.traits.usesAddress = true;
+    // An operand of 80 bits is accessed in two parts and checked as one.
+    this.traits.memoryBytes = Math.max(this.traits.memoryBytes, this.operands[operand].size >> 3);
     return this.let(this.computedOffset());
   }
 
@@ -243,6 +245,10 @@ export class InterpreterMeaning extends Meaning {
 
   nextIp(): Node {
     return and(add(this.codeBase(), extendU(load(loadOp.i32_load16_u, this.pc, U.next))), c64(IP_MASK[this.ipSize()]));
+  }
+
+  instructionIp(): Node {
+    return add(this.codeBase(), extendU(load(loadOp.i32_load16_u, this.pc, U.offset)));
   }
 
   /** Width of the instruction pointer that a jump of this operand size leaves. */
@@ -335,8 +341,7 @@ export class InterpreterMeaning extends Meaning {
   repeat(): void {
     const left = this.spend();
     this.if(geS(left, c32(0)), () => this.goTo(this.pc));
-    const here = add(this.codeBase(), extendU(load(loadOp.i32_load16_u, this.pc, U.offset)));
-    this.storeField(storeOp.i64_store, S.ip, here);
+    this.storeField(storeOp.i64_store, S.ip, this.instructionIp());
     this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
     this.goTo(c32(0));
   }

@@ -130,6 +130,8 @@ export abstract class Meaning extends FunctionBuilder {
   abstract setReg(register: number, size: Size, value: Node): void;
   /** Instruction pointer after this instruction, i64, not masked to the operand size. */
   abstract nextIp(): Node;
+  /** Instruction pointer of this instruction's first byte, i64, not masked. */
+  abstract instructionIp(): Node;
   /** Base address (i32) of the current privilege's TLB tables. */
   protected abstract tlbBase(): Node;
 
