@@ -43,6 +43,9 @@ const DAY_SECONDS = 86400;
 /** Update-in-progress is up from 244 us before the update cycle until its end 1984 us later (MC146818, figure 15). */
 const UPDATE_NS = (244 + 1984) * 1000;
 
+/** A remainder made positive: a guest may set its clock to a time before 1970. */
+const positive = (remainder: number, modulus: number) => (remainder < 0 ? remainder + modulus : remainder);
+
 /** The time in the units the registers show; a field may be out of range while the guest is setting it. */
 interface TimeFields {
   second: number;
@@ -196,7 +199,7 @@ export class Cmos implements Device, PortHandler {
       month: date.getUTCMonth() + 1,
       year: date.getUTCFullYear() % 100,
       century: Math.floor(date.getUTCFullYear() / 100) % 100,
-      nanosecond: now % SECOND_NS,
+      nanosecond: positive(now % SECOND_NS, SECOND_NS),
     };
   }
 
@@ -211,7 +214,8 @@ export class Cmos implements Device, PortHandler {
 
   private readTime(name: keyof TimeFields): number {
     const value = this.fields()[name];
-    return name === 'hour' ? this.encodeHour(value) : this.encode(value);
+    // A field that the guest holds may be no number of the encoding: it has eight bits all the same.
+    return (name === 'hour' ? this.encodeHour(value) : this.encode(value)) & 0xff;
   }
 
   private writeTime(name: keyof TimeFields, value: number): void {
@@ -237,7 +241,7 @@ export class Cmos implements Device, PortHandler {
 
   /** Seconds from `second` (since the epoch) to the next alarm after it, 1 to a day, or Infinity. */
   private secondsToAlarm(second: number): number {
-    const start = second % DAY_SECONDS;
+    const start = positive(second % DAY_SECONDS, DAY_SECONDS);
     const [secondAlarm, minuteAlarm, hourAlarm] = [SECONDS_ALARM, MINUTES_ALARM, HOURS_ALARM].map((at) => this.ram[at]);
     // The two top bits set mean "any".
     const matches = (alarm: number, shown: number) => alarm >= 0xc0 || alarm === shown;
