@@ -243,6 +243,8 @@ export class Pc implements Guest {
         return cpu.system.u8.slice(at, at + length);
       },
     };
+    // As firmware leaves it: the 8259s reach the processor through LINT0.
+    this.apic.programVirtualWire();
     memory.write(this.firmware.address, this.firmware.bytes);
     const { initrd } = config.boot;
     const entry = detectAndLoad(
