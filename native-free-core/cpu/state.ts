@@ -122,8 +122,11 @@ export const S = {
   apicBase: take(8),
   miscEnable: take(8),
 
-  /** x87 registers by physical number: 16 bytes each, significand (i64) then sign and exponent (i32, 16 bits used). */
-  fpu: take(128, 16),
+  /**
+   * x87 registers by physical number: 16 bytes each, significand (i64) then sign and exponent (i32, 16 bits used).
+   * A ninth entry is the memory operand of the instruction under way.
+   */
+  fpu: take(144, 16),
   /** i32: control word. */
   fcw: take(4),
   /** i32: status word without its TOP field. */
@@ -134,6 +137,13 @@ export const S = {
   ftw: take(4),
   /** i32: last opcode (11 bits). */
   fop: take(4),
+  /**
+   * i32: not 0 when an x87 or MMX instruction may not simply run: CR0.EM (4) and CR0.TS (8) as they stand in CR0,
+   * and 0x80 while an unmasked x87 exception is pending. Whoever changes CR0, fcw or fsw keeps it so.
+   */
+  fpuTrap: take(4),
+  /** i32: 1 when an x87 instruction found that an unmasked exception withholds its result; its meaning clears it. */
+  fpuWithheld: take(4),
   /** i32: MXCSR. */
   mxcsr: take(4),
   /** i32: why SSE arithmetic must leave its fast path: {@link SseSlow}. Follows MXCSR; see semantics/sse-control.ts. */

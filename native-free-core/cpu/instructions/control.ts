@@ -59,7 +59,7 @@ function jumpCounterZero(m: Meaning): void {
 
 const jumps: Row[] = conditionNames.map((condition, code) => ({
   name: `J${condition}`,
-  encodings: [`${hex(0x70 + code)} Jb :f64 :v :end`, `0F ${hex(0x80 + code)} Jz :f64 :v :end`],
+  encodings: [`${hex(0x70 + code)} Jb :f64 :v :if`, `0F ${hex(0x80 + code)} Jz :f64 :v :if`],
   meaning: (m) => m.jumpRelativeIf(m.let(m.condition(code))),
   flags: { read: conditionFlags[code >> 1] },
 }));
@@ -77,19 +77,19 @@ const rows: Row[] = [
   {
     name: 'LOOPNE',
     usesAddressSize: true,
-    encodings: ['E0 Jb :f64 :v :end'],
+    encodings: ['E0 Jb :f64 :v :if'],
     meaning: loopWhile((m) => m.condition(5)),
     flags: { read: 'Z' },
   },
   {
     name: 'LOOPE',
     usesAddressSize: true,
-    encodings: ['E1 Jb :f64 :v :end'],
+    encodings: ['E1 Jb :f64 :v :if'],
     meaning: loopWhile((m) => m.condition(4)),
     flags: { read: 'Z' },
   },
-  { name: 'LOOP', usesAddressSize: true, encodings: ['E2 Jb :f64 :v :end'], meaning: loopWhile(undefined) },
-  { name: 'JCXZ', usesAddressSize: true, encodings: ['E3 Jb :f64 :v :end'], meaning: jumpCounterZero },
+  { name: 'LOOP', usesAddressSize: true, encodings: ['E2 Jb :f64 :v :if'], meaning: loopWhile(undefined) },
+  { name: 'JCXZ', usesAddressSize: true, encodings: ['E3 Jb :f64 :v :if'], meaning: jumpCounterZero },
   {
     name: 'CLC',
     encodings: ['F8 :b'],

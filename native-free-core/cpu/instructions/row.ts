@@ -16,14 +16,14 @@
 //   S segment register, C control register, D debug register,
 //   V vector register (reg), W vector register or memory, U vector register (rm, register form only),
 //   P MMX register (reg), Q MMX register or memory, N MMX register (rm, register form only), T x87 register ST(i).
-//   Widths: b 8, w 16, d 32, q 64, o 128, v by operand size (16/32/64), z 16/32 (32 also for 64), y 32/64, none: no width.
+//   Widths: b 8, w 16, d 32, q 64, t 80, o 128, v by operand size (16/32/64), z 16/32 (32 also for 64), y 32/64, none: no width.
 //   For V and W the width is how much of the vector register or memory counts. `Ibs` is an 8-bit immediate sign-extended
 //   to the operand size.
 //   Registers the opcode fixes: AL CL AH AX DX EAX ECX EDX, rAX rCX rDX rBX rSP rBP rSI rDI (operand size), and the number 1.
 // - Attributes: `lock` LOCK allowed with a memory destination; `no64`, `only64`: not in, or only in, 64-bit code;
 //   `d64` operand size is 64 in 64-bit code unless 66 makes it 16; `f64` always 64 there;
 //   `b` `w` `d` `q` `v` `y`: operand size where no operand says it; `rep`: REP prefixes have a meaning;
-//   `end`: ends a block (whatever may change where or how execution goes on).
+//   `end`: ends a block (whatever may change where or how execution goes on); `if`: a jump that may also fall through.
 
 import type { Meaning } from '../semantics/meaning.ts';
 
@@ -101,7 +101,7 @@ function parseOperand(text: string, encoding: string): OperandCode {
   const fixed = FIXED[text];
   if (fixed) return { where: 'fixed', register: fixed[0], width: fixed[1] };
   if (text === '1') return { where: '1', width: 'b' };
-  const match = /^([EGZBRMIJOSCDVWUPQNT])(bs|[bwdqovzy])?$/.exec(text);
+  const match = /^([EGZBRMIJOSCDVWUPQNT])(bs|[bwdqtovzy])?$/.exec(text);
   if (!match) throw new Error(`'${text}' is no operand code, in the encoding '${encoding}'.`);
   return { where: match[1], width: match[2] ?? '' };
 }

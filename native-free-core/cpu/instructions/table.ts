@@ -9,8 +9,9 @@ import { moves } from './moves.ts';
 import { type Encoding, type HelperFunction, type InstructionFamily, parseEncoding } from './row.ts';
 import { sse } from './sse/index.ts';
 import { strings } from './strings.ts';
+import { x87 } from './x87/x87.ts';
 
-const families: readonly InstructionFamily[] = [arithmetic, moves, bits, control, strings, sse];
+const families: readonly InstructionFamily[] = [arithmetic, moves, bits, control, strings, x87, sse];
 
 /** Every encoding of every row. */
 export const encodings: readonly Encoding[] = families.flatMap((family) =>

@@ -1,0 +1,18 @@
+// The x87 instruction family: its rows and the WebAssembly helpers that they call.
+// Owns the list only.
+// Never says what an instruction does: see the files beside this one and float80/.
+
+import { arithmeticHelpers } from '../../float80/arithmetic.ts';
+import { comparisonHelpers } from '../../float80/comparison.ts';
+import { conversionHelpers } from '../../float80/conversion.ts';
+import { roundingHelpers } from '../../float80/rounding.ts';
+import type { InstructionFamily } from '../row.ts';
+import { arithmeticRows } from './arithmetic.ts';
+import { controlRows } from './control.ts';
+import { stackHelpers } from './stack.ts';
+import { transferRows } from './transfer.ts';
+
+export const x87: InstructionFamily = {
+  rows: [...arithmeticRows, ...transferRows, ...controlRows],
+  helpers: [...roundingHelpers, ...arithmeticHelpers, ...conversionHelpers, ...comparisonHelpers, ...stackHelpers],
+};
