@@ -358,7 +358,11 @@ export class Pit implements Device, PortHandler {
   }
 
   readPort(port: number, size: AccessSize): number {
-    if (size > 1) return this.readPort(port, 1) | (this.readPort(port + 1, 1) << 8);
+    if (size > 1) {
+      let value = 0;
+      for (let i = 0; i < size; i++) value += this.readPort(port + i, 1) * 2 ** (8 * i);
+      return value;
+    }
     if (port === 0x61) return this.readControl();
     if (port === 0x43) return 0xff;
     return this.channels[port & 3]?.read(this.tick()) ?? 0xff;
@@ -366,8 +370,7 @@ export class Pit implements Device, PortHandler {
 
   writePort(port: number, size: AccessSize, value: number): void {
     if (size > 1) {
-      this.writePort(port, 1, value & 0xff);
-      this.writePort(port + 1, 1, (value >>> 8) & 0xff);
+      for (let i = 0; i < size; i++) this.writePort(port + i, 1, (value >>> (8 * i)) & 0xff);
       return;
     }
     const tick = this.tick();

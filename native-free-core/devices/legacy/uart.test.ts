@@ -94,6 +94,31 @@ test('divisor latch, scratch, loopback and modem status', () => {
   assert.equal(read(5) & 0x11, 0x11);
 });
 
+test('what was typed before the guest found its serial port is there when it reads', () => {
+  const { time, read, write, uart } = machine();
+  uart.input(text('early'));
+  time.advance(1e9);
+  // A driver's way: FIFO on and cleared, a read to clear the receiver, off and on again.
+  write(2, 0x01);
+  write(2, 0x07);
+  write(2, 0x00);
+  read(0);
+  write(2, 0x07);
+  read(0);
+  let got = '';
+  for (let i = 0; i < 20; i++) {
+    time.advance(90_000);
+    if ((read(5) & 1) !== 0) got += String.fromCharCode(read(0));
+  }
+  assert.equal(got, 'early');
+  write(4, 0x10);
+  write(0, 0x55);
+  write(2, 0x07);
+  write(4, 0x00);
+  time.advance(1e6);
+  assert.equal(read(5) & 1, 0, 'what came from loopback is cleared');
+});
+
 test('queued input survives loopback, reset and saving', () => {
   const { time, uart, write, read } = machine();
   uart.input(text('xyz'));

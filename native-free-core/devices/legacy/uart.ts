@@ -58,6 +58,8 @@ export class Uart implements Device, PortHandler {
   private fifoEnabled = false;
   private trigger = 1;
   private readonly received: number[] = [];
+  /** The receiver holds characters that the guest sent to itself. */
+  private loopedBack = false;
   private transmitterPending = false;
   private timeoutPending = false;
   /** Input that has not arrived yet: chunks, and how far the first one is consumed. */
@@ -198,7 +200,10 @@ export class Uart implements Device, PortHandler {
 
   private readReceived(): number {
     const byte = this.received.shift() ?? 0;
-    if (this.received.length === 0) this.lsr &= ~LSR_DATA_READY;
+    if (this.received.length === 0) {
+      this.lsr &= ~LSR_DATA_READY;
+      this.loopedBack = false;
+    }
     this.restartTimeout();
     this.update();
     this.resumeArrival();
@@ -245,8 +250,10 @@ export class Uart implements Device, PortHandler {
     // Writing lowers the request even where it comes again at once: an edge-triggered controller must see it fall.
     this.transmitterPending = false;
     this.update();
-    if ((this.mcr & MCR_LOOPBACK) !== 0) this.receive(byte);
-    else this.wiring.output(byte);
+    if ((this.mcr & MCR_LOOPBACK) !== 0) {
+      this.loopedBack = true;
+      this.receive(byte);
+    } else this.wiring.output(byte);
     this.transmitterPending = true;
     this.update();
   }
@@ -260,15 +267,27 @@ export class Uart implements Device, PortHandler {
 
   private writeFifoControl(value: number): void {
     const enabled = (value & 0x01) !== 0;
-    if (enabled !== this.fifoEnabled || (value & 0x02) !== 0) {
-      this.received.length = 0;
-      this.lsr &= ~LSR_DATA_READY;
-    }
+    if (enabled !== this.fifoEnabled || (value & 0x02) !== 0) this.clearReceiver();
     this.fifoEnabled = enabled;
     this.trigger = enabled ? [1, 4, 8, 14][value >> 6] : 1;
     this.restartTimeout();
     this.update();
     if (this.queue.length > 0) this.arrival.arm(this.wiring.clock.now() + this.characterNs());
+  }
+
+  /**
+   * Empties the receiver. What the host typed goes back to the queue, as if its sender had been held off: drivers
+   * clear the FIFO when they find the port, long after an impatient user began to type.
+   */
+  private clearReceiver(): void {
+    if (this.received.length > 0 && !this.loopedBack) {
+      if (this.queueOffset > 0) this.queue[0] = this.queue[0].subarray(this.queueOffset);
+      this.queueOffset = 0;
+      this.queue.unshift(Uint8Array.from(this.received));
+    }
+    this.received.length = 0;
+    this.loopedBack = false;
+    this.lsr &= ~LSR_DATA_READY;
   }
 
   private writeModemControl(value: number): void {
@@ -295,6 +314,7 @@ export class Uart implements Device, PortHandler {
   }
 
   reset(): void {
+    this.clearReceiver();
     this.divisor = 1;
     this.ier = 0;
     this.lcr = 0;
@@ -304,7 +324,6 @@ export class Uart implements Device, PortHandler {
     this.scratch = 0;
     this.fifoEnabled = false;
     this.trigger = 1;
-    this.received.length = 0;
     this.transmitterPending = false;
     this.restartTimeout();
     this.update();
@@ -332,6 +351,7 @@ export class Uart implements Device, PortHandler {
       fifoEnabled: this.fifoEnabled,
       trigger: this.trigger,
       received: [...this.received],
+      loopedBack: this.loopedBack,
       transmitterPending: this.transmitterPending,
       timeoutPending: this.timeoutPending,
       queueLength: queue.length,
@@ -352,6 +372,7 @@ export class Uart implements Device, PortHandler {
     this.trigger = reader.integer('trigger', 1, 14);
     const received = reader.integers('received', 0, 255, 0, FIFO_SIZE);
     this.received.splice(0, this.received.length, ...received);
+    this.loopedBack = reader.boolean('loopedBack');
     this.transmitterPending = reader.boolean('transmitterPending');
     const queue = reader.bytes('queue', reader.integer('queueLength', 0, MAX_SAVED_QUEUE));
     this.queue = queue.length > 0 ? [queue] : [];
