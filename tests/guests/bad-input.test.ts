@@ -44,19 +44,19 @@ function assertOneClearLine(errors: string): void {
 /** What is wrong, the arguments, the exit status, and what the line must name. */
 const wrong: [name: string, args: () => string[], status: 1 | 2, names: RegExp][] = [
   ['no kernel', () => ['run'], 2, /kernel/i],
-  ['a kernel that is not there', () => ['run', '--kernel', file('nowhere')], 1, /nowhere/],
-  ['a kernel that is a folder', () => ['run', '--kernel', folder], 1, /folder|not a file/],
-  ['a kernel that is not one', () => ['run', '--kernel', file('text')], 1, /kernel/],
-  ['an empty kernel', () => ['run', '--kernel', file('empty')], 1, /kernel/],
-  ['a bzImage cut in its header', () => ['run', '--kernel', file('cut')], 1, /kernel|short|truncated/],
-  ['a bzImage cut in its body', () => ['run', '--kernel', file('cut-body')], 1, /short|truncated/],
+  ['a kernel that is not there', () => ['run', '--kernel', file('nowhere')], 2, /nowhere/],
+  ['a kernel that is a folder', () => ['run', '--kernel', folder], 2, /folder|not a file/],
+  ['a kernel that is not one', () => ['run', '--kernel', file('text')], 2, /kernel/],
+  ['an empty kernel', () => ['run', '--kernel', file('empty')], 2, /kernel/],
+  ['a bzImage cut in its header', () => ['run', '--kernel', file('cut')], 2, /kernel|short|truncated/],
+  ['a bzImage cut in its body', () => ['run', '--kernel', file('cut-body')], 2, /short|truncated/],
   [
     'an initrd larger than memory',
     () => ['run', '--kernel', good, '--initrd', file('large'), '--memory', '64'],
-    1,
+    2,
     /initrd.*64/,
   ],
-  ['an initrd that is not there', () => ['run', '--kernel', good, '--initrd', file('nowhere')], 1, /nowhere/],
+  ['an initrd that is not there', () => ['run', '--kernel', good, '--initrd', file('nowhere')], 2, /nowhere/],
   ['memory of 0', () => ['run', '--kernel', good, '--memory', '0'], 2, /memory/],
   ['negative memory', () => ['run', '--kernel', good, '--memory', '-5'], 2, /memory/],
   ['memory that is no number', () => ['run', '--kernel', good, '--memory', 'lots'], 2, /memory/],
@@ -70,10 +70,10 @@ const wrong: [name: string, args: () => string[], status: 1 | 2, names: RegExp][
   [
     'a report that cannot be written',
     () => ['run', '--kernel', good, '--until', 'good', '--timeout', '30', '--report', join(file('nowhere'), 'x.json')],
-    1,
+    2,
     /nowhere/,
   ],
-  ['a guest that is not in the inventory', () => ['info', 'nobody'], 1, /nobody/],
+  ['a guest that is not in the inventory', () => ['info', 'nobody'], 2, /nobody/],
   ['a name that is none', () => ['create', 'bad/name', '--kernel', good], 2, /name/],
 ];
 
