@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { repositoryRoot } from '../house/sources.ts';
 import { GuestConsole } from './console.ts';
 import { needsTrivisor, trivisorCommand } from './engines.ts';
 import { bzImage, halt, multibootKernel, print, pvhKernel } from './small-kernels.ts';
@@ -101,7 +102,9 @@ test('a home folder that cannot be made is refused', options, async () => {
   assert.notEqual(status, 0);
 });
 
-test('a busy port is refused', options, async () => {
+const notBuilt = existsSync(join(repositoryRoot, 'dist/renderer')) ? false : 'npm run build has not made the pages';
+
+test('a busy port is refused', { skip: needsTrivisor || notBuilt }, async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
