@@ -165,6 +165,21 @@ export const S = {
 
   /** Counters (i64): TLB misses, exits into TypeScript. */
   tlbMisses: take(8),
+
+  /** The four page-directory pointers that PAE paging loads together with CR3. */
+  pdpte: take(32, 8),
+  /** MTRRs: default type, the eleven fixed ranges, eight variable pairs of base and mask. Plain storage. */
+  mtrrDefault: take(8),
+  mtrrFixed: take(88, 8),
+  mtrrVariable: take(128, 8),
+  mcgStatus: take(8),
+  tscAdjust: take(8),
+  /** i32: bits of DR6 that the instruction just carried out asks a debug trap for; bit 31 keeps a value of 0 apart. */
+  pendingDebug: take(4),
+  /** i32: 1 from the delivery of an NMI to the next IRET. */
+  nmiBlocked: take(4),
+  /** i32: 1 while HLT waits for an interrupt. */
+  halted: take(4),
 } as const;
 
 /** Bytes that make up a vCPU's saved state, from STATE_BASE. */

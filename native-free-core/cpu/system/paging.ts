@@ -1,0 +1,353 @@
+// Memory by linear address: the TLB tables in guest memory, and the slow paths behind them.
+// Owns filling and flushing the TLBs, and accesses that miss: page-crossing, device memory, pages with code, faults.
+// Never throws for a guest's fault: it leaves the exception in the state and returns 1, since loads and stores are hot.
+
+import {
+  RAM_BASE,
+  TLB_BASE,
+  TLB_ENTRIES,
+  TLB_ENTRY_BYTES,
+  TLB_NO_TAG,
+  TLB_SUPERVISOR,
+  TLB_TABLES,
+  TLB_USER,
+  TlbKind,
+} from '../../memory/layout.ts';
+import { S, Vector } from '../state.ts';
+import type { SystemCpu } from './core.ts';
+import { Access, PageWalk } from './page-walk.ts';
+import { PageKind } from './physical.ts';
+
+/** Tables in which nothing is ever found, for code whose every access is checked: read, write, execute. */
+const TLB_NEVER = TLB_BASE + TLB_TABLES * TlbKind.write;
+const WORDS_PER_ENTRY = TLB_ENTRY_BYTES / 4;
+const ENTRIES = TLB_TABLES * TLB_ENTRIES;
+const HIGH = 0x1_0000_0000;
+const NO_TAG = Number(TLB_NO_TAG);
+
+/** State of an entry beyond what guest memory holds. */
+const LISTED = 1;
+const LISTED_GLOBAL = 2;
+const HOLDS_GLOBAL = 4;
+
+/** What {@link Mmu.fetch} gives for a byte that cannot be read as RAM. */
+export const FETCH_FAULT = -1;
+export const FETCH_DEVICE = -2;
+
+export class Mmu {
+  /** Every access of CPL 3 must be naturally aligned (CR0.AM and EFLAGS.AC). */
+  alignmentChecked = false;
+  /** The last fault was a non-canonical address: a stack access makes it #SS(0) instead of #GP(0). */
+  nonCanonical = false;
+  /** Physical address of the byte {@link fetch} found. */
+  fetchPhysical = 0;
+
+  private readonly cpu: SystemCpu;
+  private readonly u32: Uint32Array;
+  private readonly pageWalk: PageWalk;
+  // Entries filled since the last flush, so that a flush visits only those: non-global ones, and global ones.
+  private readonly filled = new Int32Array(ENTRIES);
+  private filledCount = 0;
+  private readonly filledGlobal = new Int32Array(ENTRIES);
+  private filledGlobalCount = 0;
+  private readonly entryState = new Uint8Array(ENTRIES);
+  /** Linear regions of 4 MiB, and of 1 GiB, of which a larger page than 4 KiB may be cached. */
+  private readonly large = new Set<number>();
+  private readonly huge = new Set<number>();
+  /** Pages of RAM that may have write entries. */
+  private readonly writeMapped: Uint8Array;
+  /** Linear pages with data breakpoints, as the low and high halves of each; they get no entries. */
+  private watched: readonly { low: number; high: number }[] = [];
+  private onWatched: ((low: number, high: number, bytes: number, write: boolean) => void) | undefined;
+
+  constructor(cpu: SystemCpu) {
+    this.cpu = cpu;
+    this.u32 = cpu.u32;
+    this.pageWalk = new PageWalk(cpu);
+    this.writeMapped = new Uint8Array(cpu.physical.ramBytes / 4096);
+    const tables = 3 * TLB_ENTRIES + ENTRIES;
+    for (let entry = 0; entry < tables; entry++) this.clear(entry);
+  }
+
+  /** Base of the TLB tables for S.tlb. */
+  tables(user: boolean, alignmentChecked: boolean): number {
+    return alignmentChecked ? TLB_NEVER : user ? TLB_USER : TLB_SUPERVISOR;
+  }
+
+  // ---- accesses: linear address in S.slowAddress, value in S.slowValue, 1 when they raised an exception
+
+  /** Reads 1 to 16 bytes into S.slowValue. */
+  read(bytes: number, user: boolean): 0 | 1 {
+    const low = this.u32[S.slowAddress >>> 2];
+    const high = this.u32[(S.slowAddress >>> 2) + 1];
+    if (this.misfit(low, high, bytes)) return 1;
+    const access = user ? Access.user : 0;
+    const first = this.translate(low, high, access);
+    if (first < 0) return 1;
+    const inPage = 0x1000 - (low & 0xfff);
+    if (bytes <= inPage) this.cpu.physical.readInto(first, bytes, S.slowValue);
+    else {
+      const second = this.translateNext(low, high, access);
+      if (second < 0) return 1;
+      this.cpu.physical.readInto(first, inPage, S.slowValue);
+      this.cpu.physical.readInto(second, bytes - inPage, S.slowValue + inPage);
+    }
+    this.onWatched?.(low, high, bytes, false);
+    this.u32[S.faulted >>> 2] = 0;
+    return 0;
+  }
+
+  /** Writes 1 to 16 bytes of S.slowValue. Nothing is written when any of them cannot be. */
+  write(bytes: number, user: boolean): 0 | 1 {
+    const low = this.u32[S.slowAddress >>> 2];
+    const high = this.u32[(S.slowAddress >>> 2) + 1];
+    if (this.misfit(low, high, bytes)) return 1;
+    const access = Access.write | (user ? Access.user : 0);
+    const first = this.translate(low, high, access);
+    if (first < 0) return 1;
+    const inPage = 0x1000 - (low & 0xfff);
+    if (bytes <= inPage) this.cpu.physical.writeFrom(first, bytes, S.slowValue);
+    else {
+      const second = this.translateNext(low, high, access);
+      if (second < 0) return 1;
+      this.cpu.physical.writeFrom(first, inPage, S.slowValue);
+      this.cpu.physical.writeFrom(second, bytes - inPage, S.slowValue + inPage);
+    }
+    this.onWatched?.(low, high, bytes, true);
+    this.u32[S.faulted >>> 2] = 0;
+    return 0;
+  }
+
+  /** Checks that a write would succeed, setting accessed and dirty bits. */
+  probe(bytes: number, user: boolean): 0 | 1 {
+    const low = this.u32[S.slowAddress >>> 2];
+    const high = this.u32[(S.slowAddress >>> 2) + 1];
+    if (this.misfit(low, high, bytes)) return 1;
+    const access = Access.write | (user ? Access.user : 0);
+    if (this.translate(low, high, access) < 0) return 1;
+    if (bytes > 0x1000 - (low & 0xfff) && this.translateNext(low, high, access) < 0) return 1;
+    this.u32[S.faulted >>> 2] = 0;
+    return 0;
+  }
+
+  /** What the WebAssembly side imports as slowRead: the address is an argument there. */
+  slowRead(bytes: number): 0 | 1 {
+    return this.read(bytes, this.cpu.cpl === 3);
+  }
+
+  /** Reads, after making sure that writing the same bytes will not fault. */
+  slowReadForWrite(bytes: number): 0 | 1 {
+    const user = this.cpu.cpl === 3;
+    return this.probe(bytes, user) || this.read(bytes, user);
+  }
+
+  slowWrite(bytes: number): 0 | 1 {
+    return this.write(bytes, this.cpu.cpl === 3);
+  }
+
+  /**
+   * Finds the code byte at a linear address and fills the execute table. Gives its host address, FETCH_FAULT with the
+   * exception in the state, or FETCH_DEVICE where no RAM or ROM is; `fetchPhysical` is its physical address.
+   */
+  fetch(low: number, high: number): number {
+    if (!isCanonical(high) && this.cpu.longMode) {
+      this.cpu.raise(Vector.generalProtection, 0);
+      return FETCH_FAULT;
+    }
+    const physical = this.translate(low, high, Access.fetch | (this.cpu.cpl === 3 ? Access.user : 0));
+    if (physical < 0) return FETCH_FAULT;
+    this.fetchPhysical = physical;
+    const host = this.cpu.physical.ramAddress(physical);
+    return host >= 0 && this.cpu.physical.kindAt(host) !== PageKind.mmio ? host : FETCH_DEVICE;
+  }
+
+  /** Checks that need no translation: canonical and aligned. 1 when the exception has been raised. */
+  private misfit(low: number, high: number, bytes: number): boolean {
+    this.nonCanonical = false;
+    if (high !== 0) {
+      const last = low + bytes - 1;
+      if (!isCanonical(high) || (last >= HIGH && !isCanonical((high + 1) >>> 0))) {
+        this.nonCanonical = true;
+        return this.cpu.raise(Vector.generalProtection, 0) === 1;
+      }
+    }
+    if (this.alignmentChecked && this.cpu.cpl === 3 && low & (alignmentOf(bytes) - 1))
+      return this.cpu.raise(Vector.alignmentCheck, 0) === 1;
+    return false;
+  }
+
+  /** Physical address of a linear one, or -1 with the page fault raised. Looks in the TLB first and fills it. */
+  private translate(low: number, high: number, access: number): number {
+    const kind = access & Access.fetch ? TlbKind.execute : access & Access.write ? TlbKind.write : TlbKind.read;
+    const base = access & Access.user ? TLB_USER : TLB_SUPERVISOR;
+    const at = (base + kind + ((low >>> 8) & ((TLB_ENTRIES - 1) << 4))) >>> 2;
+    if (this.u32[at] === (low & ~0xfff) >>> 0 && this.u32[at + 1] === high)
+      return this.u32[at + 3] * 4096 + (low & 0xfff);
+    return this.miss(low, high, access);
+  }
+
+  private translateNext(low: number, high: number, access: number): number {
+    const next = (low & ~0xfff) + 0x1000;
+    if (next >>> 0 !== 0) return this.translate(next >>> 0, high, access);
+    // Past 4 GiB addresses go on in 64-bit code and wrap in all other.
+    return this.translate(0, this.cpu.code64 ? (high + 1) >>> 0 : 0, access);
+  }
+
+  private miss(low: number, high: number, access: number): number {
+    if (++this.u32[S.tlbMisses >>> 2] === 0) this.u32[(S.tlbMisses >>> 2) + 1]++;
+    const walk = this.pageWalk;
+    if (!walk.walk(low, high, access)) {
+      this.u32[S.cr2 >>> 2] = low;
+      this.u32[(S.cr2 >>> 2) + 1] = high;
+      this.cpu.raise(Vector.pageFault, walk.errorCode);
+      return -1;
+    }
+    this.fill(low, high, access);
+    return walk.page + (low & 0xfff);
+  }
+
+  private fill(low: number, high: number, access: number): void {
+    const walk = this.pageWalk;
+    const physical = this.cpu.physical;
+    const host = physical.ramAddress(walk.page);
+    if (host < 0) return;
+    const kind = physical.kindAt(host);
+    if (kind === PageKind.mmio) return;
+    const page = (low & ~0xfff) >>> 0;
+    if (walk.pageBits !== 12) {
+      if (walk.pageBits === 30) this.huge.add(hugeKey(low, high));
+      else this.large.add(largeKey(low, high));
+    }
+    if (access & Access.fetch) {
+      this.put(TlbKind.execute, page, high, access, host);
+      return;
+    }
+    for (const watch of this.watched) if (watch.low === page && watch.high === high) return;
+    this.put(TlbKind.read, page, high, access, host);
+    const writable = walk.writable || ((access & Access.user) === 0 && (this.cpu.cr0 & 0x10000) === 0);
+    if (writable && walk.dirty && kind === PageKind.ram && !physical.pageHoldsCode(host)) {
+      this.put(TlbKind.write, page, high, access, host);
+      this.writeMapped[(host - RAM_BASE) >>> 12] = 1;
+    }
+  }
+
+  private put(kind: number, page: number, high: number, access: number, host: number): void {
+    const base = access & Access.user ? TLB_USER : TLB_SUPERVISOR;
+    const at = base + kind + ((page >>> 8) & ((TLB_ENTRIES - 1) << 4));
+    const word = at >>> 2;
+    this.u32[word] = page;
+    this.u32[word + 1] = high;
+    this.u32[word + 2] = host - page;
+    this.u32[word + 3] = this.pageWalk.page / 4096;
+    const entry = (at - TLB_BASE) / TLB_ENTRY_BYTES;
+    const state = this.entryState[entry];
+    if (this.pageWalk.global) {
+      if ((state & LISTED_GLOBAL) === 0) this.filledGlobal[this.filledGlobalCount++] = entry;
+      this.entryState[entry] = state | LISTED_GLOBAL | HOLDS_GLOBAL;
+    } else {
+      if ((state & LISTED) === 0) this.filled[this.filledCount++] = entry;
+      this.entryState[entry] = (state | LISTED) & ~HOLDS_GLOBAL;
+    }
+  }
+
+  private clear(entry: number): void {
+    const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;
+    this.u32[word] = NO_TAG;
+    this.u32[word + 1] = 0;
+  }
+
+  /** Walks since reset. */
+  get misses(): number {
+    return this.u32[S.tlbMisses >>> 2] + this.u32[(S.tlbMisses >>> 2) + 1] * HIGH;
+  }
+
+  // ---- flushing
+
+  /** Forgets translations of non-global pages: a write to CR3. */
+  flushNonGlobal(): void {
+    for (let index = 0; index < this.filledCount; index++) {
+      const entry = this.filled[index];
+      if ((this.entryState[entry] & HOLDS_GLOBAL) === 0) this.clear(entry);
+      this.entryState[entry] &= ~LISTED;
+    }
+    this.filledCount = 0;
+  }
+
+  /** Forgets every translation. */
+  flushAll(): void {
+    for (let index = 0; index < this.filledGlobalCount; index++) {
+      const entry = this.filledGlobal[index];
+      this.clear(entry);
+      this.entryState[entry] &= ~(LISTED_GLOBAL | HOLDS_GLOBAL);
+    }
+    this.filledGlobalCount = 0;
+    this.flushNonGlobal();
+    this.writeMapped.fill(0);
+    this.large.clear();
+    this.huge.clear();
+  }
+
+  /** INVLPG: forgets one linear page, global or not. */
+  flushPage(low: number, high: number): void {
+    const page = (low & ~0xfff) >>> 0;
+    // Large pages are cached by 4 KiB: INVLPG of any address in one forgets all of them. Rare enough to forget everything.
+    if (this.large.has(largeKey(low, high)) || this.huge.has(hugeKey(low, high))) {
+      this.flushAll();
+      return;
+    }
+    for (let table = 0; table < TLB_TABLES; table++) {
+      const entry = table * TLB_ENTRIES + ((page >>> 12) & (TLB_ENTRIES - 1));
+      const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;
+      if (this.u32[word] === page && this.u32[word + 1] === high) this.clear(entry);
+    }
+  }
+
+  /**
+   * Drops write entries of the page of RAM at a host address: it is about to hold decoded code, and writes to it must be
+   * seen. The lines' bits are the caller's to set, before or after.
+   */
+  protectCode(host: number): void {
+    const page = (host - RAM_BASE) >>> 12;
+    if (this.writeMapped[page] === 0) return;
+    this.writeMapped[page] = 0;
+    const target = (host & ~0xfff) >>> 0;
+    this.dropWrites(this.filled, this.filledCount, target);
+    this.dropWrites(this.filledGlobal, this.filledGlobalCount, target);
+  }
+
+  private dropWrites(list: Int32Array, count: number, target: number): void {
+    for (let index = 0; index < count; index++) {
+      const entry = list[index];
+      const table = Math.floor(entry / TLB_ENTRIES);
+      if (table !== 1 && table !== 4) continue;
+      const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;
+      if (this.u32[word] !== NO_TAG && (this.u32[word] + this.u32[word + 2]) >>> 0 === target) this.clear(entry);
+    }
+  }
+
+  // ---- data breakpoints
+
+  /** Keeps these linear pages out of the TLB and reports every slow access; undefined: none. */
+  watch(
+    pages: readonly { low: number; high: number }[],
+    report: ((low: number, high: number, bytes: number, write: boolean) => void) | undefined,
+  ): void {
+    this.watched = pages;
+    this.onWatched = report;
+    this.flushAll();
+  }
+}
+
+const largeKey = (low: number, high: number): number => high * 1024 + (low >>> 22);
+const hugeKey = (low: number, high: number): number => high * 4 + (low >>> 30);
+
+/** Bits 47 to 63 are alike. */
+function isCanonical(high: number): boolean {
+  const top = high >> 15;
+  return top === 0 || top === -1;
+}
+
+/** What #AC asks of an access: a power of two; the 10 bytes of an x87 value count as 8. */
+function alignmentOf(bytes: number): number {
+  return Math.min(bytes, 8);
+}
