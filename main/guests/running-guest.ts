@@ -113,6 +113,7 @@ export class RunningGuest {
 
   /** Ends the run without asking the guest. */
   async forceStop(): Promise<WorkerEnd> {
+    if (this.#end) return this.#end;
     this.#command(Command.stop);
     this.#forceTimer ??= setTimeout(() => {
       this.#finish({ reason: 'forced', detail: 'The guest was stopped; its thread did not answer and was ended.' });

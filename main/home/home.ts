@@ -165,7 +165,8 @@ function dial(path: string): Promise<Socket | null> {
       resolve(socket);
     });
     socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') resolve(null);
+      // A home that cannot be is told by whoever tries to make it.
+      if (['ENOENT', 'ECONNREFUSED', 'ENOTDIR'].includes(error.code ?? '')) resolve(null);
       else reject(new Failure('failed', explainFileError(error, `Cannot reach the Trivisor behind ${path}`)));
     });
   });

@@ -1,0 +1,168 @@
+// The verbs over the inventory: create, list, info, set, rm, start, stop, pause, resume, reset.
+// Owns their options and what they print.
+// Never does anything that is not a call of the contract.
+
+import type { Command } from 'commander';
+import type { Client, GuestView } from '../contract.ts';
+import { Failure } from '../contract.ts';
+import { homeFolder } from '../files/folders.ts';
+import { type HomeOptions, visitHome } from '../home/home.ts';
+import { ensureOwner } from './daemon.ts';
+import { printJson, table, tell } from './output.ts';
+import { addSettingOptions, changeOf, settingsOf } from './settings.ts';
+
+export interface CommonFlags extends Record<string, unknown> {
+  json?: boolean;
+  home?: string;
+}
+
+/** Seconds `stop` gives a guest to power off, unless told otherwise. */
+const STOP_PATIENCE = 60;
+
+export function addGuestVerbs(program: Command, machineModule: string | undefined): void {
+  const optionsOf = (flags: CommonFlags): HomeOptions => ({ home: homeFolder(flags.home), machineModule });
+
+  /** Does one act with a client, and closes it. */
+  async function visit<Result>(flags: CommonFlags, act: (client: Client) => Promise<Result>): Promise<Result> {
+    const { client, close } = await visitHome(optionsOf(flags));
+    try {
+      return await act(client);
+    } finally {
+      await close();
+    }
+  }
+
+  const create = program.command('create').description('add a guest').argument('<name>', 'what it is called');
+  addSettingOptions(create, ['name']);
+  create.action(async (name: string, flags: CommonFlags) => {
+    const settings = settingsOf(flags, { name });
+    const view = await visit(flags, (client) => client.call('guests.create', { settings }));
+    report(flags, view, `${view.settings.name} is created. Start it with: trivisor start ${quote(name)}`);
+  });
+
+  program
+    .command('list')
+    .description('list the guests')
+    .action(async (flags: CommonFlags) => {
+      const guests = await visit(flags, (client) => client.call('guests.list'));
+      if (flags.json) printJson(guests);
+      else if (guests.length === 0) tell('There are no guests. Add one with: trivisor create NAME --kernel FILE');
+      else process.stdout.write(table([['NAME', 'KIND', 'STATE', 'MEMORY', 'VCPUS'], ...guests.map(row)]));
+    });
+
+  program
+    .command('info')
+    .description('tell all about a guest')
+    .argument('<name>')
+    .action(async (name: string, flags: CommonFlags) => {
+      const view = await visit(flags, (client) => client.call('guests.get', { guest: name }));
+      if (flags.json) printJson(view);
+      else process.stdout.write(details(view));
+    });
+
+  program
+    .command('set')
+    .description('change settings of a guest that is off')
+    .argument('<name>')
+    .argument('<key=value...>', 'settings, such as memory=512')
+    .action(async (name: string, pairs: string[], flags: CommonFlags) => {
+      const settings = changeOf(pairs);
+      const view = await visit(flags, (client) => client.call('guests.set', { guest: name, settings }));
+      report(flags, view, `${view.settings.name} is changed.`);
+    });
+
+  program
+    .command('rm')
+    .description('remove a guest that is off; the files it was made from stay')
+    .argument('<name>')
+    .action(async (name: string, flags: CommonFlags) => {
+      const removed = await visit(flags, (client) => client.call('guests.remove', { guest: name }));
+      report(flags, removed, `${name} is removed.`);
+    });
+
+  program
+    .command('start')
+    .description('start a guest; it runs on when this command has ended')
+    .argument('<name>')
+    .option('--headless', 'without a window')
+    .action(async (name: string, flags: CommonFlags) => {
+      // Asked first without an owner: a name that is wrong must not leave a process behind.
+      await visit(flags, (client) => client.call('guests.get', { guest: name }));
+      const client = await ensureOwner(homeFolder(flags.home));
+      try {
+        const view = await client.call('guests.start', { guest: name });
+        report(flags, view, `${view.settings.name} is running. Its console: trivisor console ${quote(name)}`);
+      } finally {
+        client.close();
+      }
+    });
+
+  program
+    .command('stop')
+    .description('ask a guest to power off, and wait until it has')
+    .argument('<name>')
+    .option('--force', 'end it without asking')
+    .option('--timeout <seconds>', `the longest to wait (default: ${STOP_PATIENCE})`)
+    .action(async (name: string, flags: CommonFlags & { force?: boolean; timeout?: string }) => {
+      const seconds = flags.timeout === undefined ? STOP_PATIENCE : Number(flags.timeout);
+      if (!(seconds > 0)) throw new Failure('wrong', '--timeout is a number of seconds above 0.');
+      const view = await visit(flags, (client) => stop(client, name, flags.force === true, seconds));
+      report(flags, view, `${view.settings.name} is off.`);
+    });
+
+  const simple = { pause: 'paused', resume: 'running', reset: 'running anew' } as const;
+  for (const verb of ['pause', 'resume', 'reset'] as const) {
+    program
+      .command(verb)
+      .description(`${verb} a guest`)
+      .argument('<name>')
+      .action(async (name: string, flags: CommonFlags) => {
+        const view = await visit(flags, (client) => client.call(`guests.${verb}`, { guest: name }));
+        report(flags, view, `${view.settings.name} is ${simple[verb]}.`);
+      });
+  }
+}
+
+/** Asks, and waits for the guest's end. Throws a {@link Failure} if it does not come in time. */
+async function stop(client: Client, name: string, force: boolean, seconds: number): Promise<GuestView> {
+  const { id } = await client.call('guests.get', { guest: name });
+  const ended = Promise.withResolvers<'ended' | 'late'>();
+  const off = client.on('guest.ended', (event) => event.id === id && ended.resolve('ended'));
+  const timer = setTimeout(() => ended.resolve('late'), seconds * 1000);
+  client.onClose(() => ended.resolve('ended'));
+  try {
+    const view = await client.call('guests.stop', { guest: id, force });
+    if (view.state === 'off') return view;
+    if ((await ended.promise) === 'late')
+      throw new Failure('failed', `${name} did not power off within ${seconds} seconds; --force ends it.`);
+    return await client.call('guests.get', { guest: id });
+  } finally {
+    clearTimeout(timer);
+    off();
+  }
+}
+
+function report(flags: CommonFlags, value: unknown, sentence: string): void {
+  if (flags.json) printJson(value);
+  else tell(sentence);
+}
+
+function row({ settings, state }: GuestView): string[] {
+  return [settings.name, settings.kind, state, `${settings.memoryMiB} MiB`, String(settings.cpus)];
+}
+
+function details({ settings, id, state, createdAt, startedAt, lastEnd }: GuestView): string {
+  const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
+  const lines: [string, string][] = Object.entries(settings)
+    .filter(([, value]) => value !== null && value !== '')
+    .map(([name, value]) => [name, String(value)]);
+  lines.push(['id', id], ['state', state], ['created', time(createdAt)]);
+  if (startedAt !== null) lines.push(['started', time(startedAt)]);
+  if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
+  return table(lines);
+}
+
+/** A name as a shell takes it. */
+function quote(name: string): string {
+  return /^[\w.-]+$/.test(name) ? name : `'${name}'`;
+}

@@ -1,0 +1,191 @@
+// `trivisor run`: a throwaway guest in the foreground of this process.
+// Owns the options of a run, its ends and its exit status.
+// Never touches the inventory.
+
+import { accessSync, closeSync, constants, openSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Report } from '../contract.ts';
+import { explainFileError } from '../files/folders.ts';
+import { checkSettings } from '../guests/guest-manager.ts';
+import { RunningGuest } from '../guests/running-guest.ts';
+import type { ConsoleScript, WorkerEnd } from '../guests/worker-messages.ts';
+import { printJson, Status, tell, UsageError } from './output.ts';
+import { addSettingOptions, settingsOf } from './settings.ts';
+import { attachTerminal, keystrokes, type Terminal } from './terminal.ts';
+
+/** Output waiting to be taken from us, in bytes, at which the guest is held until it has been. */
+const OUTPUT_MAX = 4 * 2 ** 20;
+
+interface RunFlags extends Record<string, unknown> {
+  serial: string;
+  until?: RegExp;
+  type: string[];
+  typeAfter: RegExp[];
+  timeout?: number;
+  report?: string;
+  json?: boolean;
+}
+
+/** How a run can end beside the guest's own ends. */
+type RunEnd = WorkerEnd | { reason: 'timeout' | 'left' | 'interrupted' | 'terminated'; detail: string };
+
+export function addRun(program: Command, machineModule: string | undefined, ended: (status: number) => void): Command {
+  const command = program.command('run').description('run a throwaway guest in the foreground');
+  addSettingOptions(command);
+  return command
+    .option('--serial <where>', 'first serial port: stdio, null or a file', 'stdio')
+    .option('--until <regex>', 'done as soon as a line on the serial console matches', parseRegex)
+    .addOption(repeated('--type <text>', 'keystrokes to type; \\n is Enter', String))
+    .addOption(repeated('--type-after <regex>', 'type when this matches; in pairs with --type', parseRegex))
+    .option('--timeout <seconds>', 'end the run after this time with status 124', parseSeconds)
+    .option('--report <file>', 'write the report of the run as JSON')
+    .action(async (flags: RunFlags) => ended(await run(flags, machineModule)));
+}
+
+function repeated<Value>(flag: string, help: string, parse: (text: string) => Value): Option {
+  const option = new Option(flag, `${help} (repeatable)`);
+  option.argParser((text: string, before: Value[]) => [...before, parse(text)]);
+  return option.default([], 'none');
+}
+
+function parseRegex(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (text.trim() === '' || !Number.isFinite(seconds) || seconds <= 0 || seconds > 2 ** 31 / 1000)
+    throw new InvalidArgumentError('It is a number of seconds above 0.');
+  return seconds;
+}
+
+async function run(flags: RunFlags, machineModule: string | undefined): Promise<number> {
+  const settings = settingsOf(flags, { name: 'throwaway' });
+  checkSettings(settings);
+  if (flags.type.length !== flags.typeAfter.length)
+    throw new UsageError(
+      `--type and --type-after come in pairs; there are ${flags.type.length} and ${flags.typeAfter.length}.`,
+    );
+  const reportFile = flags.report === undefined ? null : resolve(flags.report);
+  if (reportFile !== null) requireWritable(reportFile);
+  const script: ConsoleScript = {
+    type: flags.type.map((text, index) => ({ after: flags.typeAfter[index]!, text: keystrokes(text) })),
+    until: flags.until ?? null,
+  };
+  const serial = openSerial(flags);
+
+  const guest = new RunningGuest({ settings, script, output: (bytes) => serial.write(bytes), machineModule });
+  serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
+  const end = await ownEnd(guest, flags);
+  serial.close();
+  const report: Report = { ...guest.report(), end: { reason: end.reason, detail: end.detail } };
+  if (reportFile !== null) writeFileSync(reportFile, `${JSON.stringify(report, null, 2)}\n`);
+  if (flags.json) printJson(report);
+  const { status, sentence } = judge(end, flags.until);
+  if (sentence) tell(sentence);
+  return status;
+}
+
+/** Waits for the guest's end, or brings it about for a reason of ours: the time is over, the person left. */
+async function ownEnd(guest: RunningGuest, flags: RunFlags): Promise<RunEnd> {
+  const ours = Promise.withResolvers<RunEnd>();
+  const seconds = flags.timeout;
+  const timer =
+    seconds &&
+    setTimeout(() => ours.resolve({ reason: 'timeout', detail: `${seconds} seconds passed.` }), seconds * 1000);
+  const interrupt = (): void => ours.resolve({ reason: 'interrupted', detail: 'The run was interrupted.' });
+  const terminate = (): void => ours.resolve({ reason: 'terminated', detail: 'The run was terminated.' });
+  const outputLost = (): void => ours.resolve({ reason: 'left', detail: 'Nobody takes the output any more.' });
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', terminate);
+  process.stdout.on('error', outputLost);
+  let terminal: Terminal | undefined;
+  if (flags.serial === 'stdio') {
+    terminal = attachTerminal(
+      (bytes) => guest.input(bytes),
+      () => ours.resolve({ reason: 'left', detail: 'The console was left.' }),
+    );
+  }
+  const end = await Promise.race([guest.ended, ours.promise]);
+  clearTimeout(timer);
+  process.off('SIGINT', interrupt);
+  process.off('SIGTERM', terminate);
+  await guest.forceStop();
+  terminal?.detach();
+  return end;
+}
+
+function judge(end: RunEnd, until: RegExp | undefined): { status: number; sentence?: string } {
+  switch (end.reason) {
+    case 'until':
+    case 'left':
+      return { status: Status.done };
+    case 'powerOff':
+    case 'reset':
+      if (!until) return { status: Status.done };
+      return { status: Status.failed, sentence: `The guest ended before a line matched ${until}: ${end.detail}` };
+    case 'timeout':
+      return { status: Status.timeout, sentence: `The run was ended: ${end.detail}` };
+    case 'interrupted':
+      return { status: Status.interrupted };
+    case 'terminated':
+      return { status: Status.terminated };
+    default:
+      return { status: Status.failed, sentence: end.detail };
+  }
+}
+
+interface Serial {
+  write(bytes: Uint8Array): void;
+  close(): void;
+  /** Holds the guest while its output is not taken. */
+  throttle: { hold(): void; release(): void } | null;
+}
+
+function openSerial({ serial, json }: RunFlags): Serial {
+  if (serial === 'null') return { write() {}, close() {}, throttle: null };
+  if (serial !== 'stdio') {
+    const descriptor = openOutput(serial);
+    return { write: (bytes) => void writeSync(descriptor, bytes), close: () => closeSync(descriptor), throttle: null };
+  }
+  // Standard output is for the one document under --json.
+  const stream = json ? process.stderr : process.stdout;
+  let isHeld = false;
+  const opened: Serial = {
+    write(bytes) {
+      stream.write(bytes);
+      if (stream.writableLength < OUTPUT_MAX || isHeld) return;
+      isHeld = true;
+      opened.throttle?.hold();
+      stream.once('drain', () => {
+        isHeld = false;
+        opened.throttle?.release();
+      });
+    },
+    close() {},
+    throttle: null,
+  };
+  return opened;
+}
+
+function openOutput(path: string): number {
+  try {
+    return openSync(path, 'w');
+  } catch (error) {
+    throw new UsageError(explainFileError(error, `Cannot write ${path}`));
+  }
+}
+
+/** Refuses a report that could not be written before the guest has run for nothing; creates no file. */
+function requireWritable(path: string): void {
+  try {
+    accessSync(dirname(path), constants.W_OK);
+  } catch (error) {
+    throw new UsageError(explainFileError(error, `Cannot write the report ${path}`));
+  }
+}

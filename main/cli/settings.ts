@@ -1,0 +1,103 @@
+// Guest settings on the command line: options and KEY=VALUE pairs, made from the contract's one definition.
+// Owns the way from text to a setting, and the sentences for text that is none.
+// Never adds a setting that the contract does not have.
+
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { z } from 'zod';
+import { explain, GuestSettings, type GuestSettingsChange, type SettingName, settingInfo } from '../contract.ts';
+import { UsageError } from './output.ts';
+
+const names = Object.keys(GuestSettings.shape) as SettingName[];
+
+/** Settings whose text is a path of this host, told relative to where the command is run. */
+const paths: readonly SettingName[] = ['kernel', 'initrd'];
+
+function info(name: SettingName) {
+  return settingInfo.get(GuestSettings.shape[name])!;
+}
+
+/** `--memory` for `memoryMiB`. */
+function longFlag(name: SettingName): string {
+  return info(name).flag.split(' ')[0]!;
+}
+
+/** The name that commander, and a KEY of `set`, know a setting by: `memory`, `no-reboot`. */
+function key(name: SettingName): string {
+  return longFlag(name).slice(2);
+}
+
+/** Adds an option for each setting but those in `without`. */
+export function addSettingOptions(command: Command, without: readonly SettingName[] = []): void {
+  for (const name of names) {
+    if (without.includes(name)) continue;
+    const field = GuestSettings.shape[name] as z.ZodType;
+    const { flag, help } = info(name);
+    const value = field instanceof z.ZodDefault ? field.def.defaultValue : undefined;
+    const isTold = value !== undefined && value !== null && value !== '' && value !== false;
+    command.option(flag, isTold ? `${help} (default: ${value})` : help, (text: string) => parse(name, text));
+  }
+}
+
+/** The settings among a command's options. Throws a {@link UsageError} with one sentence if they are not valid. */
+export function settingsOf(options: Record<string, unknown>, given: Partial<GuestSettings>): GuestSettings {
+  const settings: Record<string, unknown> = { ...given };
+  for (const name of names) {
+    const value = optionValue(options, name);
+    if (value !== undefined) settings[name] = value;
+  }
+  if (settings.kernel === undefined) throw new UsageError(`--kernel FILE is needed: ${info('kernel').help}.`);
+  return check(GuestSettings, settings);
+}
+
+/** Commander knows `--no-reboot` as `reboot: false`, and other options by their name in camel case. */
+function optionValue(options: Record<string, unknown>, name: SettingName): unknown {
+  if (name === 'noReboot') return options.reboot === false ? true : undefined;
+  return options[key(name).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())];
+}
+
+/** The change that `set NAME KEY=VALUE…` asks for. A KEY is a setting's name or its option's. */
+export function changeOf(pairs: readonly string[]): GuestSettingsChange {
+  const change: Record<string, unknown> = {};
+  for (const pair of pairs) {
+    const split = pair.indexOf('=');
+    const word = pair.slice(0, Math.max(0, split));
+    const name = names.find((candidate) => candidate === word || key(candidate) === word);
+    if (!name) throw new UsageError(`${pair} is not KEY=VALUE with a KEY of ${names.map(key).join(', ')}.`);
+    change[name] = parse(name, pair.slice(split + 1));
+  }
+  return check(GuestSettings.partial(), change, change) as GuestSettingsChange;
+}
+
+/** Text to the type of a setting. Throws what commander turns into a sentence. */
+function parse(name: SettingName, text: string): unknown {
+  const field = innermost(GuestSettings.shape[name] as z.ZodType);
+  if (paths.includes(name)) return text === '' ? null : resolve(text);
+  if (field instanceof z.ZodNumber) {
+    if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
+    return Number(text);
+  }
+  if (field instanceof z.ZodBoolean) {
+    if (text !== 'true' && text !== 'false') throw new InvalidArgumentError('It is true or false.');
+    return text === 'true';
+  }
+  return text;
+}
+
+function innermost(field: z.ZodType): z.ZodType {
+  return field instanceof z.ZodDefault || field instanceof z.ZodNullable
+    ? innermost(field.unwrap() as z.ZodType)
+    : field;
+}
+
+/** Checks with the contract's schema, and names options in the sentence. `only` keeps defaults out of a change. */
+function check<Output extends object>(schema: z.ZodType<Output>, value: object, only?: object): Output {
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    const name = result.error.issues[0]?.path[0] as SettingName | undefined;
+    const sentence = explain(result.error);
+    throw new UsageError(`${name ? sentence.replace(name, longFlag(name)) : sentence}.`);
+  }
+  if (!only) return result.data;
+  return Object.fromEntries(Object.entries(result.data).filter(([name]) => name in only)) as Output;
+}
