@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
 import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hypervisor/guest.ts';
-import { createGuest } from '../../native-free-core/machines/create-guest.ts';
+import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { seededRandomness } from './seeded-randomness.ts';
@@ -119,8 +119,11 @@ class GuestThread {
 
   async #build(): Promise<Guest> {
     const { guest, machineModule } = this.#start;
-    const create: typeof createGuest = machineModule ? (await import(machineModule)).createGuest : createGuest;
-    return create(configOf(guest), this.#host(guest.deterministic));
+    // The core is loaded here, and only if it is wanted: a fault in loading it then is this guest's end, with a reason.
+    const machines: { createGuest: typeof createGuest } = machineModule
+      ? await import(machineModule)
+      : await import('../../native-free-core/machines/create-guest.ts');
+    return machines.createGuest(configOf(guest), this.#host(guest.deterministic));
   }
 
   #host(deterministic: boolean): GuestHost {
