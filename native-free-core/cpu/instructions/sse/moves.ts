@@ -1,3 +1,7 @@
+// SSE moves: whole vectors, halves, scalars, between register files, non-temporal, masked.
+// Owns what each move does to the rest of the destination register.
+// Never shuffles by an immediate: see shuffles.ts.
+
 import { extract, type Node, op, pure, replace, shuffle } from '../../builder/nodes.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
 import type { Row } from '../row.ts';
