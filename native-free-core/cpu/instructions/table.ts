@@ -5,6 +5,7 @@
 import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { control } from './control.ts';
+import { mmx } from './mmx.ts';
 import { moves } from './moves.ts';
 import { type Encoding, type HelperFunction, type InstructionFamily, parseEncoding } from './row.ts';
 import { sse } from './sse/index.ts';
@@ -12,7 +13,7 @@ import { strings } from './strings.ts';
 import { system } from './system.ts';
 import { x87 } from './x87/x87.ts';
 
-const families: readonly InstructionFamily[] = [arithmetic, moves, bits, control, strings, x87, sse, system];
+const families: readonly InstructionFamily[] = [arithmetic, moves, bits, control, strings, x87, mmx, sse, system];
 
 /** Every encoding of every row. */
 export const encodings: readonly Encoding[] = families.flatMap((family) =>

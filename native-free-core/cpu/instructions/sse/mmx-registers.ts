@@ -1,24 +1,15 @@
-// MMX registers as the instructions that SSE and SSSE3 added to MMX use them.
+// MMX registers as MMX's own instructions, and those that SSE and SSSE3 added to it, use them.
 // Owns the checks before, and the change of the x87 state after, an instruction with an MMX operand.
-// Never does MMX's own instructions: those are another family's.
+// Never computes: see ../mmx.ts and the files beside this one.
 
 import { loadOp, storeOp } from '../../../wasm/opcodes.ts';
-import { and, c32, load, type Node, op, pure } from '../../builder/nodes.ts';
+import { c32, load, type Node, op, pure } from '../../builder/nodes.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
 import { S } from '../../state.ts';
 import type { MeaningFunction } from '../row.ts';
+import { checkMmx } from '../x87/common.ts';
 
-const CR0_EM = 1 << 2;
-const CR0_TS = 1 << 3;
-/** Exception summary of the x87 status word. */
-const FSW_ES = 1 << 7;
-
-/** Raises #UD, #NM or #MF as every instruction with an MMX operand does, before anything else. */
-export function checkMmx(m: Meaning): void {
-  m.raiseIf(and(m.state32(S.cr0), c32(CR0_EM)), 6);
-  m.raiseIf(and(m.state32(S.cr0), c32(CR0_TS)), 7);
-  m.raiseIf(and(m.state32(S.fsw), c32(FSW_ES)), 16);
-}
+export { checkMmx };
 
 /** What every MMX instruction but EMMS does to the x87: TOP is 0 and no register is empty. Call it after the last fault. */
 export function touchMmx(m: Meaning): void {
