@@ -34,7 +34,10 @@ export const isBadEnd = (reason: EndReason): boolean =>
 
 /** What the state means beyond its name: `Powered off 3 minutes ago`. */
 export function stateDetail(guest: GuestView, now: number): string {
-  if (guest.startedAt !== null) return `for ${duration((now - guest.startedAt) / 1000)}`;
+  if (guest.startedAt !== null) {
+    const since = duration((now - guest.startedAt) / 1000);
+    return guest.state === 'running' ? `for ${since}` : `started ${since} ago`;
+  }
   if (guest.lastEnd) return `${endNames[guest.lastEnd.reason]} ${ago(guest.lastEnd.at, now)}`;
   return 'Never started';
 }
