@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { build } from './build/build.ts';
 import { dist, root } from './build/bundles.ts';
 import { electronRuntime } from './build/electron-runtime.ts';
-import { openBrowser } from './build/open-browser.ts';
 
 const options = process.argv.slice(2);
 
@@ -17,26 +16,7 @@ if (runtime.path !== null) {
   await ended(spawn(runtime.path, [root, ...options], { stdio: 'inherit' }));
 } else {
   console.error(`${runtime.reason} Opening the same app in the browser.`);
-  const server = spawn(process.execPath, [join(dist, 'cli.js'), 'serve', ...options], {
-    stdio: ['inherit', 'pipe', 'inherit'],
-  });
-  showInBrowser(server);
-  await ended(server);
-}
-
-/** Passes on what the server prints, and opens the address in it. */
-function showInBrowser(server: ChildProcess): void {
-  let printed = '';
-  let isOpened = false;
-  server.stdout?.setEncoding('utf8').on('data', async (text: string) => {
-    process.stdout.write(text);
-    if (isOpened) return;
-    printed += text;
-    const url = /http:\/\/\S+(?=\s)/.exec(printed)?.[0];
-    if (!url) return;
-    isOpened = true;
-    if (!(await openBrowser(url))) console.error('No browser could be opened from here: open that address in one.');
-  });
+  await ended(spawn(process.execPath, [join(dist, 'cli.js'), 'serve', '--open', ...options], { stdio: 'inherit' }));
 }
 
 /** Waits until a child has ended, and ends with its status. */

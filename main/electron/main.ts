@@ -1,12 +1,11 @@
-// Where the app begins under Electron: one instance, the contract's server, the manager's window, and a way out.
-// Owns the server and the order in which everything starts and ends.
+// Where the app begins under Electron: one instance, the home and its server, the manager's window, and a way out.
+// Owns the home while the app is there, and the order in which everything starts and ends.
 // Never executes guest code and never reads a guest's files: threads of their own do.
 
 import { join } from 'node:path';
 import { app, BrowserWindow, dialog, type MessageBoxOptions, session } from 'electron';
-import { createClient } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
-import { Server } from '../server.ts';
+import { type Home, openHome } from '../home/home.ts';
 import { mayLeave } from './leaving.ts';
 import { setMenu } from './menu.ts';
 import { registerPageScheme, servePage } from './page.ts';
@@ -25,20 +24,11 @@ if (app.requestSingleInstanceLock()) {
   app.quit();
 }
 
-async function start(): Promise<void> {
-  let server: Server;
-  try {
-    server = new Server({
-      home: homeFolder(),
-      isOwner: true,
-      machineModule: app.isPackaged ? undefined : process.env.TRIVISOR_TEST_MACHINE,
-    });
-  } catch (error) {
-    dialog.showErrorBox('Trivisor cannot start', error instanceof Error ? error.message : String(error));
-    app.exit(1);
-    return;
-  }
+/** The home as it is served now; another process may own it, and end. */
+let home: Home;
 
+async function start(): Promise<void> {
+  if (!(await enterHome())) return;
   // The page needs nothing of what a page may ask for, but to copy a line of text.
   session.defaultSession.setPermissionRequestHandler((_contents, permission, answer) =>
     answer(permission === 'clipboard-sanitized-write'),
@@ -47,42 +37,67 @@ async function start(): Promise<void> {
     (_contents, permission) => permission === 'clipboard-sanitized-write',
   );
   servePage(join(import.meta.dirname, 'renderer'));
-  servePorts((page) => server.connect(page));
+  servePorts((page) => home.connect(page));
   setMenu(process.platform, !app.isPackaged);
-  askBeforeQuitting(server);
+  askBeforeQuitting();
   app.on('activate', showManager);
   app.on('window-all-closed', () => app.quit());
   openManager();
 }
 
-/** Quitting waits for the guests, or for a person's word that they may be lost. */
-function askBeforeQuitting(server: Server): void {
-  const client = createClient(server.connectDirectly());
+/** Serves the home, as its owner or through whoever is; when that one ends, again. False where it cannot be served. */
+async function enterHome(): Promise<boolean> {
+  try {
+    home = await openHome({
+      home: homeFolder(),
+      // Tests bring a machine of their own; what people install does not look for one.
+      machineModule: app.isPackaged ? undefined : process.env.TRIVISOR_TEST_MACHINE,
+    });
+  } catch (error) {
+    dialog.showErrorBox('Trivisor cannot use its home folder', sentence(error));
+    app.exit(1);
+    return false;
+  }
+  // The pages connect again by themselves.
+  void home.lost.then(enterHome);
+  return true;
+}
+
+/** Quitting waits for the guests of this process, or for a person's word that they may be lost. */
+function askBeforeQuitting(): void {
   let isAsking = false;
-  let mayQuit = false;
-  const ask = async (options: MessageBoxOptions): Promise<number> => {
-    const window = BrowserWindow.getFocusedWindow();
-    const { response } = await (window ? dialog.showMessageBox(window, options) : dialog.showMessageBox(options));
-    return response;
-  };
+  let isLeft = false;
   const leave = async (): Promise<void> => {
-    try {
-      mayQuit = await mayLeave({ client, ask });
-      if (mayQuit) {
-        await server.close();
-        app.quit();
-      } else if (BrowserWindow.getAllWindows().length === 0) openManager();
-    } catch (error) {
-      dialog.showErrorBox('Trivisor cannot quit', error instanceof Error ? error.message : String(error));
-    } finally {
-      isAsking = false;
+    // The guests of another process go on without us.
+    if (home.server) {
+      const client = home.client();
+      const mayQuit = await mayLeave({ client, ask }).finally(() => client.close());
+      if (!mayQuit) {
+        if (BrowserWindow.getAllWindows().length === 0) openManager();
+        return;
+      }
     }
+    await home.close();
+    isLeft = true;
+    app.quit();
   };
   app.on('before-quit', (event) => {
-    if (mayQuit) return;
+    if (isLeft) return;
     event.preventDefault();
     if (isAsking) return;
     isAsking = true;
-    void leave();
+    leave()
+      .catch((error) => dialog.showErrorBox('Trivisor cannot quit', sentence(error)))
+      .finally(() => (isAsking = false));
   });
+}
+
+async function ask(options: MessageBoxOptions): Promise<number> {
+  const window = BrowserWindow.getFocusedWindow();
+  const { response } = await (window ? dialog.showMessageBox(window, options) : dialog.showMessageBox(options));
+  return response;
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

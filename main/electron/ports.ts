@@ -3,19 +3,12 @@
 // Never looks into a frame, and never takes a port from anything but the app's own page.
 
 import { ipcMain, type MessagePortMain } from 'electron';
+import type { Connection, Peer } from '../server.ts';
 import { CONNECT_CHANNEL } from './channels.ts';
 import { isPage } from './page-address.ts';
 
-/** The server's half of one connection. */
-export interface Connection {
-  /** A frame of the page, unchecked. */
-  receive(frame: unknown): void;
-  /** The page is gone. */
-  close(): void;
-}
-
 /** Opens a connection to the server, given the way back to the page. */
-export type Connect = (page: { send(frame: unknown): void; close(): void }) => Connection;
+export type Connect = (page: Peer) => Connection;
 
 /** Takes connections from the app's pages from now on. */
 export function servePorts(connect: Connect): void {
