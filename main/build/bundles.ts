@@ -29,6 +29,7 @@ export const mainBundles: BuildOptions = {
   format: 'esm',
   entryPoints: {
     main: 'main/electron/main.ts',
+    cli: 'main/cli/bin.ts',
     'guest-worker': 'main/guests/guest-worker.ts',
   },
   // Some packages are CommonJS within: what they `require` of Node has to be found from a module.

@@ -19,6 +19,8 @@ export interface Running {
   opened(act: () => Promise<void>): Promise<Page>;
   /** Asks the app to quit, says no to its question, and answers what it asked; only where that can be done. */
   quitAndCancel?(): Promise<string>;
+  /** Ends the server from under the page; only where that can be. */
+  loseServer?(): Promise<void>;
   /** Ends the app as a person would, with no guest in memory. */
   close(): Promise<void>;
 }
@@ -37,10 +39,11 @@ const browser: Driver = {
   name: 'browser',
   unavailable: chromiumMissing(),
   async launch({ home, machineModule }) {
-    const server = spawn(process.execPath, [join(dist, 'cli.js'), 'serve', '--home', home, '--port', '0'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: environment(machineModule),
-    });
+    const program = machineModule
+      ? [join(import.meta.dirname, 'serve.ts'), machineModule]
+      : [join(dist, 'cli.js'), 'serve'];
+    const server = spawn(process.execPath, [...program, '--home', home], { stdio: ['ignore', 'pipe', 'pipe'] });
+    server.stderr.resume();
     const url = await printedUrl(server);
     const chromium = await openChromium();
     const context = await chromium.newContext({ viewport: { width: 1240, height: 800 } });
@@ -52,10 +55,10 @@ const browser: Driver = {
         const [opened] = await Promise.all([context.waitForEvent('page'), act()]);
         return opened;
       },
+      loseServer: () => end(server),
       async close() {
         await chromium.close();
-        server.kill('SIGTERM');
-        if (server.exitCode === null) await once(server, 'exit');
+        await end(server);
       },
     };
   },
@@ -123,6 +126,13 @@ const electron: Driver = {
 };
 
 export const drivers: readonly Driver[] = [browser, standInDriver, electron];
+
+async function end(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const ended = once(server, 'exit');
+  server.kill('SIGTERM');
+  await ended;
+}
 
 /** Tests may replace the core's machine by a small one of theirs. */
 function environment(machineModule: string | undefined): NodeJS.ProcessEnv {
