@@ -148,6 +148,13 @@ test('a damaged kernel is refused or runs, and never takes us down', options, as
     writeFileSync(path, next(5) === 0 ? image.subarray(0, next(image.length)) : image);
     return path;
   });
+  // The control: without the damage each of the forms runs.
+  for (const build of builders) {
+    const path = file(`whole-${build.name}`);
+    writeFileSync(path, build([...print('damaged\n'), ...halt]));
+    const { status, errors } = await trivisor('run', '--kernel', path, '--memory', '32', '--until', 'damaged');
+    assert.equal(status, 0, `${build.name}: ${errors}`);
+  }
   const judge = async (path: string): Promise<void> => {
     const { status, errors } = await trivisor(
       ...['run', '--kernel', path, '--memory', '32', '--until', 'damaged', '--timeout', '3'],
