@@ -5,19 +5,13 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { protocol } from 'electron';
+import { contentType, protections } from '../web/page-headers.ts';
 import { pagePath, SCHEME } from './page-address.ts';
 
-const contentTypes: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.map': 'application/json',
-};
-
-/** Before the app is ready: makes the scheme one with an origin, as the page's policy and modules need. */
+/** Before the app is ready: makes the scheme one with an origin, whose modules load as those of a web server. */
 export function registerPageScheme(): void {
-  protocol.registerSchemesAsPrivileged([{ scheme: SCHEME, privileges: { standard: true, secure: true } }]);
+  const privileges = { standard: true, secure: true, supportFetchAPI: true, corsEnabled: true };
+  protocol.registerSchemesAsPrivileged([{ scheme: SCHEME, privileges }]);
 }
 
 /** Once the app is ready: answers the scheme with the files of `folder`. */
@@ -27,11 +21,7 @@ export function servePage(folder: string): void {
     if (path === null) return new Response('Not found', { status: 404 });
     try {
       return new Response(await readFile(path), {
-        headers: {
-          'content-type': contentTypes[extname(path)] ?? 'application/octet-stream',
-          'x-content-type-options': 'nosniff',
-          'cache-control': 'no-store',
-        },
+        headers: { ...protections, 'Content-Type': contentType(extname(path)), 'Cache-Control': 'no-store' },
       });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

@@ -11,21 +11,10 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { decodeFrame, encodeFrame } from '../contract.ts';
 import type { Connection, Peer } from '../server.ts';
+import { contentType, protections } from './page-headers.ts';
 
 /** Larger than the largest frame of the contract, in base64. */
 const MESSAGE_MAX = 4 * 2 ** 20;
-
-const contentTypes: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.ico': 'image/x-icon',
-  '.woff2': 'font/woff2',
-  '.json': 'application/json',
-  '.map': 'application/json',
-};
 
 export interface WebServerOptions {
   /** The built renderer. */
@@ -155,8 +144,12 @@ function respond(request: IncomingMessage, response: ServerResponse, access: Acc
     throw new Refusal(403, 'Open the link that trivisor serve printed: it holds the key to this page.');
   const path = filePath(folder, url.pathname);
   const { size } = statSync(path);
-  const contentType = contentTypes[extname(path)] ?? 'application/octet-stream';
-  const headers = { 'Content-Type': contentType, 'Content-Length': size, 'Cache-Control': 'no-cache', ...protections };
+  const headers = {
+    'Content-Type': contentType(extname(path)),
+    'Content-Length': size,
+    'Cache-Control': 'no-cache',
+    ...protections,
+  };
   response.writeHead(200, headers);
   if (request.method === 'HEAD') {
     response.end();
@@ -180,17 +173,6 @@ function filePath(folder: string, pathname: string): string {
     throw new Refusal(404, 'There is no such page.');
   return path;
 }
-
-const protections = {
-  // xterm sizes its rows with style elements of its own; nothing else may be inline.
-  'Content-Security-Policy':
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-};
 
 function serveWebSocket(webSocket: WebSocket, connect: (peer: Peer) => Connection): void {
   const connection = connect({
