@@ -13,13 +13,14 @@ import {
   type InterpreterImports,
   type InterpreterModule,
 } from './interpreter/module.ts';
-import { Exit, Flag, S, Slot, Vector } from './state.ts';
-import { coldInstructions } from './system/cold.ts';
+import { Exit, Flag, S, Seg, Slot, Vector } from './state.ts';
 import { SystemCpu } from './system/core.ts';
-import { GuestFault } from './system/fault.ts';
+import { afterInstruction, codeBreakpoint, stepping } from './system/debug.ts';
+import { executeCold } from './system/dispatch.ts';
 import type { CpuHooks, PortBus } from './system/hooks.ts';
-import { deliverFault, deliverInterrupt } from './system/interrupts.ts';
+import { deliverException, deliverInterrupt, deliverNmi } from './system/interrupts.ts';
 import type { MmioBus } from './system/physical.ts';
+import { segmentLinear } from './system/segments.ts';
 
 /** Where the vCPU's interrupts come from. */
 export interface InterruptSource {
@@ -50,6 +51,17 @@ export interface WorkMeter {
   measure<T>(part: 'exits' | 'paging' | 'translation', act: () => T): T;
 }
 
+/** Exits by the row of the instruction that made them. Port I/O and MMIO are counted where the bus is. */
+const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
+  ['cpuid', 'cpuid'],
+  ['hlt', 'hlt'],
+  ['rdmsr', 'msr'],
+  ['wrmsr', 'msr'],
+  ['vmcall', 'hypercall'],
+  ['vmmcall', 'hypercall'],
+  ...['lgdt', 'lidt', 'lldt', 'ltr'].map((name) => [name, 'descriptorTable'] as const),
+]);
+
 let shared: { module: WebAssembly.Module; interpreter: InterpreterModule; decoder: Decoder } | undefined;
 
 /** The interpreter, built once a thread. */
@@ -68,17 +80,20 @@ function interpreter(): { module: WebAssembly.Module; interpreter: InterpreterMo
 export class Cpu {
   readonly system: SystemCpu;
   readonly blocks: BlockCache;
-  /** Instructions executed since power-on. */
+  /** Instructions executed since power-on, as far as {@link run} has accounted for them. */
   instructions = 0;
-  halted = false;
 
   private readonly exports: InterpreterExports;
   private readonly interrupts: InterruptSource;
   private readonly meter: WorkMeter;
   private readonly u32: Uint32Array;
   private readonly i32: Int32Array;
-  /** Budget put aside by {@link kick}. */
+  /** Budget of the burst under way, and the part of it put aside by {@link kick}. */
+  private burst = 0;
   private held = 0;
+  private running = false;
+  private singleStepping = false;
+  private leaving = false;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -89,22 +104,25 @@ export class Cpu {
     hooks: Partial<CpuHooks> = {},
   ) {
     const { module, interpreter: built, decoder } = interpreter();
+    this.interrupts = interrupts;
+    this.meter = meter;
     this.system = new SystemCpu(memory, ramBytes, bus, {
       ...hooks,
       arithmeticFlags: () => this.exports.flags_all(),
       onCodeWrite: (physical, bytes) => this.blocks.invalidate(physical, bytes),
     });
-    this.u32 = this.system.u32;
+    const { system } = this;
+    this.u32 = system.u32;
     this.i32 = new Int32Array(memory.buffer, 0, this.u32.length);
-    this.interrupts = interrupts;
-    this.meter = meter;
-    this.blocks = new BlockCache(this.system, built.handlers, decoder);
+    this.blocks = new BlockCache(system, built.handlers, decoder);
     const imports: InterpreterImports = {
-      slowRead: (bytes) => this.meter.measure('paging', () => this.system.mmu.slowRead(bytes)),
-      slowReadForWrite: (bytes) => this.meter.measure('paging', () => this.system.mmu.slowReadForWrite(bytes)),
-      slowWrite: (bytes) => this.meter.measure('paging', () => this.system.mmu.slowWrite(bytes)),
-      segmentSlow: (segment, access) => this.system.segmentSlow(segment, access),
-      findBlock: () => this.meter.measure('translation', () => this.blocks.find()),
+      slowRead: (bytes) => meter.measure('paging', () => system.mmu.slowRead(bytes)),
+      slowReadForWrite: (bytes) => meter.measure('paging', () => system.mmu.slowReadForWrite(bytes)),
+      slowWrite: (bytes) => meter.measure('paging', () => system.mmu.slowWrite(bytes)),
+      segmentSlow: (segment, access) => {
+        system.set64(S.slowAddress, segmentLinear(system, segment, system.get64(S.slowAddress), access));
+      },
+      findBlock: () => meter.measure('translation', () => this.blocks.find()),
       cold: (pc) => this.cold(pc),
     };
     const instance = new WebAssembly.Instance(module, { env: { memory, ...imports } });
@@ -115,55 +133,10 @@ export class Cpu {
   reset(): void {
     this.system.reset();
     this.blocks.flush();
-    this.halted = false;
   }
 
-  /** Makes {@link run} come back soon: an interrupt or a command waits. */
-  kick(): void {
-    const budget = this.i32[S.budget >>> 2];
-    if (budget > 0) {
-      this.held += budget;
-      this.i32[S.budget >>> 2] = 0;
-    }
-  }
-
-  /** Executes about `instructions` guest instructions, fewer when something comes up. */
-  run(instructions: number): RunEnd {
-    const { i32 } = this;
-    let left = instructions;
-    while (left > 0) {
-      if (this.takeInterrupt()) {
-        if (this.system.shutdown) return RunEnd.shutdown;
-      }
-      if (this.halted) return RunEnd.halted;
-      const stepping = this.mustStep();
-      this.held = 0;
-      i32[S.budget >>> 2] = stepping ? 0 : left;
-      this.stepping = stepping;
-      if (stepping) this.step();
-      else this.exports.run();
-      const spent = (stepping ? 0 : left) - (i32[S.budget >>> 2] + this.held);
-      this.held = 0;
-      this.instructions += spent;
-      left -= spent;
-      if (i32[S.exit >>> 2] === Exit.fault) this.fault();
-      else if (i32[S.exit >>> 2] === Exit.stale) this.returnToMicroOp();
-      if (this.system.shutdown) return RunEnd.shutdown;
-      if (this.kicked) {
-        this.kicked = false;
-        return RunEnd.budget;
-      }
-    }
-    return RunEnd.budget;
-  }
-
-  private kicked = false;
-  private stepping = false;
-
-  /** Asks {@link run} to come back to its caller at the next opportunity. */
-  leave(): void {
-    this.kicked = true;
-    this.kick();
+  get halted(): boolean {
+    return this.u32[S.halted >>> 2] !== 0;
   }
 
   /** Instructions executed so far, also while executing: what deterministic time is made of. */
@@ -171,96 +144,130 @@ export class Cpu {
     return this.instructions + (this.running ? this.burst - (this.i32[S.budget >>> 2] + this.held) : 0);
   }
 
+  /** Makes the vCPU look at its interrupts before it goes on with the burst. */
+  kick(): void {
+    const budget = this.i32[S.budget >>> 2];
+    if (!this.running || budget <= 0) return;
+    this.held += budget;
+    this.i32[S.budget >>> 2] = 0;
+  }
+
+  /** Asks {@link run} to come back to its caller at the next opportunity. */
+  leave(): void {
+    this.leaving = true;
+    this.kick();
+  }
+
+  /** Executes about `instructions` guest instructions, fewer when something comes up. */
+  run(instructions: number): RunEnd {
+    const { i32, system } = this;
+    const until = this.instructions + instructions;
+    this.leaving = false;
+    while (this.instructions < until) {
+      this.takeInterrupt();
+      if (system.shutdown) return RunEnd.shutdown;
+      if (this.halted) return RunEnd.halted;
+      this.singleStepping = this.mustStep();
+      this.burst = this.singleStepping ? 0 : until - this.instructions;
+      this.held = 0;
+      i32[S.budget >>> 2] = this.burst;
+      this.running = true;
+      if (this.singleStepping) this.step();
+      else this.exports.run();
+      this.running = false;
+      this.instructions += this.burst - (i32[S.budget >>> 2] + this.held);
+      const exit = i32[S.exit >>> 2];
+      if (exit === Exit.fault) this.fault();
+      else if (exit === Exit.stale) this.returnToMicroOp();
+      if (system.shutdown) return RunEnd.shutdown;
+      if (this.leaving) break;
+    }
+    return RunEnd.budget;
+  }
+
   private get flags(): number {
     return this.u32[S.eflags >>> 2];
   }
 
   /** Delivers a waiting interrupt if the vCPU takes one now. */
-  private takeInterrupt(): boolean {
-    const { u32, interrupts } = this;
-    if (u32[S.interruptShadow >>> 2] !== 0) return false;
-    if (interrupts.takeNmi()) {
-      this.halted = false;
-      deliverInterrupt(this.system, Vector.nonMaskable);
-      return true;
+  private takeInterrupt(): void {
+    const { u32, interrupts, meter, system } = this;
+    if (u32[S.interruptShadow >>> 2] !== 0) return;
+    if (u32[S.nmiBlocked >>> 2] === 0 && interrupts.takeNmi()) {
+      meter.exit('interrupt');
+      meter.measure('exits', () => deliverNmi(system));
+      return;
     }
-    if ((this.flags & Flag.if) === 0 || !interrupts.pending()) return false;
-    this.halted = false;
-    this.meter.exit('interrupt');
-    this.meter.measure('exits', () => deliverInterrupt(this.system, interrupts.acknowledge()));
-    return true;
+    if ((this.flags & Flag.if) === 0 || !interrupts.pending()) return;
+    meter.exit('interrupt');
+    meter.measure('exits', () => deliverInterrupt(system, interrupts.acknowledge()));
   }
 
   private mustStep(): boolean {
-    return (this.flags & Flag.tf) !== 0 || this.u32[S.interruptShadow >>> 2] !== 0 || this.system.codeBreakpoints;
+    return this.u32[S.interruptShadow >>> 2] !== 0 || stepping(this.system);
   }
 
-  /** Executes one instruction, with what single steps and breakpoints add before and after it. */
+  /** Something has to happen before the next instruction that WebAssembly does not do. */
+  private mustLeave(): boolean {
+    if (this.halted || this.leaving || this.system.shutdown || this.mustStep()) return true;
+    return (this.flags & Flag.if) !== 0 && this.interrupts.pending();
+  }
+
+  /** Executes one instruction, with what breakpoints and single steps add before and after it. */
   private step(): void {
     const { system, u32 } = this;
-    const shadow = u32[S.interruptShadow >>> 2];
-    if (system.beforeInstruction()) {
+    const linear = system.code64 ? system.ip : BigInt.asUintN(32, system.ip + system.base(Seg.cs));
+    if (codeBreakpoint(system, linear)) {
       u32[S.exit >>> 2] = Exit.done;
+      deliverException(system, Vector.debug, -1);
       return;
     }
+    const shadow = u32[S.interruptShadow >>> 2];
     const trap = (this.flags & Flag.tf) !== 0;
-    this.singleStep();
-    if (shadow !== 0 && u32[S.interruptShadow >>> 2] === shadow) u32[S.interruptShadow >>> 2] = 0;
-    if (u32[S.exit >>> 2] !== Exit.fault && u32[S.exit >>> 2] !== Exit.stale) system.afterInstruction(trap);
-  }
-
-  private singleStep(): void {
     const pc = this.blocks.single();
-    if (pc === 0) return;
-    this.exports.run_from(pc);
+    if (pc !== 0) this.exports.run_from(pc);
+    if (shadow !== 0 && u32[S.interruptShadow >>> 2] === shadow) u32[S.interruptShadow >>> 2] = 0;
+    const exit = u32[S.exit >>> 2];
+    if (exit === Exit.fault || exit === Exit.stale) return;
+    if (afterInstruction(system, trap)) deliverException(system, Vector.debug, -1);
   }
 
-  /** S.ip becomes the instruction pointer of the micro-op at which execution left. */
+  /** S.ip becomes the instruction pointer of the micro-op at which execution left; those before it are accounted for. */
   private returnToMicroOp(): void {
     const { u32, system } = this;
     const pc = u32[S.exitPc >>> 2];
     if (pc === 0) return;
     const offset = system.u16[(pc + U.offset) >>> 1];
-    const ordinal = system.u8[pc + U.ordinal];
     system.ip = (system.get64(S.regs + Slot.codeBase * 8) + BigInt(offset)) & system.ipMask;
-    // The instructions of the block before this one were executed, and only now are counted.
-    const done = Math.max(0, ordinal - 1);
-    this.instructions += done;
+    this.instructions += Math.max(0, system.u8[pc + U.ordinal] - 1);
   }
 
   private fault(): void {
     this.returnToMicroOp();
-    const { u32, i32 } = this;
-    u32[S.faulted >>> 2] = 0;
-    this.meter.exit('exception');
-    this.meter.measure('exits', () =>
-      deliverFault(this.system, new GuestFault(u32[S.faultVector >>> 2], i32[S.faultCode >>> 2])),
-    );
+    this.u32[S.faulted >>> 2] = 0;
+    this.raise();
+  }
+
+  private raise(): void {
+    const { u32, i32, system, meter } = this;
+    meter.exit('exception');
+    meter.measure('exits', () => deliverException(system, u32[S.faultVector >>> 2], i32[S.faultCode >>> 2]));
   }
 
   /** Carries out the instruction of a cold micro-op. 1: go on at S.ip. 0: leave. */
   private cold(pc: number): number {
-    const { system, u32 } = this;
+    const { system, u32, meter } = this;
     const instruction = this.blocks.coldInstructions[u32[(pc + U.immediate) >>> 2]];
-    const offset = system.u16[(pc + U.offset) >>> 1];
     const base = system.get64(S.regs + Slot.codeBase * 8);
-    system.ip = (base + BigInt(offset)) & system.ipMask;
-    system.nextIp = (base + BigInt(offset + instruction.length)) & system.ipMask;
+    system.ip = (base + BigInt(system.u16[(pc + U.offset) >>> 1])) & system.ipMask;
     u32[S.exit >>> 2] = Exit.done;
-    try {
-      this.meter.measure('exits', () => coldInstructions(system, instruction));
-    } catch (error) {
-      if (!(error instanceof GuestFault)) throw error;
-      this.meter.exit('exception');
-      deliverFault(system, error);
+    if (meter.measure('exits', () => executeCold(system, instruction))) {
+      u32[S.faulted >>> 2] = 0;
+      this.raise();
       return 0;
     }
-    return this.stepping || this.mustLeave() ? 0 : 1;
-  }
-
-  /** Something has to happen before the next instruction that WebAssembly cannot do. */
-  private mustLeave(): boolean {
-    if (this.halted || this.kicked || this.system.shutdown || this.mustStep()) return true;
-    return (this.flags & Flag.if) !== 0 && this.interrupts.pending();
+    const reason = exitReasons.get(instruction.name);
+    if (reason) meter.exit(reason);
+    return this.singleStepping || this.mustLeave() ? 0 : 1;
   }
 }

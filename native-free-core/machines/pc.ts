@@ -134,7 +134,10 @@ export class Pc implements Guest {
       external: pic,
       clock,
       timers,
-      tsc: { read: () => this.cpu.system.timestamp(), timeOf: (value) => this.cpu.system.timeOfTimestamp(value) },
+      tsc: {
+        read: () => this.cpu.system.timestamp(),
+        timeOf: (value) => this.cpu.system.timeOfTimestamp(value),
+      },
       timerHertz: TSC_HZ,
       onBase: (base, enabled) => {
         if (apicAt !== undefined) bus.releaseMmio(apicAt);

@@ -322,7 +322,8 @@ export class SystemCpu {
     const size = mode & ModeBit.codeMask;
     this.set64(
       S.addressMask,
-      size === ModeBit.code64 ? 0xffff_ffff_ffff_ffffn : size === ModeBit.code32 ? ADDRESS_32 : 0xffffn,
+      // 16-bit addresses always come from an address micro-op, whose result is a linear address.
+      size === ModeBit.code64 ? 0xffff_ffff_ffff_ffffn : ADDRESS_32,
     );
     this.set64(S.stackMask, code64 ? 0xffff_ffff_ffff_ffffn : ss & Attribute.big ? ADDRESS_32 : 0xffffn);
     this.updateTlb();
