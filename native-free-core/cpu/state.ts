@@ -160,6 +160,8 @@ export const S = {
   /** XMM0 to XMM15, 16 bytes each. */
   xmm: take(256, 16),
 
+  /** The image of FXSAVE, FXRSTOR and their kin on its way to or from memory. */
+  saveArea: take(512, 16),
   /** 64 bytes that a meaning may use between its own steps. */
   scratch: take(64, 16),
 

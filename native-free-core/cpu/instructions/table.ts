@@ -9,11 +9,23 @@ import { mmx } from './mmx.ts';
 import { moves } from './moves.ts';
 import { type Encoding, type HelperFunction, type InstructionFamily, parseEncoding } from './row.ts';
 import { sse } from './sse/index.ts';
+import { stateSave } from './state-save.ts';
 import { strings } from './strings.ts';
 import { system } from './system.ts';
 import { x87 } from './x87/x87.ts';
 
-const families: readonly InstructionFamily[] = [arithmetic, moves, bits, control, strings, x87, mmx, sse, system];
+const families: readonly InstructionFamily[] = [
+  arithmetic,
+  moves,
+  bits,
+  control,
+  strings,
+  x87,
+  mmx,
+  sse,
+  system,
+  stateSave,
+];
 
 /** Every encoding of every row. */
 export const encodings: readonly Encoding[] = families.flatMap((family) =>

@@ -12,7 +12,7 @@ import type { X87State } from './x87-cases.ts';
 
 /** Linear address of the memory operand, and where it is in the memory. */
 const OPERAND_LINEAR = 0x5000n;
-const OPERAND_HOST = RAM_BASE + 0x1000;
+export const OPERAND_HOST = RAM_BASE + 0x1000;
 const MICRO_OP = 0x200000;
 
 export class X87Runner {
@@ -98,13 +98,18 @@ export class X87Runner {
 
   /** Runs a handler on the state that was written. `registers` are those of its operands. Throws if it faults. */
   run(handler: number, registers: readonly number[] = []): void {
+    const vector = this.attempt(handler, registers);
+    if (vector !== undefined) throw new Error(`The handler faulted with vector ${vector}.`);
+  }
+
+  /** The same; gives the vector of the exception that it raised, if any. */
+  attempt(handler: number, registers: readonly number[] = []): number | undefined {
     const { view } = this;
     for (let i = 0; i < 3; i++) view.setUint8(MICRO_OP + U.registers + i, registers[i] ?? 0);
     view.setUint8(MICRO_OP + U.base, Slot.zero * 8);
     view.setUint8(MICRO_OP + U.index, Slot.zero * 8);
     view.setInt32(MICRO_OP + U.displacement, Number(OPERAND_LINEAR), true);
     const next = this.table.get(handler)(MICRO_OP);
-    if (next !== MICRO_OP + 32)
-      throw new Error(`The handler faulted with vector ${view.getInt32(S.faultVector, true)}.`);
+    return next === MICRO_OP + 32 ? undefined : view.getInt32(S.faultVector, true);
   }
 }
