@@ -191,6 +191,9 @@ test('the inventory: create, list, set, info, start, console, stop, rm', { timeo
   while (!seen.includes('hi')) await sleep(20);
   assert.match(seen, /^ready\r\nhi$/);
   assert.match((await json('console', 'web server')).scrollback, /^ready\r\nhi$/);
+  const [row] = (await json('top')).guests;
+  assert.equal(row.guest.settings.name, 'web server');
+  assert.equal(row.sample.guestPercent, 0);
   assert.equal((await verb('rm', 'web server')).status, 1);
   const left = ended(console);
   assert.equal((await json('stop', 'web server')).lastEnd.reason, 'powerOff');

@@ -12,6 +12,7 @@ import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addRun } from './run.ts';
 import { addServe } from './serve.ts';
+import { addTop } from './top.ts';
 
 export interface ProgramOptions {
   /** Module whose `createGuest` replaces the core's, for tests. */
@@ -34,6 +35,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addRun(program, machineModule, ended);
   addGuestVerbs(program, machineModule);
   addConsole(program);
+  addTop(program);
   addServe(program, machineModule, ended);
   program
     .command('daemon', { hidden: true })
