@@ -165,6 +165,9 @@ export const S = {
   /** 64 bytes that a meaning may use between its own steps. */
   scratch: take(64, 16),
 
+  /** CRC-32C of each byte (i32 each), which CRC32 fills in when it first runs. */
+  crcTable: take(1024, 16),
+
   /** Counters (i64): TLB misses, exits into TypeScript. */
   tlbMisses: take(8),
 

@@ -34,7 +34,7 @@ import {
   type Format,
   fromBits,
   guarded,
-  isFinite_,
+  isFiniteScalar,
   isOrdinary,
   keep,
   knownByte,
@@ -56,7 +56,7 @@ const packedCheck =
 const scalarCheck =
   (format: Format, check: Check) =>
   (result: Node): Node =>
-    check === 'finite' ? isFinite_(format, result) : isOrdinary(format, result);
+    check === 'finite' ? isFiniteScalar(format, result) : isOrdinary(format, result);
 
 function binary(name: string, opcode: string, check: Check): Row[] {
   const lower = name.toLowerCase();

@@ -143,12 +143,12 @@ export const constant = (format: Format, value: number): Node => ({ kind: 'const
 export const smallestNormal = (format: Format): number => LIMITS[format.bits].minimum;
 
 /** 1 when a scalar is neither infinite nor NaN. */
-export const isFinite_ = (format: Format, value: Node): Node =>
+export const isFiniteScalar = (format: Format, value: Node): Node =>
   pure(scalarOp(format, 'lt'), pure(scalarOp(format, 'abs'), value), constant(format, Number.POSITIVE_INFINITY));
 /** 1 when a scalar's magnitude is finite and above the smallest normal number: no overflow, underflow, zero or NaN. */
 export const isOrdinary = (format: Format, value: Node): Node =>
   and(
-    isFinite_(format, value),
+    isFiniteScalar(format, value),
     pure(scalarOp(format, 'gt'), pure(scalarOp(format, 'abs'), value), constant(format, smallestNormal(format))),
   );
 

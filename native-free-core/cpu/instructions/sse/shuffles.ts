@@ -284,16 +284,16 @@ const mpsadbw = row('MPSADBW', '66. 0F 3A 42 Vo,Wo,Ib', (m) => {
   const immediate = byteOperand(m, 2);
   const block = m.let(pure(op.i8x16_swizzle, b, laneBytes(and(immediate, c32(3)), 4)));
   // Bytes from offset 0 or 4 of the destination on.
-  const row_ = m.let(pure(op.i8x16_swizzle, a, laneBytes(and(shrU(immediate, c32(2)), c32(1)), 4)));
+  const window = m.let(pure(op.i8x16_swizzle, a, laneBytes(and(shrU(immediate, c32(2)), c32(1)), 4)));
   let total: Node | undefined;
   for (let k = 0; k < 4; k++) {
-    const window = shuffle(
-      row_,
+    const part = shuffle(
+      window,
       zero128(),
       Array.from({ length: 16 }, (_, byte) => byte + k),
     );
     const one = pure(op.i8x16_splat, laneNode(laneOp.i8x16_extract_lane_u, k, block));
-    const w = m.let(window);
+    const w = m.let(part);
     const s = m.let(one);
     const difference = pure(op.i8x16_sub, pure(op.i8x16_max_u, w, s), pure(op.i8x16_min_u, w, s));
     const wide = pure(op.i16x8_extend_low_i8x16_u, difference);

@@ -64,8 +64,8 @@ function predicate(format: Format): HelperFunction {
     const base = and(number, c32(3));
     const quiet = or(eqz(base), eq(base, c32(3)));
     const relation = call(reference(`sse.compare${format.bits}`), f.parameter(0, i64), f.parameter(1, i64), quiet);
-    const true_ = ne(and(shrU(c32(holds), shl(base, c32(2))), relation), c32(0));
-    f.return(sub(c64(0), extendU(xor(true_, and(shrU(number, c32(2)), c32(1))))));
+    const holding = ne(and(shrU(c32(holds), shl(base, c32(2))), relation), c32(0));
+    f.return(sub(c64(0), extendU(xor(holding, and(shrU(number, c32(2)), c32(1))))));
     f.unreachable();
   });
 }

@@ -260,11 +260,21 @@ const crc32 = helper('sse.crc32', [i32, i64, i32], i32, (f) => {
   const crc = f.parameter(0, i32);
   const value = f.parameter(1, i64);
   const bits = f.parameter(2, i32);
-  // Eight bits a turn: the value's next byte joins the register's lowest, then the register is divided bit by bit.
+  const entry = (index: Node): Node => load(loadOp.i32_load, shl(index, c32(2)), S.crcTable);
+  // The table's middle entry is the polynomial; in a new memory it is zero.
+  f.if(eqz(entry(c32(128))), () => {
+    const index = f.let(c32(255));
+    f.loop((again) => {
+      const rest = f.let(index);
+      for (let bit = 0; bit < 8; bit++)
+        f.set(rest, xor(shrU(rest, c32(1)), and(sub(c32(0), and(rest, c32(1))), c32(CRC32C))));
+      f.store(storeOp.i32_store, shl(index, c32(2)), rest, S.crcTable);
+      f.set(index, sub(index, c32(1)));
+      f.brIf(again, index);
+    });
+  });
   f.loop((again) => {
-    f.set(crc, xor(crc, and(wrap(value), c32(0xff))));
-    for (let bit = 0; bit < 8; bit++)
-      f.set(crc, xor(shrU(crc, c32(1)), and(sub(c32(0), and(crc, c32(1))), c32(CRC32C))));
+    f.set(crc, xor(entry(and(xor(crc, wrap(value)), c32(0xff))), shrU(crc, c32(8))));
     f.set(value, shrU(value, c64(8)));
     f.set(bits, sub(bits, c32(8)));
     f.brIf(again, bits);
