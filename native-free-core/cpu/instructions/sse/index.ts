@@ -1,4 +1,4 @@
-// The SSE family: SSE, SSE2, SSE3, SSSE3, SSE4.1, SSE4.2, and what they added to MMX.
+// The SSE family: SSE, SSE2, SSE3, SSSE3, SSE4.1, SSE4.2, AES-NI, PCLMULQDQ, and what they added to MMX.
 // Owns the list of its rows and helper functions.
 // Never describes an instruction itself.
 
@@ -7,6 +7,7 @@ import { arithmeticRows } from './arithmetic.ts';
 import { compareRows } from './compares.ts';
 import { controlRows } from './control.ts';
 import { conversionRows } from './conversions.ts';
+import { cryptographyHelpers, cryptographyRows } from './cryptography.ts';
 import { integerRows } from './integer.ts';
 import { moveRows } from './moves.ts';
 import { mxcsrHelpers } from './mxcsr.ts';
@@ -27,6 +28,7 @@ export const sse: InstructionFamily = {
     ...integerRows,
     ...shuffleRows,
     ...stringRows,
+    ...cryptographyRows,
     ...controlRows,
   ],
   helpers: [
@@ -37,5 +39,6 @@ export const sse: InstructionFamily = {
     ...conversionHelpers,
     ...packedHelpers,
     ...stringHelpers,
+    ...cryptographyHelpers,
   ],
 };
