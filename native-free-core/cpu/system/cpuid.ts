@@ -19,7 +19,18 @@ const ZERO: CpuidResult = [0, 0, 0, 0];
 
 const bits = (...numbers: number[]): number => numbers.reduce((set, bit) => set | (1 << bit), 0) >>> 0;
 
-const Leaf1Ecx = { sse3: 0, ssse3: 9, cx16: 13, sse41: 19, sse42: 20, movbe: 22, popcnt: 23, tscDeadline: 24 } as const;
+const Leaf1Ecx = {
+  sse3: 0,
+  pclmulqdq: 1,
+  ssse3: 9,
+  cx16: 13,
+  sse41: 19,
+  sse42: 20,
+  movbe: 22,
+  popcnt: 23,
+  tscDeadline: 24,
+  aes: 25,
+} as const;
 const XSAVE = 26;
 const OSXSAVE = 27;
 const HYPERVISOR = 31;
