@@ -15,7 +15,7 @@ before(async () => {
 });
 
 for (const driver of drivers) {
-  test(`the app: ${driver.name}`, { skip: driver.unavailable ?? false, timeout: 300_000 }, async (t) => {
+  test(`the app: ${driver.name}`, { skip: driver.unavailable ?? false, timeout: 600_000 }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'trivisor-e2e-'));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
     const files = await guestFiles(folder);
@@ -86,6 +86,13 @@ async function until(holds: () => Promise<boolean>, milliseconds: number): Promi
   }
 }
 
+/** The pictures of the README, taken anew where TRIVISOR_SCREENSHOTS is set. */
+async function takeScreenshots(page: Page, console: Page): Promise<void> {
+  await sleep(Number(process.env.TRIVISOR_SCREENSHOTS) * 1000);
+  await page.screenshot({ path: join(import.meta.dirname, 'screenshots', 'manager.png') });
+  await console.screenshot({ path: join(import.meta.dirname, 'screenshots', 'console.png') });
+}
+
 let serial: Page;
 
 const steps: readonly [string, Step][] = [
@@ -120,11 +127,13 @@ const steps: readonly [string, Step][] = [
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(files.kernel);
       await page.getByLabel('Initial RAM disk', { exact: true }).fill(files.initrd);
       await page.getByLabel('Kernel command line').fill(files.append);
-      await page.getByLabel('Memory').fill('128');
+      await page.getByLabel('Memory').fill(String(files.memoryMiB));
       const line = await textOf(page.getByTestId('line'));
-      assert.match(line, /^trivisor create 'First guest' --memory 128 --kernel \S+/);
+      assert.ok(line.startsWith("trivisor create 'First guest' --"), line);
+      assert.ok(line.includes(`--kernel ${files.kernel}`), line);
       await button(page, 'Create').click();
       await page.getByRole('heading', { name: 'First guest' }).waitFor();
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
       assert.equal(await page.locator('[data-state]').getAttribute('data-state'), 'off');
     },
   ],
@@ -142,7 +151,7 @@ const steps: readonly [string, Step][] = [
   ],
   [
     'its settings can be changed while it is off, from the keyboard alone',
-    async ({ page }) => {
+    async ({ page }, files) => {
       await button(page, 'More actions').focus();
       await page.keyboard.press('Enter');
       await page.keyboard.press('Enter');
@@ -153,7 +162,7 @@ const steps: readonly [string, Step][] = [
       await page.keyboard.press('ArrowUp');
       await page.keyboard.press('Enter');
       await dialog.waitFor({ state: 'detached' });
-      await page.getByText('129\u00a0MiB', { exact: true }).waitFor();
+      await page.getByText(`${files.memoryMiB + 1}\u00a0MiB`, { exact: true }).waitFor();
     },
   ],
   [
@@ -204,6 +213,7 @@ const steps: readonly [string, Step][] = [
       assert.match((await figure.getAttribute('aria-label')) ?? '', /guest \S+\s%, hypervisor \S+\s% of one host core/);
       await until(async () => Number(await figure.getAttribute('data-samples')) >= 3, 10_000);
       assert.notEqual(await picture(page), before);
+      if (process.env.TRIVISOR_SCREENSHOTS) await takeScreenshots(page, serial);
     },
   ],
   [
@@ -224,14 +234,34 @@ const steps: readonly [string, Step][] = [
     },
   ],
   [
-    'it stops: asked first, or by force after a question',
+    'forcing it to stop is asked about, and can be thought better of',
     async ({ page }) => {
       await button(page, 'Force stop').click();
       const question = page.getByRole('dialog', { name: 'Force First guest to stop?' });
       await question.waitFor();
-      await question.getByRole('button', { name: 'Force stop' }).click();
+      await question.getByRole('button', { name: 'Cancel' }).click();
+      await question.waitFor({ state: 'detached' });
+      assert.equal(await page.locator('[data-state]').getAttribute('data-state'), 'running');
+    },
+  ],
+  [
+    'asked to stop, it powers off',
+    async ({ page }) => {
+      await button(page, 'Stop').click();
+      await page.locator('[data-state=off]').waitFor({ timeout: 60_000 });
+      assert.match(await textOf(page.locator('[data-state]')), /Powered off/);
+    },
+  ],
+  [
+    'it is started anew from its console, and stopped by force',
+    async ({ page }) => {
+      await button(serial, 'Start').click();
+      await page.locator('[data-state=running]').waitFor();
+      await button(page, 'Force stop').click();
+      await page.getByRole('dialog').getByRole('button', { name: 'Force stop' }).click();
       await page.locator('[data-state=off]').waitFor();
-      await serial.getByRole('button', { name: 'Start' }).waitFor();
+      assert.match(await textOf(page.locator('[data-state]')), /Stopped by force/);
+      await button(serial, 'Start').waitFor();
     },
   ],
   [

@@ -1,26 +1,51 @@
-// The guest that the end-to-end tests boot: Debian's kernel where this machine can bring it, else a small machine of ours.
+// The guest that the end-to-end tests boot: Debian's kernel where this host can bring it, a small machine elsewhere.
 // Owns that choice and what to type into the guest.
 // Never installs anything.
+//
+// TRIVISOR_E2E_GUEST=small takes the small machine in any case: what is tested then is the app without the core.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { debianGuest, noDebian, prompt } from '../guests/debian.ts';
 
 export interface GuestFiles {
   kernel: string;
   initrd: string;
   append: string;
+  memoryMiB: number;
   /** Replaces the core's machine. */
   machineModule: string | undefined;
-  /** What the console shows once the guest takes input. */
+  /** What the console shows once the guest takes input, and how long a noisy machine may take until then. */
   prompt: RegExp;
   bootMilliseconds: number;
   typed: string;
+  /** A line that only the guest's answer can have produced, not the echo of the typing. */
   answer: RegExp;
   /** Typed to keep the guest's processor busy. */
   work: string;
 }
 
 export async function guestFiles(folder: string): Promise<GuestFiles> {
+  return noDebian || process.env.TRIVISOR_E2E_GUEST === 'small' ? small(folder) : debian();
+}
+
+async function debian(): Promise<GuestFiles> {
+  const { kernel, initrd, append, memoryMiB, release } = await debianGuest('amd64');
+  return {
+    kernel,
+    initrd,
+    append,
+    memoryMiB,
+    machineModule: undefined,
+    prompt,
+    bootMilliseconds: 300_000,
+    typed: 'uname -sr',
+    answer: new RegExp(`^Linux ${release.replaceAll('.', '\\.')}\\s*$`, 'm'),
+    work: 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done',
+  };
+}
+
+function small(folder: string): GuestFiles {
   const kernel = join(folder, 'kernel');
   // A multiboot header (magic, flags, checksum) and nothing to execute: the small machine takes any kernel.
   const header = Buffer.alloc(4096);
@@ -31,11 +56,12 @@ export async function guestFiles(folder: string): Promise<GuestFiles> {
     kernel,
     initrd: '',
     append: '',
+    memoryMiB: 128,
     machineModule: join(import.meta.dirname, 'small-machine.ts'),
     prompt: /ready/,
     bootMilliseconds: 10_000,
     typed: 'hello',
-    answer: /you said hello/,
+    answer: /^you said hello\s*$/m,
     work: 'work',
   };
 }
