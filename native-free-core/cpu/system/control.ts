@@ -133,12 +133,22 @@ function writeCr4(cpu: SystemCpu, value: number): void {
 
 /** Loads the page-directory pointers of PAE paging; #GP when a present one has reserved bits set. */
 function loadPdptes(cpu: SystemCpu, cr3: bigint): void {
+  const entries = readPdptes(cpu, cr3);
+  for (const entry of entries) if (entry & 1n && entry & PDPTE_RESERVED) throw generalProtection();
+  for (const [index, entry] of entries.entries()) cpu.set64(S.pdpte + index * 8, entry);
+}
+
+/** Reads the pointers that CR3 names if PAE paging is on, for a state that was set from outside. */
+export function reloadPdptes(cpu: SystemCpu): void {
+  if (!(cpu.cr0 & Cr0.pg) || !(cpu.cr4 & Cr4.pae) || cpu.longMode) return;
+  for (const [index, entry] of readPdptes(cpu, cpu.get64(S.cr3)).entries()) cpu.set64(S.pdpte + index * 8, entry);
+}
+
+function readPdptes(cpu: SystemCpu, cr3: bigint): bigint[] {
   const table = Number(cr3 & 0xffff_ffe0n);
-  const entries = [0, 1, 2, 3].map((index) => {
+  return [0, 1, 2, 3].map((index) => {
     const low = cpu.physical.read32(table + index * 8);
     const high = cpu.physical.read32(table + index * 8 + 4);
     return (BigInt(high) << 32n) | BigInt(low);
   });
-  for (const entry of entries) if (entry & 1n && entry & PDPTE_RESERVED) throw generalProtection();
-  for (const [index, entry] of entries.entries()) cpu.set64(S.pdpte + index * 8, entry);
 }

@@ -4,8 +4,10 @@
 
 import { STATE_BASE } from '../../memory/layout.ts';
 import { updateSseSlow, updateSseTrap } from '../semantics/sse-control.ts';
+import { updateFpuTrap } from '../semantics/x87-control.ts';
 import { ARITHMETIC_FLAGS, Flag, ModeBit, regAddress, S, Seg, STATE_BYTES } from '../state.ts';
 import { Attribute, Cr0, Efer } from './architecture.ts';
+import { reloadPdptes } from './control.ts';
 import { updateWatches } from './debug.ts';
 import { GuestFault, generalProtection } from './fault.ts';
 import { CPU_HOOK_DEFAULTS, type CpuHooks, type PortBus } from './hooks.ts';
@@ -331,6 +333,7 @@ export class SystemCpu {
 
   /** Recomputes everything derived, after the state was written from outside (kernel entry, restore). */
   controlChanged(): void {
+    reloadPdptes(this);
     updateWatches(this);
     this.mmu.flushAll();
     this.updateMode();
@@ -341,6 +344,7 @@ export class SystemCpu {
   updateFloating(): void {
     updateSseTrap(this.view);
     updateSseSlow(this.view);
+    updateFpuTrap(this.view);
   }
 
   /** Chooses the TLB tables by privilege, and by whether every access must be checked for alignment. */

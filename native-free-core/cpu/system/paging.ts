@@ -168,12 +168,19 @@ export class Mmu {
       const last = low + bytes - 1;
       if (!isCanonical(high) || (last >= HIGH && !isCanonical((high + 1) >>> 0))) {
         this.nonCanonical = true;
-        return this.cpu.raise(Vector.generalProtection, 0) === 1;
+        return this.cpu.raise(this.nearStack(low, high) ? Vector.stackFault : Vector.generalProtection, 0) === 1;
       }
     }
     if (this.alignmentChecked && this.cpu.cpl === 3 && low & (alignmentOf(bytes) - 1))
       return this.cpu.raise(Vector.alignmentCheck, 0) === 1;
     return false;
+  }
+
+  /** Pushes and pops do not say that they are such; an address right at the stack pointer that no page can have is one. */
+  private nearStack(low: number, high: number): boolean {
+    const pointer = this.cpu.get64(S.regs + 4 * 8);
+    const distance = BigInt.asIntN(64, ((BigInt(high) << 32n) | BigInt(low)) - pointer);
+    return distance >= -16n && distance <= 16n;
   }
 
   /** Physical address of a linear one, or -1 with the page fault raised. Looks in the TLB first and fills it. */
