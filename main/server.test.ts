@@ -190,3 +190,32 @@ test('a listener that falls too far behind is cut off', async () => {
   connection.receive({ type: 'call', id: 1, name: 'host.info', input: {} });
   await until(() => isClosed, 'the end of the connection');
 });
+
+test('a front end that cannot keep up misses output, is told so, and goes on', async () => {
+  await client.call('guests.create', { settings: { name: 'loud', kernel: kernel(['echo']) } });
+  await client.call('guests.start', { guest: 'loud' });
+  let backlog = 0;
+  let seen = '';
+  const connection = server.connect({
+    send: (frame) => {
+      if (frame.type === 'data') seen += new TextDecoder().decode(frame.bytes);
+    },
+    close: () => assert.fail('cut off'),
+    backlog: () => backlog,
+  });
+  connection.receive({ type: 'open', id: 1, stream: 'console', input: { guest: 'loud' } });
+  const type = (text: string) => connection.receive({ type: 'data', id: 1, bytes: new TextEncoder().encode(text) });
+  const scrollback = () => new TextDecoder().decode(server.guests.console('loud').scrollback());
+  backlog = 5 * 2 ** 20;
+  type('a');
+  await until(() => scrollback() === 'a', 'the output');
+  type('b');
+  await until(() => scrollback() === 'ab', 'more output');
+  assert.equal(seen, '\r\n[output skipped]\r\n');
+  backlog = 0;
+  type('c');
+  await until(() => seen.endsWith('\r\nc'), 'output again');
+  connection.close();
+  await client.call('guests.stop', { guest: 'loud', force: true });
+  await client.call('guests.remove', { guest: 'loud' });
+});

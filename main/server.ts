@@ -24,8 +24,16 @@ import { hostInfo } from './host.ts';
 import { Inventory } from './inventory/inventory.ts';
 import { Starter, type StarterOptions } from './starter/starter.ts';
 
-/** A listener that is this many bytes behind is cut off: it will not catch up, and its backlog is our memory. */
+/**
+ * A front end that is this many bytes behind misses console output until it has caught up: a guest can print faster
+ * than any page can draw, and what waits is our memory.
+ */
+const OUTPUT_BACKLOG_MAX = 2 * 2 ** 20;
+
+/** One that is this many bytes behind does not listen any more, and is cut off. */
 const BACKLOG_MAX = 16 * 2 ** 20;
+
+const SKIPPED = new TextEncoder().encode('\r\n[output skipped]\r\n');
 
 /** Streams one connection may have open: far more than windows on a screen. */
 const STREAMS_MAX = 256;
@@ -163,7 +171,7 @@ class Session {
   readonly #guests: GuestManager;
   readonly #call: (name: string, input: unknown) => Promise<unknown>;
   readonly #subscriptions = new Set<string>();
-  readonly #streams = new Map<number, { guest: string; detach(): void }>();
+  readonly #streams = new Map<number, { guest: string; isSkipping: boolean; detach(): void }>();
   #isOpen = true;
 
   constructor(peer: Peer, guests: GuestManager, call: (name: string, input: unknown) => Promise<unknown>) {
@@ -247,10 +255,15 @@ class Session {
 
   #openConsole(id: number, guest: string): void {
     // Noted before it is attached: the scrollback comes from within `attach`.
-    const entry = { guest, detach: (): void => {} };
+    const entry = { guest, isSkipping: false, detach: (): void => {} };
     this.#streams.set(id, entry);
     entry.detach = this.#guests.console(guest).attach(
-      (bytes) => this.#send({ type: 'data', id, bytes }),
+      (bytes) => {
+        const isBehind = (this.#peer.backlog?.() ?? 0) > OUTPUT_BACKLOG_MAX;
+        if (isBehind && !entry.isSkipping) this.#send({ type: 'data', id, bytes: SKIPPED });
+        entry.isSkipping = isBehind;
+        if (!isBehind) this.#send({ type: 'data', id, bytes });
+      },
       () => this.#closeStream(id, 'The guest was removed.'),
     );
   }

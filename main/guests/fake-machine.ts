@@ -83,6 +83,7 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
     publishCounters: () => {
       host.control.set('instructions', instructions);
       host.control.set('guestNanoseconds', guestNanoseconds);
+      host.control.set('schedulingNanoseconds', 0);
     },
   };
 }

@@ -67,6 +67,8 @@ class GuestThread {
   #guest: Guest | null = null;
   #startedAt = performance.now();
   #publishedAt = 0;
+  /** Milliseconds this thread was busy for the guest outside its execution: messages, output, bookkeeping. */
+  #scheduling = 0;
   /** Resolves the wait of a halted or paused guest. */
   #wake: (() => void) | null = null;
 
@@ -79,7 +81,7 @@ class GuestThread {
       type: (text) => this.#guest?.serialInput(new TextEncoder().encode(text)),
       matched: (pattern, isUntil) => {
         // Counters as they are at the match: the slice goes on for a while, and not equally long in every run.
-        if (isUntil) this.#guest?.publishCounters();
+        if (isUntil && this.#guest) this.#publish(this.#guest);
         this.#mark(isUntil ? 'until' : `type-after ${pattern.source}`);
       },
     });
@@ -110,7 +112,7 @@ class GuestThread {
         detail: `Trivisor failed while executing the guest: ${(error as Error).stack ?? error}`,
       };
     }
-    if (end.reason !== 'until' && end.reason !== 'crashed') guest.publishCounters();
+    if (end.reason !== 'until' && end.reason !== 'crashed') this.#publish(guest);
     this.#output.flush();
     this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
     this.#send({ type: 'ended', end });
@@ -141,36 +143,36 @@ class GuestThread {
 
   async #loop(guest: Guest): Promise<WorkerEnd> {
     let lastTurn = performance.now();
+    let busySince = lastTurn;
     for (;;) {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
       const command = Atomics.load(this.#control.slots, ControlSlot.command);
       if (command === Command.stop) return { reason: 'forced', detail: 'The guest was stopped without being asked.' };
       if (command === Command.pause) {
         await this.#pause(guest);
-        lastTurn = performance.now();
+        busySince = lastTurn = performance.now();
         continue;
       }
       this.#setState(GuestState.running);
+      this.#scheduling += performance.now() - busySince;
       const result = guest.run(SLICE);
+      const now = (busySince = performance.now());
       this.#output.flush();
       if (this.#watch.isDone) return { reason: 'until', detail: 'The awaited line came.' };
       if (result.state === 'ended') return result.end;
 
-      const now = performance.now();
-      if (result.state === 'halted') {
-        const wait = Math.max(0, result.wakeIn / 1e6);
+      const wait = result.state === 'halted' ? Math.max(0, result.wakeIn / 1e6) : 0;
+      if (wait >= SHORT_WAIT || now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest);
+      if (wait > 0) {
         this.#setState(GuestState.halted);
-        if (wait >= SHORT_WAIT) {
-          this.#publish(guest, now);
-          await this.#sleep(wait);
-          lastTurn = performance.now();
-          continue;
-        }
-        if (wait > 0) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
+        this.#scheduling += performance.now() - busySince;
+        if (wait < SHORT_WAIT) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
+        else await this.#sleep(wait);
+        busySince = performance.now();
+        if (wait >= SHORT_WAIT) lastTurn = busySince;
       }
-      if (now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest, now);
       // Messages arrive only between turns of the event loop; a guest of many short halts must not starve them.
-      if (now - lastTurn >= SLICE / 2 || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) {
+      if (busySince - lastTurn >= SLICE / 2 || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) {
         await nextTurn();
         lastTurn = performance.now();
       }
@@ -180,15 +182,18 @@ class GuestThread {
   async #pause(guest: Guest): Promise<void> {
     guest.pause();
     this.#setState(GuestState.paused);
-    this.#publish(guest, performance.now());
+    this.#publish(guest);
     this.#output.flush();
     while (Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause) await this.#sleep(Infinity);
     guest.resume();
   }
 
-  #publish(guest: Guest, now: number): void {
+  /** Brings all counters up to date: the machine's, and on top of them the time this loop itself took. */
+  #publish(guest: Guest): void {
     guest.publishCounters();
-    this.#publishedAt = now;
+    const machine = this.#control.get('schedulingNanoseconds');
+    this.#control.set('schedulingNanoseconds', machine + this.#scheduling * 1e6);
+    this.#publishedAt = performance.now();
   }
 
   /** Sleeps until the time is over (milliseconds) or a message comes. */

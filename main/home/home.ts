@@ -16,6 +16,9 @@ import { proxySocket, serveSocket, socketTransport } from './line-frames.ts';
 /** Longest path of a Unix socket that every platform takes (sun_path: 104 bytes on macOS, 108 on Linux). */
 const SOCKET_PATH_MAX = 100;
 
+/** The longest another process may take to become the owner, or fail to (milliseconds). */
+const CLAIM_PATIENCE = 20_000;
+
 /** A home without guests in memory or front ends is left after this time (milliseconds) by an owner that may. */
 const IDLE_PATIENCE = 2000;
 
@@ -53,7 +56,7 @@ export async function claimHome(options: HomeOptions): Promise<(Home & { server:
   }
   try {
     // The lock covers the moment between finding nobody and listening.
-    return await withLock(join(home, 'owner.lock'), () => claimLocked(options));
+    return await withLock(join(home, 'owner.lock'), () => claimLocked(options), CLAIM_PATIENCE);
   } catch (error) {
     if (error instanceof HomeError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw new HomeError(explainFileError(error, `Cannot write in the home folder ${home}`), { cause: error });
