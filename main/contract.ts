@@ -26,7 +26,10 @@ export type GuestKind = (typeof guestKinds)[number];
 const PATH_MAX = 4096;
 const COMMAND_LINE_MAX = 2047;
 
-const path = z.string().min(1, 'needs a path').max(PATH_MAX);
+/** More than any host has, in MiB: a number that a mistyped one is caught by before the host is asked. */
+const MEMORY_MAX = 1 << 20;
+
+const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${PATH_MAX} characters`);
 
 export const GuestSettings = z.strictObject({
   name: z
@@ -45,7 +48,7 @@ export const GuestSettings = z.strictObject({
   memoryMiB: z
     .int('must be a whole number of MiB')
     .min(1, 'must be at least 1 MiB')
-    .max(1 << 20)
+    .max(MEMORY_MAX, `must be at most ${MEMORY_MAX} MiB`)
     .default(256)
     .register(settingInfo, { flag: '--memory <MiB>', label: 'Memory', help: 'memory of the guest', unit: 'MiB' }),
   cpus: z

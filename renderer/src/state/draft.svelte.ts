@@ -53,7 +53,7 @@ export class Draft {
     const problems: Partial<Record<SettingName, string>> = {};
     for (const issue of this.#parsed.error?.issues ?? []) {
       const name = issue.path[0] as SettingName;
-      problems[name] ??= `${label(name)} ${says(issue)}.`;
+      problems[name] ??= `${label(name)} ${issue.message}.`;
     }
     return problems;
   });
@@ -84,10 +84,4 @@ export function memoryAdvice(
 
 function label(name: SettingName): string {
   return settingInfo.get(GuestSettings.shape[name])?.label ?? name;
-}
-
-function says(issue: { code: string; message: string }): string {
-  if (issue.code === 'invalid_type') return 'must be a number';
-  const message = issue.message.replace(/^Too (big|small): expected (number|string) to (be|have) /, 'must $3 ');
-  return message.charAt(0).toLowerCase() + message.slice(1);
 }
