@@ -53,13 +53,14 @@ export interface WorkMeter {
 
 /** Exits by the row of the instruction that made them. Port I/O and MMIO are counted where the bus is. */
 const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
-  ['cpuid', 'cpuid'],
-  ['hlt', 'hlt'],
-  ['rdmsr', 'msr'],
-  ['wrmsr', 'msr'],
-  ['vmcall', 'hypercall'],
-  ['vmmcall', 'hypercall'],
-  ...['lgdt', 'lidt', 'lldt', 'ltr'].map((name) => [name, 'descriptorTable'] as const),
+  ['CPUID', 'cpuid'],
+  ['HLT', 'hlt'],
+  ['RDMSR', 'msr'],
+  ['WRMSR', 'msr'],
+  ['VMCALL', 'hypercall'],
+  ['VMMCALL', 'hypercall'],
+  ...['MOV_TO_CR', 'MOV_TO_DR', 'CLTS', 'LMSW'].map((name) => [name, 'controlRegister'] as const),
+  ...['LGDT', 'LIDT', 'LLDT', 'LTR'].map((name) => [name, 'descriptorTable'] as const),
 ]);
 
 let shared: { module: WebAssembly.Module; interpreter: InterpreterModule; decoder: Decoder } | undefined;
@@ -244,7 +245,12 @@ export class Cpu {
 
   private fault(): void {
     this.returnToMicroOp();
-    this.u32[S.faulted >>> 2] = 0;
+    const { u32, system } = this;
+    u32[S.faulted >>> 2] = 0;
+    // The slow path knew no segment: in 64-bit code a non-canonical address in SS (a base of rSP or rBP) is #SS.
+    const pc = u32[S.exitPc >>> 2];
+    if (system.mmu.takeNonCanonical() && pc !== 0 && system.u8[pc + U.segment] === Seg.ss)
+      u32[S.faultVector >>> 2] = Vector.stackFault;
     this.raise();
   }
 

@@ -37,11 +37,10 @@ export const FETCH_DEVICE = -2;
 export class Mmu {
   /** Every access of CPL 3 must be naturally aligned (CR0.AM and EFLAGS.AC). */
   alignmentChecked = false;
-  /** The last fault was a non-canonical address: a stack access makes it #SS(0) instead of #GP(0). */
-  nonCanonical = false;
   /** Physical address of the byte {@link fetch} found. */
   fetchPhysical = 0;
 
+  private nonCanonical = false;
   private readonly cpu: SystemCpu;
   private readonly u32: Uint32Array;
   private readonly pageWalk: PageWalk;
@@ -163,7 +162,6 @@ export class Mmu {
 
   /** Checks that need no translation: canonical and aligned. 1 when the exception has been raised. */
   private misfit(low: number, high: number, bytes: number): boolean {
-    this.nonCanonical = false;
     if (high !== 0) {
       const last = low + bytes - 1;
       if (!isCanonical(high) || (last >= HIGH && !isCanonical((high + 1) >>> 0))) {
@@ -174,6 +172,13 @@ export class Mmu {
     if (this.alignmentChecked && this.cpu.cpl === 3 && low & (alignmentOf(bytes) - 1))
       return this.cpu.raise(Vector.alignmentCheck, 0) === 1;
     return false;
+  }
+
+  /** Whether the exception at hand is a non-canonical address's: #SS(0) if it was in SS, which only the caller knows. */
+  takeNonCanonical(): boolean {
+    const was = this.nonCanonical;
+    this.nonCanonical = false;
+    return was;
   }
 
   /** Pushes and pops do not say that they are such; an address right at the stack pointer that no page can have is one. */
