@@ -225,24 +225,12 @@ function loadTaskLdt(cpu: SystemCpu, selector: number, ext: number): void {
 function loadTaskSegments(cpu: SystemCpu, selectors: readonly number[], ext: number): void {
   const selectorOf = (segment: number): number => selectors[SEGMENTS.indexOf(segment as 0)];
   const cs = selectorOf(Seg.cs);
-  const cpl = cs & 3;
-  const csCode = selectorCode(cs, ext);
-  if (isNull(cs)) throw invalidTss(csCode);
-  const code = fetchDescriptor(cpu, cs, Vector.invalidTss, ext);
-  if (!isCode(code.attributes)) throw invalidTss(csCode);
-  const dpl = dplOf(code.attributes);
-  if (isConforming(code.attributes) ? dpl > cpl : dpl !== cpl) throw invalidTss(csCode);
-  if (!isPresent(code.attributes)) throw notPresent(csCode);
-
   const ss = selectorOf(Seg.ss);
-  const ssCode = selectorCode(ss, ext);
-  if (isNull(ss)) throw invalidTss(ssCode);
-  const stack = fetchDescriptor(cpu, ss, Vector.invalidTss, ext);
-  if (!isWritableData(stack.attributes) || dplOf(stack.attributes) !== cpl || (ss & 3) !== cpl)
-    throw invalidTss(ssCode);
-  if (!isPresent(stack.attributes)) throw new GuestFault(Vector.stackFault, ssCode);
-  setFromDescriptor(cpu, Seg.ss, ss, stack);
-  setFromDescriptor(cpu, Seg.cs, cs, code);
+  const cpl = cs & 3;
+  // CS is checked first, but a good SS is loaded before: the handler of CS's fault needs a stack.
+  const stackFaulted = capture(() => loadTaskStack(cpu, ss, cpl, ext));
+  loadTaskCode(cpu, cs, ext);
+  if (stackFaulted) throw stackFaulted;
 
   for (const segment of [Seg.ds, Seg.es, Seg.fs, Seg.gs]) {
     const selector = selectorOf(segment);
@@ -256,4 +244,35 @@ function loadTaskSegments(cpu: SystemCpu, selectors: readonly number[], ext: num
     if (!isPresent(d.attributes)) throw notPresent(error);
     setFromDescriptor(cpu, segment, selector, d);
   }
+}
+
+function capture(act: () => void): GuestFault | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (fault) {
+    if (fault instanceof GuestFault) return fault;
+    throw fault;
+  }
+}
+
+function loadTaskStack(cpu: SystemCpu, selector: number, cpl: number, ext: number): void {
+  const code = selectorCode(selector, ext);
+  if (isNull(selector)) throw invalidTss(code);
+  const d = fetchDescriptor(cpu, selector, Vector.invalidTss, ext);
+  if (!isWritableData(d.attributes) || dplOf(d.attributes) !== cpl || (selector & 3) !== cpl) throw invalidTss(code);
+  if (!isPresent(d.attributes)) throw new GuestFault(Vector.stackFault, code);
+  setFromDescriptor(cpu, Seg.ss, selector, d);
+}
+
+function loadTaskCode(cpu: SystemCpu, selector: number, ext: number): void {
+  const code = selectorCode(selector, ext);
+  if (isNull(selector)) throw invalidTss(code);
+  const d = fetchDescriptor(cpu, selector, Vector.invalidTss, ext);
+  if (!isCode(d.attributes)) throw invalidTss(code);
+  const dpl = dplOf(d.attributes);
+  const cpl = selector & 3;
+  if (isConforming(d.attributes) ? dpl > cpl : dpl !== cpl) throw invalidTss(code);
+  if (!isPresent(d.attributes)) throw notPresent(code);
+  setFromDescriptor(cpu, Seg.cs, selector, d);
 }
