@@ -3,7 +3,7 @@
 // Never touches memory beyond the instruction's operand.
 
 import { storeOp } from '../../../wasm/opcodes.ts';
-import { call } from '../../builder/function.ts';
+import { call, type FunctionBuilder } from '../../builder/function.ts';
 import {
   add,
   and,
@@ -14,13 +14,13 @@ import {
   eq,
   eqz,
   extendU,
-  geS,
   gtS,
   load,
   loadOp,
   ltS,
   type Node,
   ne,
+  not,
   op,
   or,
   pure,
@@ -35,115 +35,91 @@ import {
 import type { Meaning } from '../../semantics/meaning.ts';
 import { S } from '../../state.ts';
 import type { HelperFunction, Row } from '../row.ts';
-import { i32, i64, keep, row, v128, zero128 } from './common.ts';
+import { i32, i64, keep, operation, row, v128, zero128 } from './common.ts';
 import { helper } from './soft-numbers.ts';
 
 // ---- PCMPxSTRx
+
+/** The lower `count` bits set; count up to 16. */
+const lowBits = (count: Node): Node => sub(shl(c32(1), count), c32(1));
+
+/** One bit a character of the mask, for characters of 8 or 16 bits. */
+const bitsOf = (wide: boolean, mask: Node): Node => pure(wide ? op.i16x8_bitmask : op.i8x16_bitmask, mask);
+
+/**
+ * IntRes1 for characters of one width (Intel SDM volume 1, 14.12.3 and volume 2, 4.1): the operands as in
+ * sse.stringMask, which has put `a` into scratch memory.
+ */
+function compareCharacters(f: FunctionBuilder, wide: boolean): void {
+  const a = f.parameter(0, v128);
+  const b = f.parameter(1, v128);
+  const la = f.parameter(2, i32);
+  const lb = f.parameter(3, i32);
+  const control = f.parameter(4, i32);
+  const shape = wide ? 'i16x8' : 'i8x16';
+  const all = wide ? 0xff : 0xffff;
+  const validB = f.let(lowBits(lb));
+  const how = f.let(and(shrU(control, c32(2)), c32(3)));
+  const result = f.let(c32(0));
+  const i = f.let(c32(0));
+  /** Character `index` of a in every lane. */
+  const repeated = (index: Node): Node =>
+    wide
+      ? pure(op.i16x8_splat, load(loadOp.i32_load16_u, shl(index, c32(1)), S.scratch))
+      : pure(op.i8x16_splat, load(loadOp.i32_load8_u, index, S.scratch));
+  const equal = (): Node => bitsOf(wide, pure(operation(`${shape}_eq`), b, repeated(i)));
+  /** Repeats `body` for the characters of a, `step` at a time, as long as the last of them is valid. */
+  const overA = (step: 1 | 2, body: () => void): void =>
+    f.loop((again) => {
+      f.if(ltS(add(i, c32(step - 1)), la), () => {
+        body();
+        f.set(i, add(i, c32(step)));
+        f.br(again);
+      });
+    });
+  // Equal any: some valid character of a equals that of b.
+  f.if(eqz(how), () => {
+    overA(1, () => f.set(result, or(result, equal())));
+    f.return(and(result, validB));
+  });
+  // Ranges: some pair of valid characters of a encloses that of b.
+  f.if(eq(how, c32(1)), () => {
+    const between = (sign: 's' | 'u') => (): void => {
+      const above = pure(operation(`${shape}_ge_${sign}`), b, repeated(i));
+      const below = pure(operation(`${shape}_le_${sign}`), b, repeated(add(i, c32(1))));
+      f.set(result, or(result, bitsOf(wide, pure(op.v128_and, above, below))));
+    };
+    f.if(
+      and(control, c32(2)),
+      () => overA(2, between('s')),
+      () => overA(2, between('u')),
+    );
+    f.return(and(result, validB));
+  });
+  // Equal each: both valid and equal, or both invalid.
+  f.if(eq(how, c32(2)), () => {
+    const validA = f.let(lowBits(la));
+    const same = bitsOf(wide, pure(operation(`${shape}_eq`), a, b));
+    const neither = xor(or(validA, validB), c32(all));
+    f.return(or(and(same, and(validA, validB)), neither));
+  });
+  // Equal ordered: a begins at that character of b, as far as b's 16 bytes go.
+  f.set(result, c32(all));
+  overA(1, () => {
+    const matches = shrU(and(equal(), validB), i);
+    f.set(result, and(result, or(matches, not(shrU(c32(all), i)))));
+  });
+  f.return(result);
+}
 
 /**
  * sse.stringMask: (a, b, la, lb, control) -> IntRes1 before polarity, one bit a character of b (the second operand).
  * `a` is the first operand (set, ranges, or the string to look for); lengths count valid characters.
  */
 const stringMask = helper('sse.stringMask', [v128, v128, i32, i32, i32], i32, (f) => {
-  const a = f.parameter(0, v128);
-  const b = f.parameter(1, v128);
-  const la = f.parameter(2, i32);
-  const lb = f.parameter(3, i32);
-  const control = f.parameter(4, i32);
-  // The operands in scratch memory, where characters can be addressed.
-  f.storeField(storeOp.v128_store, S.scratch, a);
-  f.storeField(storeOp.v128_store, S.scratch + 16, b);
-  const wordsMode = f.let(and(control, c32(1)));
-  const signedMode = f.let(and(control, c32(2)));
-  const count = f.let(shrU(c32(16), wordsMode));
-  const how = f.let(and(shrU(control, c32(2)), c32(3)));
-  const result = f.let(c32(0));
-  const character = (base: number, index: Node): Node => {
-    const value = f.local(i32);
-    const at = (): Node => add(c32(base), shl(index, wordsMode));
-    f.if(
-      wordsMode,
-      () =>
-        f.if(
-          signedMode,
-          () => f.set(value, load(loadOp.i32_load16_s, at())),
-          () => f.set(value, load(loadOp.i32_load16_u, at())),
-        ),
-      () =>
-        f.if(
-          signedMode,
-          () => f.set(value, load(loadOp.i32_load8_s, at())),
-          () => f.set(value, load(loadOp.i32_load8_u, at())),
-        ),
-    );
-    return value;
-  };
-  const j = f.let(c32(0));
-  f.loop((nextCharacter) => {
-    const hit = f.let(c32(0));
-    const i = f.let(c32(0));
-    f.block((found) => {
-      // Equal any: some valid character of a equals b[j].
-      f.if(eqz(how), () => {
-        f.brIf(found, geS(j, lb));
-        const mine = character(S.scratch + 16, j);
-        f.loop((again) => {
-          f.if(ltS(i, la), () => {
-            f.if(eq(character(S.scratch, i), mine), () => {
-              f.set(hit, c32(1));
-              f.br(found);
-            });
-            f.set(i, add(i, c32(1)));
-            f.br(again);
-          });
-        });
-        f.br(found);
-      });
-      // Ranges: some pair of valid characters of a encloses b[j].
-      f.if(eq(how, c32(1)), () => {
-        f.brIf(found, geS(j, lb));
-        const mine = character(S.scratch + 16, j);
-        f.loop((again) => {
-          f.if(ltS(add(i, c32(1)), la), () => {
-            const low = character(S.scratch, i);
-            const high = character(S.scratch, add(i, c32(1)));
-            f.if(and(geS(mine, low), geS(high, mine)), () => {
-              f.set(hit, c32(1));
-              f.br(found);
-            });
-            f.set(i, add(i, c32(2)));
-            f.br(again);
-          });
-        });
-        f.br(found);
-      });
-      // Equal each: both valid and equal, or both invalid.
-      f.if(eq(how, c32(2)), () => {
-        const outA = f.let(geS(j, la));
-        const outB = f.let(geS(j, lb));
-        f.if(or(outA, outB), () => {
-          f.set(hit, and(outA, outB));
-          f.br(found);
-        });
-        f.set(hit, eq(character(S.scratch, j), character(S.scratch + 16, j)));
-        f.br(found);
-      });
-      // Equal ordered: a is at b[j], as far as b's 16 bytes go; an invalid character of a matches anything.
-      f.loop((again) => {
-        f.if(and(ltS(i, la), ltS(add(i, j), count)), () => {
-          f.brIf(found, geS(add(i, j), lb));
-          f.brIf(found, ne(character(S.scratch, i), character(S.scratch + 16, add(i, j))));
-          f.set(i, add(i, c32(1)));
-          f.br(again);
-        });
-      });
-      f.set(hit, c32(1));
-    });
-    f.set(result, or(result, shl(hit, j)));
-    f.set(j, add(j, c32(1)));
-    f.brIf(nextCharacter, ltS(j, count));
-  });
-  f.return(result);
+  f.storeField(storeOp.v128_store, S.scratch, f.parameter(0, v128));
+  f.if(and(f.parameter(4, i32), c32(1)), () => compareCharacters(f, true));
+  compareCharacters(f, false);
   f.unreachable();
 });
 
