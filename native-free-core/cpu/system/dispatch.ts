@@ -21,9 +21,12 @@ import { accessRights, loadLdt, loadSegment, loadTaskRegister, segmentLimit, ver
 import { StackCursor } from './stack.ts';
 import { enter, popAll, popFlags, popOperand, pushAll, sti } from './stack-instructions.ts';
 import { farCall, farJump } from './transfers.ts';
+import { decimalRows } from './x87-decimal.ts';
+import { environmentRows } from './x87-environment.ts';
+import { transcendentalRows } from './x87-transcendental.ts';
 
 /** S.ip is the next instruction's already; `start` is this one's own. A GuestFault puts everything back to `start`. */
-type ColdFunction = (cpu: SystemCpu, insn: DecodedInstruction, start: bigint) => void;
+export type ColdFunction = (cpu: SystemCpu, insn: DecodedInstruction, start: bigint) => void;
 
 /** Protected mode only: #UD in real and virtual-8086 mode. */
 function requireProtected(cpu: SystemCpu): void {
@@ -196,7 +199,7 @@ function invalidatePage(cpu: SystemCpu, insn: DecodedInstruction): void {
 
 const msrIndex = (cpu: SystemCpu): number => cpu.reg32(1);
 
-const entries: [string, ColdFunction][] = [
+const entries: (readonly [string, ColdFunction])[] = [
   // Far transfers and interrupts
   [
     'JMP_FAR',
@@ -365,6 +368,11 @@ const entries: [string, ColdFunction][] = [
   ['ENTER', enter],
   ['POP_OPERAND', popOperand],
   ['BOUND', bound],
+
+  // x87
+  ...environmentRows,
+  ...decimalRows,
+  ...transcendentalRows,
 ];
 
 function portToRegister(cpu: SystemCpu, insn: DecodedInstruction, port: number): void {
