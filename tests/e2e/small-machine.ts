@@ -50,6 +50,8 @@ export function createGuest(_config: GuestConfig, host: GuestHost): Guest {
     publishCounters() {
       host.control.set('guestNanoseconds', guestTime * 0.9e6);
       host.control.set('exitsNanoseconds', guestTime * 0.1e6);
+      // The worker adds its own time to this at each publication.
+      host.control.set('schedulingNanoseconds', 0);
       host.control.set('instructions', guestTime * 1e5);
       host.control.set('exits.portIo', exits);
     },
