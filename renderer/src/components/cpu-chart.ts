@@ -11,6 +11,7 @@ Chart.register(LineController, LineElement, PointElement, LinearScale, Filler, T
 export const WINDOW_SECONDS = 120;
 
 export class CpuChart {
+  #isLive = true;
   readonly #chart: Chart<'line', { x: number; y: number }[]>;
 
   /** `cores`: how many host cores the guest can fill; the scale ends there, at 100 % each. */
@@ -41,7 +42,7 @@ export class CpuChart {
               stepSize: 30,
               maxRotation: 0,
               padding: 6,
-              callback: (value) => (value === 0 ? 'now' : `${-Number(value)} s ago`),
+              callback: (value) => this.#moment(Number(value)),
             },
           },
           y: {
@@ -56,7 +57,7 @@ export class CpuChart {
         plugins: {
           tooltip: {
             callbacks: {
-              title: ([item]) => (item ? `${Math.round(-(item.parsed.x ?? 0))} s ago` : ''),
+              title: ([item]) => (item ? this.#moment(Math.round(item.parsed.x ?? 0)) : ''),
               label: (item) => `${item.dataset.label}: ${(item.parsed.y ?? 0).toFixed(1)} % of a core`,
             },
           },
@@ -66,13 +67,23 @@ export class CpuChart {
     this.recolor();
   }
 
-  /** Draws the samples of the two minutes up to `until` (milliseconds since the epoch). */
-  draw(samples: readonly StatsSample[], until: number): void {
+  /**
+   * Draws the samples of the two minutes up to `until` (milliseconds since the epoch): now if the guest is live, else
+   * the end of its last run.
+   */
+  draw(samples: readonly StatsSample[], until: number, isLive: boolean): void {
+    this.#isLive = isLive;
     const [guest, hypervisor] = this.#chart.data.datasets;
     const x = (sample: StatsSample) => (sample.at - until) / 1000;
     guest.data = samples.map((sample) => ({ x: x(sample), y: sample.guestPercent }));
     hypervisor.data = samples.map((sample) => ({ x: x(sample), y: sample.hypervisorPercent }));
     this.#chart.update('none');
+  }
+
+  /** Seconds relative to the right edge, in words. */
+  #moment(seconds: number): string {
+    if (seconds === 0) return this.#isLive ? 'now' : 'end';
+    return `${-seconds} s ${this.#isLive ? 'ago' : 'before'}`;
   }
 
   /** Takes the colours of the present theme. */
