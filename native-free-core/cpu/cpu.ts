@@ -186,6 +186,28 @@ export class Cpu {
     return RunEnd.budget;
   }
 
+  /**
+   * Executes one instruction (of a repeated string instruction, one repetition) or delivers the exception it raises.
+   * External interrupts wait. For tests and debuggers: {@link run} is what drives a guest.
+   */
+  executeOne(): RunEnd {
+    const { i32, system } = this;
+    if (system.shutdown) return RunEnd.shutdown;
+    if (this.halted) return RunEnd.halted;
+    this.singleStepping = true;
+    this.burst = 0;
+    this.held = 0;
+    i32[S.budget >>> 2] = 0;
+    this.running = true;
+    this.step();
+    this.running = false;
+    this.instructions -= i32[S.budget >>> 2];
+    const exit = i32[S.exit >>> 2];
+    if (exit === Exit.fault) this.fault();
+    else if (exit === Exit.stale) this.returnToMicroOp();
+    return system.shutdown ? RunEnd.shutdown : this.halted ? RunEnd.halted : RunEnd.budget;
+  }
+
   private get flags(): number {
     return this.u32[S.eflags >>> 2];
   }
