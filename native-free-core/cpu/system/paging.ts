@@ -79,7 +79,7 @@ export class Mmu {
   read(bytes: number, user: boolean): 0 | 1 {
     const low = this.u32[S.slowAddress >>> 2];
     const high = this.u32[(S.slowAddress >>> 2) + 1];
-    if (this.misfit(low, high, bytes)) return 1;
+    if (this.misfit(low, high, bytes, user)) return 1;
     const access = user ? Access.user : 0;
     const first = this.translate(low, high, access);
     if (first < 0) return 1;
@@ -100,7 +100,7 @@ export class Mmu {
   write(bytes: number, user: boolean): 0 | 1 {
     const low = this.u32[S.slowAddress >>> 2];
     const high = this.u32[(S.slowAddress >>> 2) + 1];
-    if (this.misfit(low, high, bytes)) return 1;
+    if (this.misfit(low, high, bytes, user)) return 1;
     const access = Access.write | (user ? Access.user : 0);
     const first = this.translate(low, high, access);
     if (first < 0) return 1;
@@ -121,7 +121,7 @@ export class Mmu {
   probe(bytes: number, user: boolean): 0 | 1 {
     const low = this.u32[S.slowAddress >>> 2];
     const high = this.u32[(S.slowAddress >>> 2) + 1];
-    if (this.misfit(low, high, bytes)) return 1;
+    if (this.misfit(low, high, bytes, user)) return 1;
     const access = Access.write | (user ? Access.user : 0);
     if (this.translate(low, high, access) < 0) return 1;
     if (bytes > 0x1000 - (low & 0xfff) && this.translateNext(low, high, access) < 0) return 1;
@@ -161,7 +161,7 @@ export class Mmu {
   }
 
   /** Checks that need no translation: canonical and aligned. 1 when the exception has been raised. */
-  private misfit(low: number, high: number, bytes: number): boolean {
+  private misfit(low: number, high: number, bytes: number, user: boolean): boolean {
     if (high !== 0) {
       const last = low + bytes - 1;
       if (!isCanonical(high) || (last >= HIGH && !isCanonical((high + 1) >>> 0))) {
@@ -169,7 +169,7 @@ export class Mmu {
         return this.cpu.raise(this.nearStack(low, high) ? Vector.stackFault : Vector.generalProtection, 0) === 1;
       }
     }
-    if (this.alignmentChecked && this.cpu.cpl === 3 && low & (alignmentOf(bytes) - 1))
+    if (this.alignmentChecked && user && low & (alignmentOf(bytes) - 1))
       return this.cpu.raise(Vector.alignmentCheck, 0) === 1;
     return false;
   }
