@@ -9,6 +9,7 @@ import {
   hasModrm,
   type MemoryForm,
   memoryForm,
+  mnemonic,
   operandBits,
   operandBytes,
   type RegisterChoice,
@@ -91,7 +92,7 @@ function chooseShape(random: Random, encoding: Encoding, mode: Mode, forMemory: 
 
 /** Which part of the data window suits an operand. */
 function regionFor(encoding: Encoding, random: Random): number {
-  const { name } = encoding.row;
+  const name = mnemonic(encoding);
   const { integer, single, double, extended, decimal } = DATA_REGIONS;
   if (/^FB(LD|STP)/.test(name)) return decimal;
   const x87 = encoding.map === 0 && encoding.opcode >= 0xd8 && encoding.opcode <= 0xdf;
@@ -147,10 +148,14 @@ function placeMemory(draft: Draft, size: number): void {
   };
   draft.memory = memoryForm(random, mode, shape, offset);
   for (const [register, value] of draft.memory.registers) overrideRegister(draft, register, value);
+  // Where it really leads: a bad target beyond a 16-bit segment's reach wraps to a good one.
   const used = shape.segment >= 0 ? shape.segment : draft.memory.segment;
-  const reachable = typeof target === 'number' && target >= LAYOUT.data && target + size <= LAYOUT.dataEnd;
-  const wraps = bits === 16 && offset(used as 2 | 3) > 0xffffn - BigInt(size);
-  draft.target = reachable && !wraps ? target : undefined;
+  const based = mode.bits !== 64 || used >= 4;
+  const reached = Number(
+    BigInt.asUintN(48, offset(used as 2 | 3) + (based ? state.get(`${SEGMENT_NAMES[used]}.base`) : 0n)),
+  );
+  const whole = bits !== 16 || offset(used as 2 | 3) <= 0x10000n - BigInt(size);
+  draft.target = whole && reached >= LAYOUT.data && reached + size <= LAYOUT.dataEnd ? reached : undefined;
 }
 
 const FLAG_BITS: Record<string, number> = { O: 0x800, S: 0x80, Z: 0x40, A: 0x10, P: 4, C: 1 };
@@ -234,7 +239,7 @@ export function buildCase(encoding: Encoding, modeNumber: number, seed: number):
   if (random.chance(4)) override(draft, 'rflags', draft.state.get('rflags') | 0x40000n);
   if (random.chance(1)) override(draft, 'rflags', draft.state.get('rflags') | 0x100n);
   const bits = operandBits(encoding, mode, draft.shape);
-  const size = either ? (either.width === '' ? unsizedBytes(encoding.row.name) : operandBytes(either, bits)) : 8;
+  const size = either ? (either.width === '' ? unsizedBytes(mnemonic(encoding)) : operandBytes(either, bits)) : 8;
   if (wantsMemory) {
     placeMemory(draft, size);
     if (encoding.attributes.has('lock') && random.chance(20)) draft.shape = { ...draft.shape, extra: 0xf0 };

@@ -54,7 +54,7 @@ export function operandBits(encoding: Encoding, mode: Mode, shape: Shape): 16 | 
 
 /** Size in bytes of an operand of width `code.width` at an operand size of `bits`. */
 export function operandBytes(code: OperandCode, bits: 16 | 32 | 64): number {
-  const fixed: Record<string, number> = { b: 1, bs: 1, h: 1, w: 2, d: 4, q: 8, o: 16 };
+  const fixed: Record<string, number> = { b: 1, bs: 1, h: 1, w: 2, d: 4, q: 8, t: 10, o: 16 };
   if (code.width in fixed) return fixed[code.width];
   if (code.width === 'v') return bits / 8;
   if (code.width === 'z') return bits === 16 ? 2 : 4;
@@ -178,6 +178,11 @@ export interface RegisterChoice {
 
 function pushLittle(out: number[], value: bigint, bytes: number): void {
   for (let i = 0; i < bytes; i++) out.push(Number((value >> BigInt(i * 8)) & 255n));
+}
+
+/** The mnemonic of a row whose name may go on with its operands' kinds. */
+export function mnemonic(encoding: Encoding): string {
+  return encoding.row.name.split(/[ ,]/)[0];
 }
 
 /** True if the encoding has a ModRM byte. */

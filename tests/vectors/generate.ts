@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type Encoding, type InstructionFamily, parseEncoding } from '../../native-free-core/cpu/instructions/row.ts';
 import { buildCase, RECORDED_MODES } from './case-builder.ts';
+import { mnemonic } from './encoder.ts';
 import { MODES } from './environments.ts';
 import { Recorder } from './recorder/record.ts';
 import type { Vector, VectorInput } from './vector.ts';
@@ -23,7 +24,8 @@ async function instructionTable(folder: URL): Promise<Map<string, Encoding[]>> {
       const rows = (exported as InstructionFamily | undefined)?.rows;
       if (!Array.isArray(rows) || rows.length === 0) continue;
       const encodings = rows.flatMap((row) => row.encodings.map((text: string) => parseEncoding(text, row)));
-      table.set(file.replace('.ts', '').replaceAll('/', '-'), encodings);
+      const family = file.replace('.ts', '').split('/')[0];
+      table.set(family, [...(table.get(family) ?? []), ...encodings]);
     }
   }
   return table;
@@ -34,8 +36,9 @@ function caseCount(encoding: Encoding): number {
   const x87 = encoding.map === 0 && encoding.opcode >= 0xd8 && encoding.opcode <= 0xdf;
   const vector = encoding.operands.some(({ where }) => 'VWUPQN'.includes(where));
   const sized = encoding.operands.some(({ width }) => ['v', 'y', 'z'].includes(width));
-  if (x87 || encoding.attributes.has('rep')) return 40;
-  if (vector) return 26;
+  const floating = vector && /[PS][SD]$|^CVT/.test(mnemonic(encoding));
+  if (x87 || floating || encoding.attributes.has('rep')) return 54;
+  if (vector) return 27;
   return sized ? 36 : 24;
 }
 

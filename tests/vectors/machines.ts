@@ -1,9 +1,10 @@
 // The executions of our processor that the vectors are run on.
-// Owns the adapters from the processor's API to MachineUnderTest.
+// Owns the list; each execution's adapter to MachineUnderTest is in a file of its own.
 // Never judges what they do.
+import { InterpreterMachine } from './interpreter-machine.ts';
 import type { MachineUnderTest } from './machine-under-test.ts';
 
 /** A fresh machine of every execution there is. */
 export function machinesUnderTest(): MachineUnderTest[] {
-  return [];
+  return [new InterpreterMachine()];
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { buildImage, type Descriptor, LAYOUT, LDT_SEGMENTS } from '../environments.ts';
 import { fieldIndex, ProcessorState, STATE_BYTES, STATE_FIELDS } from '../processor-state.ts';
 import {
+  exceptionOutcome,
   initialMemory,
   initialState,
   type MemorySpan,
@@ -64,6 +65,8 @@ function decodeResult(
     at += length;
   }
   const base = initialState(input).get('cs.base');
+  // Whether a page of the kernel's half is present is the recording machine's own affair.
+  if (outcome === exceptionOutcome(14) && after.get('cr2') >= 1n << 47n) return { result: undefined, next: at };
   if (outcome === RUNAWAY || (outcome === STOPPED && outsideCode(Number(base + after.get('rip'))))) {
     return { result: undefined, next: at };
   }
