@@ -73,6 +73,8 @@ function exponential(x87: X87, v: Extended): Extended {
   x87.checkDenormal(v);
   const x = partsOf(v);
   const top = x.exponent + 63;
+  // Results always count as inexact, also those that are not.
+  if (top >= 0) x87.raise(Exception.precision);
   // Beyond -1 to 1 the result is undefined; the operand stays.
   if (top > 0 || (top === 0 && x.magnitude !== INTEGER)) return v;
   if (top === 0) return x.negative ? { significand: INTEGER, se: 0x8000 | (BIAS - 1) } : ONE;
@@ -127,6 +129,7 @@ function logarithmTimes(x87: X87, x: Extended, y: Extended): Extended {
     // A power of two: the logarithm is an integer and the product may be exact.
     const n = p.exponent + 63;
     const factor = partsOf(y);
+    x87.raise(Exception.precision);
     return x87.round(factor.negative !== n < 0, factor.magnitude * BigInt(Math.abs(n)), -factor.exponent, false);
   }
   // x = m * 2^n with m from 3/4 to 3/2, so that log2 m does not cancel n.
@@ -167,8 +170,16 @@ function logarithmOfSumTimes(x87: X87, x: Extended, y: Extended): Extended {
     const scale = Number(PRECISION) - p.exponent - factor.exponent;
     return x87.round(p.negative !== factor.negative, quotient * factor.magnitude, scale, true);
   }
-  // Beyond 1 - sqrt(1/2) the result is undefined; down to -1 the logarithm still has a value.
-  if (p.negative && top >= 0) return x87.invalid();
+  // Beyond 1 - sqrt(1/2) the result is undefined; above -1 the logarithm still has a value.
+  if (p.negative && top >= 0) {
+    x87.raise(Exception.precision);
+    return x;
+  }
+  if (top > 130) {
+    // Adding 1 is beyond notice.
+    const large = logarithm(p.magnitude, INTEGER, PRECISION) + BigInt(top) * ln2(PRECISION);
+    return timesLogarithm(x87, factor, large, PRECISION);
+  }
   const bits = PRECISION + BigInt(Math.max(-top, 0));
   const one = 1n << bits;
   let m = one + fixed(p, bits);
