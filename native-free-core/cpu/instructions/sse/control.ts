@@ -2,7 +2,7 @@
 // Owns the check of MXCSR's reserved bits.
 // Never saves or restores whole register files: FXSAVE and XSAVE are system instructions.
 
-import { and, c32, extendU, extract, type Node, op, pure } from '../../builder/nodes.ts';
+import { and, c32, extendU, extract, type Node, not, op, or, pure } from '../../builder/nodes.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
 import { Mxcsr } from '../../semantics/sse-control.ts';
 import { Reg, S } from '../../state.ts';
@@ -16,6 +16,7 @@ function destination(m: Meaning, bytes: number): Node & { kind: 'local' } {
   return m.linear(m.sourceSegment(), m.let(m.addressSize === 64 ? offset : extendU(offset)), bytes, true);
 }
 
+/** All bytes are read and checked for writing, selected or not: that much is the implementation's choice. */
 const masked: readonly Row[] = [
   {
     name: 'MASKMOVDQU',
@@ -24,11 +25,8 @@ const masked: readonly Row[] = [
     usesAddressSize: true,
     meaning: sse((m) => {
       const mask = m.let(pure(op.i8x16_shr_s, m.readVector(1), c32(7)));
-      // With no byte selected, whether memory is checked at all is the implementation's choice: it is not.
-      m.if(pure(op.v128_any_true, mask), () => {
-        const { target, value } = m.beginWrite(destination(m, 16), 128);
-        m.finishWrite(target, m.let(pure(op.v128_bitselect, m.readVector(0), value, mask)));
-      });
+      const { target, value } = m.beginWrite(destination(m, 16), 128);
+      m.finishWrite(target, m.let(pure(op.v128_bitselect, m.readVector(0), value, mask)));
     }),
   },
   {
@@ -40,13 +38,10 @@ const masked: readonly Row[] = [
       checkMmx(m);
       const spread = pure(op.i8x16_shr_s, pure(op.i64x2_splat, readMmx(m, 1)), c32(7));
       const mask = m.let(extract('i64', 0, spread));
-      m.if(pure(op.i64_ne, mask, { kind: 'const', type: mask.type, value: 0n }), () => {
-        const { target, value } = m.beginWrite(destination(m, 8), 64);
-        const chosen = pure(op.i64_and, readMmx(m, 0), mask);
-        const kept = pure(op.i64_and, value, pure(op.i64_xor, mask, { kind: 'const', type: mask.type, value: -1n }));
-        m.finishWrite(target, m.let(pure(op.i64_or, chosen, kept)));
-      });
+      // The x87's state changes even when the memory then faults.
       touchMmx(m);
+      const { target, value } = m.beginWrite(destination(m, 8), 64);
+      m.finishWrite(target, m.let(or(and(readMmx(m, 0), mask), and(value, not(mask)))));
     },
   },
 ];

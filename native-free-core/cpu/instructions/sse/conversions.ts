@@ -26,7 +26,7 @@ import {
   scalarOp,
   splatBits,
 } from './common.ts';
-import { checkMmx, mmxVector, readMmx, touchMmx, writeMmx } from './mmx-registers.ts';
+import { checkMmx, mmxVector, touchMmx, writeMmx } from './mmx-registers.ts';
 
 /** Rounding mode of a conversion to integers: MXCSR's, or towards zero. */
 const modeOf = (m: Meaning, truncate: boolean): Node =>
@@ -175,7 +175,13 @@ const packedInRange = (format: Format, rounded: Node): Node =>
   );
 
 /** The conversion of a vector of `format` to dwords; two results leave the upper half zero. */
-function toDwords(m: Meaning, format: Format, value: Node & { kind: 'local' }, truncate: boolean): Node {
+function toDwords(
+  m: Meaning,
+  format: Format,
+  value: Node & { kind: 'local' },
+  truncate: boolean,
+  beforeFault = (): void => {},
+): Node {
   const rounded = m.let(pure(packedOp(format, truncate ? 'trunc' : 'nearest'), value));
   const fast = pure(format === F32 ? op.i32x4_trunc_sat_f32x4_s : op.i32x4_trunc_sat_f64x2_s_zero, rounded);
   const helper = format === F32 ? 'sse.cvtps2dq' : 'sse.cvtpd2dq';
@@ -183,7 +189,11 @@ function toDwords(m: Meaning, format: Format, value: Node & { kind: 'local' }, t
     m,
     fast,
     () => packedInRange(format, rounded),
-    () => m.helper(helper, value, modeOf(m, truncate)),
+    () => {
+      const result = m.helper(helper, value, modeOf(m, truncate));
+      beforeFault();
+      return result;
+    },
   );
 }
 
@@ -204,7 +214,7 @@ const packed: readonly Row[] = [
   row('CVTDQ2PD', 'F3. 0F E6 Vo,Wq', (m) => m.writeVector(0, pure(op.f64x2_convert_low_i32x4_s, readHalf(m, 1)))),
 ];
 
-// ---- MMX registers
+// ---- MMX registers: an operand there changes the x87's state, even when the conversion then raises #XM
 
 /** The lower two floats twice, so that the upper half raises nothing of its own. */
 const lowTwice = (vector: Node): Node => pure(op.i64x2_splat, extract('i64', 0, vector));
@@ -214,30 +224,49 @@ function toMmx(name: string, opcode: string, truncate: boolean): Row[] {
     row(`${name}PS2PI`, `NP. 0F ${opcode} Pq,Wq`, (m) => {
       checkMmx(m);
       const value = m.let(lowTwice(readHalf(m, 1)));
-      writeMmx(m, 0, extract('i64', 0, toDwords(m, F32, value, truncate)));
+      writeMmx(
+        m,
+        0,
+        extract(
+          'i64',
+          0,
+          toDwords(m, F32, value, truncate, () => touchMmx(m)),
+        ),
+      );
     }),
     row(`${name}PD2PI`, `66. 0F ${opcode} Pq,Wo`, (m) => {
       checkMmx(m);
       const value = m.let(m.readVector(1, true));
-      writeMmx(m, 0, extract('i64', 0, toDwords(m, F64, value, truncate)));
+      writeMmx(
+        m,
+        0,
+        extract(
+          'i64',
+          0,
+          toDwords(m, F64, value, truncate, () => touchMmx(m)),
+        ),
+      );
     }),
   ];
 }
 
+/** Two integers from an MMX register, or from memory, where they are of no concern to the x87. */
+function readPair(m: Meaning): Node & { kind: 'local' } {
+  const register = m.operands[1].kind === 'mmx';
+  if (register) checkMmx(m);
+  const value = m.let(mmxVector(m, 1));
+  if (register) touchMmx(m);
+  return value;
+}
+
 const fromMmx: readonly Row[] = [
   row('CVTPI2PS', 'NP. 0F 2A Vo,Qq', (m) => {
-    checkMmx(m);
-    const value = m.let(pure(op.i64x2_splat, readMmx(m, 1)));
+    const value = readPair(m);
     const floats = fromDwords(m, value);
-    touchMmx(m);
     m.writeVector(0, replace('i64', 0, m.readVector(0), extract('i64', 0, floats)));
   }),
   row('CVTPI2PD', '66. 0F 2A Vo,Qq', (m) => {
-    // From memory it touches no MMX register and leaves the x87 alone (Intel SDM, CVTPI2PD).
-    const register = m.operands[1].kind === 'mmx';
-    if (register) checkMmx(m);
-    const value = m.let(mmxVector(m, 1));
-    if (register) touchMmx(m);
+    const value = readPair(m);
     m.writeVector(0, pure(op.f64x2_convert_low_i32x4_s, value));
   }),
 ];
