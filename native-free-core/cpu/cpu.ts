@@ -178,8 +178,7 @@ export class Cpu {
       this.running = false;
       this.instructions += this.burst - (i32[S.budget >>> 2] + this.held);
       const exit = i32[S.exit >>> 2];
-      if (exit === Exit.fault) this.fault();
-      else if (exit === Exit.stale) this.returnToMicroOp();
+      this.afterExit(exit);
       if (system.shutdown) return RunEnd.shutdown;
       if (this.leaving) break;
     }
@@ -203,8 +202,7 @@ export class Cpu {
     this.running = false;
     this.instructions -= i32[S.budget >>> 2];
     const exit = i32[S.exit >>> 2];
-    if (exit === Exit.fault) this.fault();
-    else if (exit === Exit.stale) this.returnToMicroOp();
+    this.afterExit(exit);
     return system.shutdown ? RunEnd.shutdown : this.halted ? RunEnd.halted : RunEnd.budget;
   }
 
@@ -251,7 +249,7 @@ export class Cpu {
     if (pc !== 0) this.exports.run_from(pc);
     if (shadow !== 0 && u32[S.interruptShadow >>> 2] === shadow) u32[S.interruptShadow >>> 2] = 0;
     const exit = u32[S.exit >>> 2];
-    if (exit === Exit.fault || exit === Exit.stale) return;
+    if (exit === Exit.fault || exit === Exit.stale || exit === Exit.nextPage) return;
     if (afterInstruction(system, trap)) deliverException(system, Vector.debug, -1);
   }
 
@@ -263,6 +261,21 @@ export class Cpu {
     const offset = system.u16[(pc + U.offset) >>> 1];
     system.ip = (system.get64(S.regs + Slot.codeBase * 8) + BigInt(offset)) & system.ipMask;
     this.instructions += Math.max(0, system.u8[pc + U.ordinal] - 1);
+  }
+
+  /** What WebAssembly left for TypeScript to do, by the way it left. */
+  private afterExit(exit: number): void {
+    if (exit === Exit.fault) this.fault();
+    else if (exit === Exit.stale) this.returnToMicroOp();
+    else if (exit === Exit.nextPage) this.nextPage();
+  }
+
+  private nextPage(): void {
+    this.returnToMicroOp();
+    if (this.blocks.recheckNextPage(this.u32[S.exitPc >>> 2])) {
+      this.u32[S.faulted >>> 2] = 0;
+      this.raise();
+    }
   }
 
   private fault(): void {

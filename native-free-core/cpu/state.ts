@@ -205,6 +205,8 @@ export const Exit = {
   done: 2,
   /** The micro-op's block has been invalidated: look the ip of exitPc up anew. */
   stale: 3,
+  /** A page-crossing instruction's second page is not in the TLB, or not the one it was decoded from. */
+  nextPage: 4,
 } as const;
 
 /** Bits of the mode that decide how bytes decode; part of every block's key. */

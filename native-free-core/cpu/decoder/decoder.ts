@@ -165,7 +165,9 @@ export class Decoder {
       }
     }
 
-    const slot = (long ? this.tables.long : this.tables.legacy)[map][(prefixClass << 8) | opcode];
+    // 90 is NOP, which XCHG of eAX with itself is not in 64-bit code; with REX.B it is an XCHG like 91 to 97.
+    const key = opcode === 0x90 && map === 0 && (out.rex & 1) !== 0 ? 0x91 : opcode;
+    const slot = (long ? this.tables.long : this.tables.legacy)[map][(prefixClass << 8) | key];
     if (!slot) return DecodeResult.undefined;
     let entry: DecodeEntry | undefined;
     if ('entry' in slot) entry = slot.entry;

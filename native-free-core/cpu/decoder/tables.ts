@@ -94,7 +94,7 @@ export function decodeEntry(encoding: Encoding): DecodeEntry {
 
 interface Cell {
   entry: DecodeEntry;
-  /** More specific encodings win: exact ModRM over reg digit over any; a named prefix over none. */
+  /** More specific encodings win: exact ModRM over reg digit over any; one opcode over eight; a named prefix over none. */
   rank: number;
 }
 
@@ -114,7 +114,8 @@ function compileFor(encodings: readonly Encoding[], excluded: string): OpcodeMap
     cells.set(map, bySlot);
     const classes = encoding.prefix === 'any' ? [0, 1, 2, 3] : [PREFIX_CLASSES.indexOf(encoding.prefix)];
     const rank =
-      (encoding.prefix === 'any' ? 0 : 4) +
+      (encoding.prefix === 'any' ? 0 : 8) +
+      (encoding.plusRegister ? 0 : 4) +
       (encoding.exact >= 0 && !encoding.plusStack ? 3 : encoding.exact >= 0 ? 2 : encoding.digit >= 0 ? 1 : 0);
     for (const prefix of classes) {
       for (let low = 0; low < (encoding.plusRegister ? 8 : 1); low++) {

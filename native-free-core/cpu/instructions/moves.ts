@@ -174,6 +174,7 @@ const rows: Row[] = [
   {
     name: 'NOP',
     encodings: [
+      '90 :v',
       '0F 1F/0 Ev',
       '0F 0D Ev',
       '0F 18 Ev',

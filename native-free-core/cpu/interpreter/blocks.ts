@@ -131,6 +131,24 @@ export class BlockCache {
     }
   }
 
+  /**
+   * The page behind a page-crossing instruction was not found as its block expects it. Brings the page into the TLB; when
+   * it is another one now, the block is dropped. 0: look S.ip up anew; 1: there is a fault in the state.
+   */
+  recheckNextPage(pc: number): 0 | 1 {
+    const { system, u32 } = this;
+    const base = system.get64(S.regs + Slot.codeBase * 8) + 0x1000n;
+    const linear = system.code64 ? BigInt.asUintN(64, base) : BigInt.asUintN(32, base + system.base(Seg.cs));
+    const host = system.mmu.fetch(Number(linear & 0xffffffffn), Number(linear >> 32n));
+    if (host === FETCH_FAULT) return 1;
+    const page = Math.floor(system.mmu.fetchPhysical / PAGE);
+    if (host === FETCH_DEVICE || page !== u32[(pc + U.immediate) >>> 2]) {
+      const expected = system.physical.ramAddress(u32[(pc + U.immediate) >>> 2] * PAGE);
+      this.invalidatePage((expected - RAM_BASE) >>> 12);
+    }
+    return 0;
+  }
+
   private invalidatePage(page: number): void {
     const blocks = this.pages.get(page);
     if (!blocks) return;

@@ -200,7 +200,7 @@ function specialHandlers(functions: InterpreterFunctions): Handler[] {
         eq(load(loadOp.i32_load, entry, 12), load(loadOp.i32_load, m.pc, U.immediate)),
       );
       m.if(same, () => m.goOn());
-      leave(m, Exit.stale);
+      leave(m, Exit.nextPage);
     }),
   ];
 }
