@@ -12,6 +12,7 @@ import { IoBus } from '../devices/bus.ts';
 import type { InterruptLine } from '../devices/device.ts';
 import { Cmos } from '../devices/legacy/cmos.ts';
 import { KeyboardController } from '../devices/legacy/keyboard-controller.ts';
+import { NumericError } from '../devices/legacy/numeric-error.ts';
 import { PicPair } from '../devices/legacy/pic.ts';
 import { Pit } from '../devices/legacy/pit.ts';
 import { Ps2Keyboard } from '../devices/legacy/ps2-keyboard.ts';
@@ -63,6 +64,7 @@ export class Pc implements Guest {
   private readonly rsdp: number;
   private readonly firmware: { address: number; bytes: Uint8Array };
   private readonly time: HypervisorTime;
+  private readonly raiseNumericError: () => void;
   private end: GuestEnd | undefined;
   private resetAsked = false;
   private nmi = false;
@@ -103,6 +105,7 @@ export class Pc implements Guest {
       processors: 1,
       readMsr: (index) => this.readMsr(index),
       writeMsr: (index, value) => this.writeMsr(index, value),
+      numericError: () => this.raiseNumericError(),
       readTaskPriority: () => this.apic.taskPriorityClass,
       writeTaskPriority: (value) => {
         this.apic.taskPriorityClass = value;
@@ -183,6 +186,9 @@ export class Pc implements Guest {
     controller.attach(bus);
     const systemPorts = new SystemPorts({ onA20: a20.source(), onReset: () => this.askReset() });
     systemPorts.attach(bus);
+    const numericError = new NumericError(irq(13));
+    numericError.attach(bus);
+    this.raiseNumericError = () => numericError.raise();
     this.uart = new Uart({ clock, timers, line: irq(COM1.irq), output: (byte) => this.transmit(byte) });
     this.uart.attach(bus, COM1.base);
     this.pm = new AcpiPm({
@@ -212,6 +218,7 @@ export class Pc implements Guest {
       mouse,
       controller,
       systemPorts,
+      numericError,
       this.uart,
       this.pm,
       pci,

@@ -41,6 +41,8 @@ export interface CpuHooks {
   /** The local APIC's task priority class, CR8: 0 to 15. */
   readTaskPriority(): number;
   writeTaskPriority(value: number): void;
+  /** FERR#: an x87 instruction waits for an exception to be handled while CR0.NE is clear. A PC raises IRQ 13. */
+  numericError(): void;
   /** VMCALL and VMMCALL: false where the machine offers no hypercalls (#UD). */
   hypercall(): boolean;
 }
@@ -61,5 +63,6 @@ export const CPU_HOOK_DEFAULTS: CpuHooks = {
   writeMsr: () => undefined,
   readTaskPriority: () => 0,
   writeTaskPriority: () => {},
+  numericError: () => {},
   hypercall: () => false,
 };

@@ -3,7 +3,7 @@
 // Never decides when an interrupt is taken: the run loop does. SDM volume 3, chapter 6.
 
 import { Flag, S, Seg, Vector } from '../state.ts';
-import { SystemType } from './architecture.ts';
+import { Cr0, SystemType } from './architecture.ts';
 import { checkCodeSize, checkOffset, enterCode, is64BitCode } from './code-segment.ts';
 import type { Bytes, SystemCpu } from './core.ts';
 import {
@@ -72,6 +72,12 @@ export function deliverEvent(cpu: SystemCpu, event: Event): void {
  * (`cpu.shutdown`). `code` is -1 where there is none.
  */
 export function deliverException(cpu: SystemCpu, vector: number, code: number): void {
+  if (vector === Vector.x87 && (cpu.cr0 & Cr0.ne) === 0) {
+    // The PC/AT's way: the processor says so on a pin and stops at the instruction until an interrupt comes.
+    cpu.hooks.numericError();
+    cpu.set32(S.halted, 1);
+    return;
+  }
   settle(cpu, { vector, source: EventSource.exception, code, returnIp: cpu.ip });
 }
 
