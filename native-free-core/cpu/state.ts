@@ -152,11 +152,10 @@ export const S = {
   sseTrap: take(4),
   /** i32: MXCSR exception flags that the SSE instruction under way has raised so far; 0 between instructions. */
   sseRaised: take(4),
-  /** Last instruction pointer and data pointer of the x87; selectors as i32. */
+  /** Offset of the last x87 instruction that is no control instruction. */
   fip: take(8),
+  /** Linear address of its memory operand. Selectors are not kept: CPUID announces them as deprecated. */
   fdp: take(8),
-  fcs: take(4),
-  fds: take(4),
   /** XMM0 to XMM15, 16 bytes each. */
   xmm: take(256, 16),
 

@@ -86,10 +86,11 @@ const buildImage: HelperFunction = {
       },
       () => {
         f.storeField(storeOp.i32_store, at(Image.fip), field(loadOp.i32_load, S.fip));
-        f.storeField(storeOp.i32_store, at(Image.fcs), field(loadOp.i32_load, S.fcs));
+        // The selectors are announced as deprecated: they read as 0.
+        f.storeField(storeOp.i32_store, at(Image.fcs), c32(0));
         // The state has a linear address; the image has an offset, in what is most likely DS.
         f.storeField(storeOp.i32_store, at(Image.fdp), wrap(operandOffset()));
-        f.storeField(storeOp.i32_store, at(Image.fds), field(loadOp.i32_load, S.fds));
+        f.storeField(storeOp.i32_store, at(Image.fds), c32(0));
       },
     );
     f.storeField(storeOp.i32_store, at(Image.mxcsr), field(loadOp.i32_load, S.mxcsr));
@@ -129,10 +130,8 @@ const loadX87: HelperFunction = {
       },
       () => {
         f.storeField(storeOp.i64_store, S.fip, field(loadOp.i64_load32_u, at(Image.fip)));
-        put32(S.fcs, take16(Image.fcs));
         const base = select(isCode64(), c64(0), dsBase);
         f.storeField(storeOp.i64_store, S.fdp, add(field(loadOp.i64_load32_u, at(Image.fdp)), base));
-        put32(S.fds, take16(Image.fds));
       },
     );
     for (let position = 0; position < 8; position++) {
@@ -155,8 +154,6 @@ const initializeX87: HelperFunction = {
     f.memoryFill(c32(at(0)), c32(0), c32(Image.xmm));
     f.storeField(storeOp.i32_store, at(Image.fcw), c32(0x37f));
     f.call(reach('state.loadX87'), c32(1));
-    f.storeField(storeOp.i32_store, S.fcs, c32(0));
-    f.storeField(storeOp.i32_store, S.fds, c32(0));
   },
 };
 

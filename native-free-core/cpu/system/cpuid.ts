@@ -58,7 +58,7 @@ const Leaf1Edx = {
 } as const;
 const APIC = 9;
 const HTT = 28;
-const Leaf7Ebx = { fsgsbase: 0, tscAdjust: 1, bmi1: 3, smep: 7, bmi2: 8, erms: 9 } as const;
+const Leaf7Ebx = { fsgsbase: 0, tscAdjust: 1, bmi1: 3, smep: 7, bmi2: 8, erms: 9, fcsFdsDeprecated: 13 } as const;
 const ARCH_CAPABILITIES = 29;
 const Extended1Ecx = { lahf64: 0, lzcnt: 5, prefetchw: 8 } as const;
 const Extended1Edx = { nx: 20, pages1g: 26, rdtscp: 27, lm: 29 } as const;

@@ -70,10 +70,9 @@ function environment(cpu: SystemCpu, width: 16 | 32): number[] {
   }
   const offset = Number((fdp - (cpu.code64 ? 0n : cpu.base(Seg.ds))) & MASK_32);
   const ip = Number(fip & MASK_32);
-  const fcs = cpu.get32(S.fcs) & 0xffff;
-  const fds = cpu.get32(S.fds) & 0xffff;
-  if (width === 16) words.push(ip & 0xffff, fcs, offset & 0xffff, fds);
-  else words.push(ip, fcs | (fop << 16), offset, fds | upper);
+  // The selectors are announced as deprecated: they read as 0.
+  if (width === 16) words.push(ip & 0xffff, 0, offset & 0xffff, 0);
+  else words.push(ip, fop << 16, offset, upper);
   return words;
 }
 
@@ -93,10 +92,8 @@ function loadEnvironment(cpu: SystemCpu, words: readonly number[], width: 16 | 3
     cpu.set32(S.fop, w4 & 0x7ff);
   } else {
     cpu.set64(S.fip, BigInt(w3 >>> 0));
-    cpu.set32(S.fcs, w4 & 0xffff);
     if (width === 32) cpu.set32(S.fop, (w4 >>> 16) & 0x7ff);
     cpu.set64(S.fdp, (BigInt(w5 >>> 0) + (cpu.code64 ? 0n : cpu.base(Seg.ds))) & MASK_32);
-    cpu.set32(S.fds, w6 & 0xffff);
   }
   updateFpuTrap(cpu.view);
 }
@@ -143,7 +140,7 @@ const fnsave: ColdFunction = (cpu, insn) => {
     }
   }
   cpu.set32(S.fcw, 0x37f);
-  for (const field of [S.fsw, S.ftop, S.ftw, S.fop, S.fcs, S.fds]) cpu.set32(field, 0);
+  for (const field of [S.fsw, S.ftop, S.ftw, S.fop]) cpu.set32(field, 0);
   cpu.set64(S.fip, 0n);
   cpu.set64(S.fdp, 0n);
   updateFpuTrap(cpu.view);

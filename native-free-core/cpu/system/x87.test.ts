@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodings } from '../instructions/table.ts';
-import { S, Seg } from '../state.ts';
+import { S, Seg, Vector } from '../state.ts';
 import type { X87State } from '../testing/x87-cases.ts';
 import { ColdRunner, coldCaseNames, coldCasesOf } from '../testing/x87-cold-cases.ts';
 import { OPERAND_HOST } from '../testing/x87-run.ts';
 import { GuestFault } from './fault.ts';
+import { deliverException } from './interrupts.ts';
 import { recordedResults } from './x87-recorded.ts';
 
 const CASE_BYTES = 33;
@@ -89,8 +90,6 @@ test('FNSTENV in the 32-bit protected format, after which all exceptions are mas
   cpu.set64(S.fip, 0x12345678n);
   cpu.set64(S.fdp, 0x9abcdef0n);
   cpu.set32(S.fop, 0x5a5);
-  cpu.set32(S.fcs, 0x23);
-  cpu.set32(S.fds, 0x2b);
   cold.execute(cold.instruction(find('FNSTENV')));
   const words = Array.from({ length: 7 }, (_, i) => memory.getUint32(4 * i, true));
   assert.deepEqual(words, [
@@ -98,9 +97,9 @@ test('FNSTENV in the 32-bit protected format, after which all exceptions are mas
     0xffff2881,
     0xffff0000 + SAMPLE_TAGS,
     0x12345678,
-    0x05a50023,
+    0x05a50000,
     0x9abcdef0,
-    0xffff002b,
+    0xffff0000,
   ]);
   const after = runner.read();
   assert.equal(after.fcw, 0x27f);
@@ -137,6 +136,17 @@ for (const size of [16, 32] as const) {
     );
   });
 }
+
+test('with CR0.NE clear an x87 error is a pin and a halt, not an exception', () => {
+  let pins = 0;
+  const hooks = cpu.hooks as { numericError(): void };
+  hooks.numericError = () => pins++;
+  cpu.set64(S.cr0, 1n);
+  deliverException(cpu, Vector.x87, -1);
+  assert.equal(pins, 1);
+  assert.equal(cpu.get32(S.halted), 1);
+  cpu.set32(S.halted, 0);
+});
 
 test('a pending exception stops the next waiting instruction, and CR0.TS every one', () => {
   runner.write(sample);
