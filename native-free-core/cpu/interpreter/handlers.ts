@@ -50,7 +50,11 @@ export interface Handler {
   readonly body: FunctionBody;
   readonly traits: HandlerTraits;
   /** What it is built from; special handlers have none. */
-  readonly source?: { readonly shape: HandlerShape; readonly meaning: (m: InterpreterMeaning) => void };
+  readonly source?: {
+    readonly row: string;
+    readonly shape: HandlerShape;
+    readonly meaning: (m: InterpreterMeaning) => void;
+  };
 }
 
 const KIND_OF: Record<string, OperandKind> = {
@@ -184,7 +188,7 @@ export class HandlerSet {
     }
     m.goOn();
     m.unreachable();
-    const number = this.add({ name, body: m.finish(), traits: m.traits, source: { shape, meaning } });
+    const number = this.add({ name, body: m.finish(), traits: m.traits, source: { row: row.name, shape, meaning } });
     this.bySignature.set(name, number);
     return number;
   }

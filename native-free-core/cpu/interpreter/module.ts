@@ -35,7 +35,7 @@ import { encodings, helperFunctions } from '../instructions/table.ts';
 import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts';
 import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
 import { type Handler, HandlerSet } from './handlers.ts';
-import { hotHandlers } from './hot-handlers.ts';
+import { isHot } from './hot-handlers.ts';
 import {
   type HandlerShape,
   InlineMeaning,
@@ -322,8 +322,8 @@ function badTarget() {
 function dispatchLoop(functions: InterpreterFunctions, handlerType: number, handlers: readonly Handler[]) {
   const f = new InlineMeaning(functions, SPECIAL_SHAPE);
   const { pc } = f;
-  const hot = handlers.flatMap(({ name, source }, number) =>
-    source && hotHandlers.has(name) ? [{ number, source }] : [],
+  const hot = handlers.flatMap(({ source }, number) =>
+    source && isHot(source.row, source.shape) ? [{ number, source }] : [],
   );
   f.block((done) => {
     f.loop((again) => {
