@@ -30,6 +30,7 @@ import {
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
 import {
+  clearC1,
   EXPONENT_BIAS,
   Exception,
   exponentOf,
@@ -97,6 +98,7 @@ const binary = (operation: Operation): HelperFunction => ({
       operation.finite(f, reach, fa, fb, destination);
       f.return(c32(1));
     });
+    clearC1(f);
     f.if(or(or(isNan(a, aSe), isNan(b, bSe)), or(isUnsupported(a, aSe), isUnsupported(b, bSe))), () =>
       f.returnCall(reach('f80.nan'), a, aSe, b, bSe, destination),
     );
@@ -150,6 +152,7 @@ function addFinite(f: FunctionBuilder, reach: Reach, a: Finite, b: Finite, desti
       f.set(high, sub(sub(high, small), extendU(ne(low, c64(0)))));
       f.set(low, neg(low));
       f.if(eqz(or(high, low)), () => {
+        clearC1(f);
         put(f, destination, c64(0), zeroSumSign());
         f.return(c32(1));
       });

@@ -33,6 +33,7 @@ import {
 import type { HelperFunction } from '../instructions/row.ts';
 import {
   BIAS_ADJUST,
+  clearC1,
   EXPONENT_BIAS,
   Exception,
   exponentOf,
@@ -42,6 +43,7 @@ import {
   isDenormal,
   isInfinity,
   isNan,
+  isNormal,
   isSignaling,
   isUnsupported,
   isZero,
@@ -75,6 +77,20 @@ const compareFunction: HelperFunction = {
     const b = f.parameter(2, i64);
     const bSe = f.parameter(3, i32);
     const quiet = f.parameter(4, i32);
+    /** The order of two numbers whose integer bits tell their magnitude; `also` is or-ed to the codes. */
+    const answer = (also: Node): void => {
+      const negative = signOf(aSe);
+      f.if(ne(negative, signOf(bSe)), () => f.return(or(also, select(negative, c32(Status.c0), c32(0)))));
+      // Pseudo-denormals have the exponent that 1 stands for.
+      const exponent = (significand: Local, se: Local): Node =>
+        add(exponentOf(se), and(eqz(exponentOf(se)), wrap(shrU(significand, c64(63)))));
+      const ea = f.let(exponent(a, aSe));
+      const eb = f.let(exponent(b, bSe));
+      f.if(and(eq(ea, eb), eq(a, b)), () => f.return(or(also, c32(Status.c3))));
+      const smaller = or(ltS(ea, eb), and(eq(ea, eb), ltU(a, b)));
+      f.return(or(also, select(xor(smaller, ne(negative, c32(0))), c32(Status.c0), c32(0))));
+    };
+    f.if(and(isNormal(a, aSe), isNormal(b, bSe)), () => answer(c32(0)));
     const unsupported = f.let(or(isUnsupported(a, aSe), isUnsupported(b, bSe)));
     f.if(or(unsupported, or(isNan(a, aSe), isNan(b, bSe))), () => {
       f.if(or(or(eqz(quiet), unsupported), or(isSignaling(a, aSe), isSignaling(b, bSe))), () =>
@@ -88,16 +104,7 @@ const compareFunction: HelperFunction = {
       f.if(raise(f, reach, c32(Exception.denormal)), () => f.set(withheld, c32(COMPARE_WITHHELD))),
     );
     f.if(and(eqz(a), eqz(b)), () => f.return(or(withheld, c32(Status.c3))));
-    const negative = f.let(signOf(aSe));
-    f.if(ne(negative, signOf(bSe)), () => f.return(or(withheld, select(negative, c32(Status.c0), c32(0)))));
-    // Pseudo-denormals have the exponent that 1 stands for.
-    const exponent = (significand: Local, se: Local): Node =>
-      add(exponentOf(se), and(eqz(exponentOf(se)), wrap(shrU(significand, c64(63)))));
-    const ea = f.let(exponent(a, aSe));
-    const eb = f.let(exponent(b, bSe));
-    f.if(and(eq(ea, eb), eq(a, b)), () => f.return(or(withheld, c32(Status.c3))));
-    const smaller = f.let(or(ltS(ea, eb), and(eq(ea, eb), ltU(a, b))));
-    f.return(or(withheld, select(xor(smaller, ne(negative, c32(0))), c32(Status.c0), c32(0))));
+    answer(withheld);
     f.unreachable();
   },
 };
@@ -265,6 +272,7 @@ const scale: HelperFunction = {
     const b = f.parameter(2, i64);
     const bSe = f.parameter(3, i32);
     const destination = f.parameter(4, i32);
+    clearC1(f);
     f.if(or(or(isNan(a, aSe), isNan(b, bSe)), or(isUnsupported(a, aSe), isUnsupported(b, bSe))), () =>
       f.returnCall(reach('f80.nan'), a, aSe, b, bSe, destination),
     );

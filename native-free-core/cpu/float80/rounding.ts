@@ -197,7 +197,7 @@ const roundFunction = (name: string, precisionControl: boolean): HelperFunction 
 
 /**
  * Rounds and stores, with the common case inline: 64-bit precision, to nearest, precision exception masked, exponent in
- * range. The caller has cleared C1. All locals are spent.
+ * range. Sets C1 and the precision flag in one go. All locals are spent.
  */
 export function emitRound(
   f: FunctionBuilder,
@@ -211,19 +211,24 @@ export function emitRound(
   f.if(
     and(eq(and(fcw, c32(0xf20)), c32(0x320)), ltU(sub(exponent, c32(1)), c32(0x7ffd))),
     () => {
-      f.if(ne(low, c64(0)), () => {
+      const kept = and(fsw, c32(~Status.c1));
+      const inexact = (): void => {
         const up = f.let(and(shrU(low, c64(63)), or(and(high, c64(1)), extendU(ne(shl(low, c64(1)), c64(0))))));
         f.set(high, add(high, up));
         f.if(eqz(high), () => {
           f.set(high, c64(INTEGER_BIT));
           f.set(exponent, add(exponent, c32(1)));
         });
-        setStatus(f, or(fsw, or(c32(Exception.precision), shl(wrap(up), c32(9)))));
+        setStatus(f, or(kept, or(c32(Exception.precision), shl(wrap(up), c32(9)))));
         f.release(up);
-      });
+      };
+      f.if(ne(low, c64(0)), inexact, () => setStatus(f, kept));
       put(f, destination, high, or(sign, exponent));
     },
-    () => f.call(reach('f80.round'), sign, exponent, high, low, destination),
+    () => {
+      setStatus(f, and(fsw, c32(~Status.c1)));
+      f.call(reach('f80.round'), sign, exponent, high, low, destination);
+    },
   );
 }
 

@@ -15,6 +15,7 @@ import {
   extendU,
   field,
   loadOp,
+  ltU,
   type Node,
   ne,
   neg,
@@ -24,6 +25,7 @@ import {
   shl,
   shrU,
   sub,
+  wrap,
   xor,
 } from '../../builder/nodes.ts';
 import { COMPARE_WITHHELD } from '../../float80/comparison.ts';
@@ -31,6 +33,7 @@ import {
   clearC1,
   EXPONENT_BIAS,
   Exception,
+  exponentOf,
   fcw,
   fsw,
   ftop,
@@ -115,7 +118,6 @@ const binary = (operation: string): HelperFunction => ({
   parameters: [i32, i32, i32, i32],
   result: undefined,
   build(f, reach) {
-    clearC1(f);
     const top = f.let(ftop);
     const a = f.let(physical(top, f.parameter(0, i32)));
     const b = f.let(physical(top, f.parameter(1, i32)));
@@ -301,6 +303,35 @@ const pushOperand: HelperFunction = {
   },
 };
 
+/**
+ * (bits): FLD of an f32 or f64. Normal numbers with room on the stack go straight to their register.
+ */
+const loadFloat = (format: 'F32' | 'F64'): HelperFunction => ({
+  name: `x87.load${format}`,
+  parameters: [format === 'F64' ? i64 : i32],
+  result: undefined,
+  build(f, reach) {
+    const bits = f.parameter(0, format === 'F64' ? i64 : i32);
+    const wide = f.let(extendU(bits));
+    const [fraction, top, bias, signShift] = format === 'F64' ? [52, 0x7ff, 1023, 48] : [23, 0xff, 127, 16];
+    const exponent = f.let(and(wrap(shrU(wide, c64(fraction))), c32(top)));
+    const number = f.let(and(sub(ftop, c32(1)), c32(7)));
+    f.if(and(ltU(sub(exponent, c32(1)), c32(top - 1)), eqz(holds(number))), () => {
+      clearC1(f);
+      const sign = and(wrap(shrU(wide, c64(signShift))), c32(0x8000));
+      finishPush(
+        f,
+        number,
+        or(shl(wide, c64(63 - fraction)), c64(INTEGER_BIT)),
+        or(sign, add(exponent, c32(EXPONENT_BIAS - bias))),
+      );
+      f.return();
+    });
+    f.call(reach(`f80.from${format}`), bits);
+    f.call(reach('x87.pushOperand'), c32(1));
+  },
+});
+
 /** (significand truncated to 64 bits, sign and exponent, 1 if nearest rounds it up, 1 if inexact): pushes a constant. */
 const pushConstant: HelperFunction = {
   name: 'x87.pushConstant',
@@ -373,10 +404,33 @@ const narrow = (format: 'F32' | 'F64'): HelperFunction => ({
   parameters: [],
   result: format === 'F64' ? i64 : i32,
   build(f, reach) {
+    const top = f.let(ftop);
+    const p = f.let(addressOf(top));
+    // Normal numbers that stay normal, rounded to nearest with the precision exception masked, need no more than this.
+    const [fraction, bias] = format === 'F64' ? [52, 1023] : [23, 127];
+    const significand = f.let(significandAt(p));
+    const se = f.let(signExponentAt(p));
+    const exponent = f.let(sub(exponentOf(se), c32(EXPONENT_BIAS - bias)));
+    const usual = and(holds(top), eq(and(fcw, c32(0xc20)), c32(0x20)));
+    const inRange = ltU(sub(exponent, c32(1)), c32(2 * bias - 2));
+    f.if(and(and(usual, inRange), wrap(shrU(significand, c64(63)))), () => {
+      const drop = 63 - fraction;
+      const high = f.let(shrU(significand, c64(drop)));
+      const low = f.let(and(significand, c64((1n << BigInt(drop)) - 1n)));
+      const half = c64(1n << BigInt(drop - 1));
+      const up = f.let(extendU(ltU(half, add(low, and(high, c64(1))))));
+      const kept = and(fsw, c32(~Status.c1));
+      const inexact = or(c32(Exception.precision), shl(wrap(up), c32(9)));
+      setStatus(f, select(ne(low, c64(0)), or(kept, inexact), kept));
+      // The integer bit adds 1 to the exponent field, and so does a carry out of the fraction.
+      const field = shl(extendU(sub(exponent, c32(1))), c64(fraction));
+      const sign = shl(extendU(signOf(se)), c64(format === 'F64' ? 48 : 16));
+      const bits = or(sign, add(field, add(high, up)));
+      f.return(format === 'F64' ? bits : wrap(bits));
+    });
     clearC1(f);
     if (format === 'F64') emptyStore(f, reach, c64(0xfff8000000000000n), c64(0));
     else emptyStore(f, reach, c32(0xffc00000), c32(0));
-    const p = f.let(addressOf(ftop));
     f.returnCall(reach(`f80.to${format}`), significandAt(p), signExponentAt(p));
     f.unreachable();
   },
@@ -571,6 +625,8 @@ export const stackHelpers: readonly HelperFunction[] = [
   compare,
   compareToFlags,
   pushOperand,
+  loadFloat('F32'),
+  loadFloat('F64'),
   pushConstant,
   pushRegister,
   storeRegister,

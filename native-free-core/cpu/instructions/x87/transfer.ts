@@ -12,12 +12,22 @@ import { type OperandFormat, readOperand } from './arithmetic.ts';
 import { begin, noteOperand } from './common.ts';
 import { pop } from './stack.ts';
 
-const load =
-  (format: OperandFormat): MeaningFunction =>
+const loadInteger =
+  (format: 'I16' | 'I32' | 'I64'): MeaningFunction =>
   (m) => {
     begin(m);
     readOperand(m, format);
-    m.helperCall('x87.pushOperand', c32(format.startsWith('F') ? 1 : 0));
+    m.helperCall('x87.pushOperand', c32(0));
+  };
+
+const loadFloat =
+  (size: 32 | 64): MeaningFunction =>
+  (m) => {
+    begin(m);
+    const linear = m.address(0);
+    const value = m.readMemory(linear, size);
+    noteOperand(m, linear);
+    m.helperCall(`x87.loadF${size}`, value);
   };
 
 function loadExtended(m: Meaning): void {
@@ -101,8 +111,8 @@ const conditionalMoves: readonly (readonly [string, string, number, string])[] =
 ];
 
 export const transferRows: readonly Row[] = [
-  { name: 'FLD m32', encodings: ['D9/0 Md'], meaning: load('F32') },
-  { name: 'FLD m64', encodings: ['DD/0 Mq'], meaning: load('F64') },
+  { name: 'FLD m32', encodings: ['D9/0 Md'], meaning: loadFloat(32) },
+  { name: 'FLD m64', encodings: ['DD/0 Mq'], meaning: loadFloat(64) },
   { name: 'FLD m80', encodings: ['DB/5 Mt'], meaning: loadExtended },
   {
     name: 'FLD STi',
@@ -112,9 +122,9 @@ export const transferRows: readonly Row[] = [
       m.helperCall('x87.pushRegister', m.registerNumber(0));
     },
   },
-  { name: 'FILD m16', encodings: ['DF/0 Mw'], meaning: load('I16') },
-  { name: 'FILD m32', encodings: ['DB/0 Md'], meaning: load('I32') },
-  { name: 'FILD m64', encodings: ['DF/5 Mq'], meaning: load('I64') },
+  { name: 'FILD m16', encodings: ['DF/0 Mw'], meaning: loadInteger('I16') },
+  { name: 'FILD m32', encodings: ['DB/0 Md'], meaning: loadInteger('I32') },
+  { name: 'FILD m64', encodings: ['DF/5 Mq'], meaning: loadInteger('I64') },
   { name: 'FST m32', encodings: ['D9/2 Md'], meaning: store('F32', false) },
   { name: 'FST m64', encodings: ['DD/2 Mq'], meaning: store('F64', false) },
   { name: 'FSTP m32', encodings: ['D9/3 Md'], meaning: store('F32', true) },
