@@ -26,6 +26,10 @@ const far = (opcode: 0x9a | 0xea, selector: number, offset = TARGET): number[] =
   selector >> 8,
 ];
 
+/** A second task whose TSS lies behind the first's, at TSS. */
+const TSS = 0x4800;
+const TSS_SELECTOR = 0xb0;
+
 for (const machine of machinesUnderTest()) {
   const check = (name: string, body: () => void): void => {
     test(`${machine.name}: ${name}`, body);
@@ -147,10 +151,6 @@ for (const machine of machinesUnderTest()) {
   taskScenarios(machine, check);
 }
 
-/** A second task whose TSS lies behind the first's, at TSS. */
-const TSS = 0x4800;
-const TSS_SELECTOR = 0xb0;
-
 function secondTask(machine: Scenario['machine'], mode: string, type = 0x89): Scenario {
   const scenario = new Scenario(machine, mode).descriptor(TSS_SELECTOR, type, 0x67, SYSTEM_BASE + TSS);
   const words: Record<number, number> = {
@@ -204,6 +204,8 @@ function taskScenarios(machine: Scenario['machine'], check: (name: string, body:
   check('CALL to a TSS nests, IRET returns', () => {
     const scenario = secondTask(machine, 'prot32.ring0').set({ rax: 0x12345678 });
     machine.ram[TARGET] = 0xcf;
+    // A task switch saves all but CR3 and the LDT, which a system puts there when it makes the task.
+    scenario.write(LAYOUT.tss32 + 0x1c, scenario.state.get('cr3'), 4).write(LAYOUT.tss32 + 0x60, SELECTORS.ldt32, 2);
     scenario.run(far(0x9a, TSS_SELECTOR)).expect(loaded).expectFlags(0x4000, 0x4000);
     scenario.expectMemory(TSS, SELECTORS.tss32, 2).expectMemory(busy(SELECTORS.tss32), 0x8b, 1);
     scenario.more().expect({ rip: scenario.start + 7, rax: 0x12345678, tr: SELECTORS.tss32, rsp: 0x2e100 });
