@@ -7,7 +7,7 @@ import { OPERAND_ADDRESS } from '../../float80/parts.ts';
 import type { Meaning, MemorySize } from '../../semantics/meaning.ts';
 import type { MeaningFunction, Row } from '../row.ts';
 import { begin, noteOperand } from './common.ts';
-import { OPERAND } from './stack.ts';
+import { OPERAND } from './stack-access.ts';
 
 /** Kinds of memory operand that arithmetic takes. */
 export type OperandFormat = 'F32' | 'F64' | 'I16' | 'I32' | 'I64';

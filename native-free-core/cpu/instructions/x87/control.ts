@@ -8,7 +8,7 @@ import type { Meaning } from '../../semantics/meaning.ts';
 import { S } from '../../state.ts';
 import type { MeaningFunction, Row } from '../row.ts';
 import { checkAvailable, checkWait, checkWaiting } from './common.ts';
-import { pop } from './stack.ts';
+import { pop } from './stack-access.ts';
 
 /** Bits of the control word that keep what is loaded; bit 6 always reads as 1. */
 export const CONTROL_MASK = 0x1f3f;

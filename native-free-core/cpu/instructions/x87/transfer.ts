@@ -10,7 +10,7 @@ import { S } from '../../state.ts';
 import type { MeaningFunction, Row } from '../row.ts';
 import { type OperandFormat, readOperand } from './arithmetic.ts';
 import { begin, noteOperand } from './common.ts';
-import { pop } from './stack.ts';
+import { pop } from './stack-access.ts';
 
 const loadInteger =
   (format: 'I16' | 'I32' | 'I64'): MeaningFunction =>

@@ -10,9 +10,17 @@ import type { InstructionFamily } from '../row.ts';
 import { arithmeticRows } from './arithmetic.ts';
 import { controlRows } from './control.ts';
 import { stackHelpers } from './stack.ts';
+import { transferHelpers } from './stack-transfer.ts';
 import { transferRows } from './transfer.ts';
 
 export const x87: InstructionFamily = {
   rows: [...arithmeticRows, ...transferRows, ...controlRows],
-  helpers: [...roundingHelpers, ...arithmeticHelpers, ...conversionHelpers, ...comparisonHelpers, ...stackHelpers],
+  helpers: [
+    ...roundingHelpers,
+    ...arithmeticHelpers,
+    ...conversionHelpers,
+    ...comparisonHelpers,
+    ...stackHelpers,
+    ...transferHelpers,
+  ],
 };
