@@ -325,6 +325,8 @@ export class Pc implements Guest {
       const after = host.monotonicNanoseconds();
       const executed = cpu.instructions - executedBefore;
       this.time.ran(after - before);
+      // Whoever answers a prompt must see it after the same instruction in every run, not when host time is over.
+      if (this.config.deterministic) this.flushSerial();
       if (executed > 1000) this.speed += 0.1 * (executed / (after - before) - this.speed);
       if (this.end) return this.finished(this.end);
       if (this.resetAsked) {
