@@ -87,7 +87,19 @@ describe('run', { concurrency: 2 }, () => {
   test('a timeout ends with 124, and the report says what the run came to', async () => {
     const file = join(folder, 'report.json');
     const serial = join(folder, 'serial.txt');
-    const args = ['--timeout', '1.5', '--report', file, '--serial', serial, '--json', '--memory', '64'];
+    const args = [
+      '--timeout',
+      '1.5',
+      '--report',
+      file,
+      '--serial',
+      serial,
+      '--json',
+      '--memory',
+      '64',
+      '--deterministic',
+      '--no-reboot',
+    ];
     const { status, out } = await trivisor(['run', '--kernel', kernel('say hello', 'spin'), ...args]);
     assert.equal(status, 124);
     const report = Report.parse(JSON.parse(readFileSync(file, 'utf8')));

@@ -35,7 +35,10 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
     const { flag, help } = info(name);
     const value = field instanceof z.ZodDefault ? field.def.defaultValue : undefined;
     const isTold = value !== undefined && value !== null && value !== '' && value !== false;
-    command.option(flag, isTold ? `${help} (default: ${value})` : help, (text: string) => parse(name, text));
+    const description = isTold ? `${help} (default: ${value})` : help;
+    // An option without an argument must have no parser: it would be called all the same.
+    if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
+    else command.option(flag, description);
   }
 }
 
