@@ -176,7 +176,7 @@ const rows: Row[] = [
     encodings: [
       '90 :v',
       '0F 1F/0 Ev',
-      '0F 0D Ev',
+      '0F 0D M',
       '0F 18 Ev',
       '0F 19 Ev',
       '0F 1A Ev',
