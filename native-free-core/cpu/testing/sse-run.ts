@@ -10,6 +10,7 @@ import { MICRO_OP_BYTES, U } from '../interpreter/micro-op.ts';
 import { buildInterpreter } from '../interpreter/module.ts';
 import { updateSseSlow, updateSseTrap } from '../semantics/sse-control.ts';
 import { Reg, S, Slot, xmmAddress } from '../state.ts';
+import { instantiateIsolated } from './isolated.ts';
 import type { SseCase, SseForm, SseState } from './sse-cases.ts';
 
 /** Linear address of the memory operand, and where it is in the memory. */
@@ -40,20 +41,7 @@ export class SseRunner {
     this.bytes = new Uint8Array(this.memory.buffer);
     const { bytes, handlers } = buildInterpreter(pages);
     this.handlers = handlers;
-    const refuse = (): never => {
-      throw new Error('A handler left its page or went to TypeScript.');
-    };
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      env: {
-        memory: this.memory,
-        slowRead: refuse,
-        slowReadForWrite: refuse,
-        slowWrite: refuse,
-        segmentSlow: refuse,
-        findBlock: refuse,
-        cold: refuse,
-      },
-    });
+    const instance = instantiateIsolated(bytes, this.memory);
     this.table = instance.exports.table;
     this.flags = instance.exports.flags_all;
     const { view } = this;

@@ -8,6 +8,7 @@ import { variantIndex } from '../interpreter/handlers.ts';
 import { U } from '../interpreter/micro-op.ts';
 import { buildInterpreter } from '../interpreter/module.ts';
 import { Flag, S, Slot } from '../state.ts';
+import { instantiateIsolated } from './isolated.ts';
 import type { X87State } from './x87-cases.ts';
 
 /** Linear address of the memory operand, and where it is in the memory. */
@@ -25,20 +26,7 @@ export class X87Runner {
   constructor() {
     const { bytes, handlers } = buildInterpreter(1024);
     this.handlers = handlers;
-    const refuse = (): never => {
-      throw new Error('A handler left its page or went to TypeScript.');
-    };
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      env: {
-        memory: this.memory,
-        slowRead: refuse,
-        slowReadForWrite: refuse,
-        slowWrite: refuse,
-        segmentSlow: refuse,
-        findBlock: refuse,
-        cold: refuse,
-      },
-    });
+    const instance = instantiateIsolated(bytes, this.memory);
     this.table = instance.exports.table;
     this.flags = instance.exports.flags_all;
     const { view } = this;
