@@ -106,7 +106,11 @@ const buildImage: HelperFunction = {
   },
 };
 
-const operandOffset = (): Node => sub(field(loadOp.i64_load, S.fdp), select(isCode64(), c64(0), dsBase));
+/** Address 0 stands for "none since FNINIT". */
+const operandOffset = (): Node => {
+  const linear = field(loadOp.i64_load, S.fdp);
+  return sub(linear, select(or(isCode64(), eqz(linear)), c64(0), dsBase));
+};
 
 /** (1 for 64-bit pointers): x87 state from S.saveArea. */
 const loadX87: HelperFunction = {
@@ -130,8 +134,9 @@ const loadX87: HelperFunction = {
       },
       () => {
         f.storeField(storeOp.i64_store, S.fip, field(loadOp.i64_load32_u, at(Image.fip)));
-        const base = select(isCode64(), c64(0), dsBase);
-        f.storeField(storeOp.i64_store, S.fdp, add(field(loadOp.i64_load32_u, at(Image.fdp)), base));
+        const offset = field(loadOp.i64_load32_u, at(Image.fdp));
+        const base = select(or(isCode64(), eqz(offset)), c64(0), dsBase);
+        f.storeField(storeOp.i64_store, S.fdp, add(offset, base));
       },
     );
     for (let position = 0; position < 8; position++) {

@@ -58,8 +58,8 @@ function environment(cpu: SystemCpu, width: 16 | 32): number[] {
   const fdp = cpu.get64(S.fdp);
   const words = [x87.control | upper, status | upper, fullTags(x87) | upper];
   if (cpu.realOrVirtual8086) {
-    // Linear addresses, the opcode beside the instruction's.
-    const ip = Number((fip + cpu.base(Seg.cs)) & MASK_32);
+    // Linear addresses, the opcode beside the instruction's; 0 where there was no instruction since FNINIT.
+    const ip = fip === 0n ? 0 : Number((fip + cpu.base(Seg.cs)) & MASK_32);
     const dp = Number(fdp & MASK_32);
     if (width === 16) words.push(ip & 0xffff, ((ip >>> 4) & 0xf000) | fop, dp & 0xffff, (dp >>> 4) & 0xf000);
     else {
@@ -68,7 +68,7 @@ function environment(cpu: SystemCpu, width: 16 | 32): number[] {
     }
     return words;
   }
-  const offset = Number((fdp - (cpu.code64 ? 0n : cpu.base(Seg.ds))) & MASK_32);
+  const offset = fdp === 0n ? 0 : Number((fdp - (cpu.code64 ? 0n : cpu.base(Seg.ds))) & MASK_32);
   const ip = Number(fip & MASK_32);
   // The selectors are announced as deprecated: they read as 0.
   if (width === 16) words.push(ip & 0xffff, 0, offset & 0xffff, 0);
@@ -87,13 +87,14 @@ function loadEnvironment(cpu: SystemCpu, words: readonly number[], width: 16 | 3
   if (cpu.realOrVirtual8086) {
     const high = width === 16 ? (word: number) => (word & 0xf000) << 4 : (word: number) => (word & 0x0ffff000) << 4;
     const ip = BigInt(((w3 & 0xffff) | high(w4)) >>> 0);
-    cpu.set64(S.fip, (ip - cpu.base(Seg.cs)) & MASK_32);
+    cpu.set64(S.fip, ip === 0n ? 0n : (ip - cpu.base(Seg.cs)) & MASK_32);
     cpu.set64(S.fdp, BigInt(((w5 & 0xffff) | high(w6)) >>> 0));
     cpu.set32(S.fop, w4 & 0x7ff);
   } else {
     cpu.set64(S.fip, BigInt(w3 >>> 0));
     if (width === 32) cpu.set32(S.fop, (w4 >>> 16) & 0x7ff);
-    cpu.set64(S.fdp, (BigInt(w5 >>> 0) + (cpu.code64 ? 0n : cpu.base(Seg.ds))) & MASK_32);
+    const offset = BigInt(w5 >>> 0);
+    cpu.set64(S.fdp, offset === 0n ? 0n : (offset + (cpu.code64 ? 0n : cpu.base(Seg.ds))) & MASK_32);
   }
   updateFpuTrap(cpu.view);
 }
