@@ -27,6 +27,7 @@ export interface SseResult {
 }
 
 export class SseRunner {
+  readonly pages = memoryPages(0x10000);
   readonly memory: WebAssembly.Memory;
   readonly view: DataView;
   private readonly bytes: Uint8Array;
@@ -35,7 +36,7 @@ export class SseRunner {
   private readonly handlers: ReturnType<typeof buildInterpreter>['handlers'];
 
   constructor() {
-    const pages = memoryPages(0x10000);
+    const { pages } = this;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.view = new DataView(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
@@ -93,16 +94,27 @@ export class SseRunner {
     };
   }
 
-  /**
-   * Runs one case. Register operands are XMM1 or MM1 and RAX where ModRM's reg field names them, XMM2 or MM2 and RCX
-   * where its rm field does. `misalign` moves the memory operand off its alignment, in bytes.
-   */
-  run(encoding: Encoding, form: SseForm, { state, immediate }: SseCase, misalign = 0): SseResult {
-    const { view } = this;
+  private handlerOf(encoding: Encoding, form: SseForm): (pc: number) => number {
     const rule = decodeEntry(encoding).sizeRule;
     const size = typeof rule === 'number' ? rule : form.size;
     const number = this.handlers.of(encoding)[variantIndex(size, form.memory, true, 64, 0)];
     if (number < 0) throw new Error(`No handler for ${encoding.text}.`);
+    return this.table.get(number);
+  }
+
+  /**
+   * Runs one case. Register operands are XMM1 or MM1 and RAX where ModRM's reg field names them, XMM2 or MM2 and RCX
+   * where its rm field does. `misalign` moves the memory operand off its alignment, in bytes;
+   * `handler` stands in for the interpreter's own.
+   */
+  run(
+    encoding: Encoding,
+    form: SseForm,
+    { state, immediate }: SseCase,
+    misalign = 0,
+    handler = this.handlerOf(encoding, form),
+  ): SseResult {
+    const { view } = this;
     this.write(state);
     this.bytes.fill(0, MICRO_OP, MICRO_OP + MICRO_OP_BYTES);
     encoding.operands.forEach(({ where }, i) => {
@@ -113,7 +125,7 @@ export class SseRunner {
     view.setUint8(MICRO_OP + U.index, Slot.zero * 8);
     view.setBigInt64(S.regs + Slot.address * 8, OPERAND_LINEAR + BigInt(misalign), true);
     view.setBigInt64(MICRO_OP + U.immediate, BigInt((immediate << 24) >> 24), true);
-    const next = this.table.get(number)(MICRO_OP);
+    const next = handler(MICRO_OP);
     return { vector: next === 0 ? view.getInt32(S.faultVector, true) : 0, state: this.read() };
   }
 }

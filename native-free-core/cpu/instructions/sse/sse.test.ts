@@ -1,6 +1,7 @@
 // SSE instructions against a processor's recorded results, and the faults that come before any result.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { buildKnownImmediates } from '../../testing/constant-immediates.ts';
 import { casesOf, formsOf, Random, type SseState } from '../../testing/sse-cases.ts';
 import { digestOf } from '../../testing/sse-digest.ts';
 import { SseRunner } from '../../testing/sse-run.ts';
@@ -56,6 +57,29 @@ test('SSE instructions do to generated states what the recorded processor did', 
     wrong.map((encoding) => `${encoding.row.name} (${encoding.text})`),
     [],
   );
+});
+
+test('an immediate known in advance means what one read at run time does', () => {
+  const random = new Random(11);
+  const cases = recorded
+    .filter((encoding) => encoding.operands.some(({ where }) => where === 'I'))
+    .flatMap((encoding) =>
+      formsOf(encoding).flatMap((form) =>
+        Array.from({ length: 24 }, (_, i) => {
+          const immediate = i < 8 ? i * 4 : random.below(256);
+          const [{ state }] = casesOf(encoding, random.next(), 1);
+          return { encoding, form, immediate, state };
+        }),
+      ),
+    );
+  const known = buildKnownImmediates(runner.memory, runner.pages, cases);
+  assert.ok(cases.length > 1500);
+  cases.forEach(({ encoding, form, immediate, state }, i) => {
+    const expected = runner.run(encoding, form, { state, immediate });
+    // The record holds another immediate, so that a meaning that reads it is found out.
+    const result = runner.run(encoding, form, { state, immediate: immediate ^ 0xff }, 0, known[i]);
+    assert.deepEqual(result, expected, `${encoding.text} with ${immediate}`);
+  });
 });
 
 test('a fault changes nothing but the flags of MXCSR', () => {
