@@ -4,7 +4,7 @@
 //
 // TRIVISOR_E2E_GUEST=small takes the small machine in any case: what is tested then is the app without the core.
 
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { debianGuest, noDebian, prompt } from '../guests/debian.ts';
 
@@ -26,14 +26,17 @@ export interface GuestFiles {
 }
 
 export async function guestFiles(folder: string): Promise<GuestFiles> {
-  return noDebian || process.env.TRIVISOR_E2E_GUEST === 'small' ? small(folder) : debian();
+  return noDebian || process.env.TRIVISOR_E2E_GUEST === 'small' ? small(folder) : debian(folder);
 }
 
-async function debian(): Promise<GuestFiles> {
+async function debian(folder: string): Promise<GuestFiles> {
   const { kernel, initrd, append, memoryMiB, release } = await debianGuest('amd64');
+  // Copies, so that no picture of the app shows where this machine keeps its cache.
+  copyFileSync(kernel, join(folder, 'vmlinuz'));
+  copyFileSync(initrd, join(folder, 'initrd.img'));
   return {
-    kernel,
-    initrd,
+    kernel: join(folder, 'vmlinuz'),
+    initrd: join(folder, 'initrd.img'),
     append,
     memoryMiB,
     machineModule: undefined,
