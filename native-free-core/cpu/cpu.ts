@@ -9,6 +9,7 @@ import { BlockCache } from './interpreter/blocks.ts';
 import { U } from './interpreter/micro-op.ts';
 import {
   buildInterpreter,
+  CODE_WRITE,
   type InterpreterExports,
   type InterpreterImports,
   type InterpreterModule,
@@ -21,6 +22,7 @@ import type { CpuHooks, PortBus } from './system/hooks.ts';
 import { deliverException, deliverInterrupt, deliverNmi } from './system/interrupts.ts';
 import type { MmioBus } from './system/physical.ts';
 import { segmentLinear } from './system/segments.ts';
+import { Translator } from './translator/translator.ts';
 
 /** Where the vCPU's interrupts come from. */
 export interface InterruptSource {
@@ -63,12 +65,15 @@ const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
   ...['LGDT', 'LIDT', 'LLDT', 'LTR'].map((name) => [name, 'descriptorTable'] as const),
 ]);
 
+/** The limit that modules declare for the guest's memory; every guest's own maximum is at most this. */
+const MEMORY_MAXIMUM_PAGES = 65536;
+
 let shared: { module: WebAssembly.Module; interpreter: InterpreterModule; decoder: Decoder } | undefined;
 
 /** The interpreter, built once a thread. */
 function interpreter(): { module: WebAssembly.Module; interpreter: InterpreterModule; decoder: Decoder } {
   if (!shared) {
-    const built = buildInterpreter(65536);
+    const built = buildInterpreter(MEMORY_MAXIMUM_PAGES);
     shared = {
       module: new WebAssembly.Module(built.bytes),
       interpreter: built,
@@ -78,9 +83,17 @@ function interpreter(): { module: WebAssembly.Module; interpreter: InterpreterMo
   return shared;
 }
 
+export interface TranslationOptions {
+  /** Entries of a block after which its region is translated; 0: never, 1: at once. */
+  readonly hotness: number;
+}
+
+export const TRANSLATION_DEFAULTS: TranslationOptions = { hotness: 100 };
+
 export class Cpu {
   readonly system: SystemCpu;
   readonly blocks: BlockCache;
+  readonly translator: Translator;
   /** Instructions executed since power-on, as far as {@link run} has accounted for them. */
   instructions = 0;
 
@@ -103,6 +116,7 @@ export class Cpu {
     interrupts: InterruptSource,
     meter: WorkMeter,
     hooks: Partial<CpuHooks> = {},
+    translation: TranslationOptions = TRANSLATION_DEFAULTS,
   ) {
     const { module, interpreter: built, decoder } = interpreter();
     this.interrupts = interrupts;
@@ -123,11 +137,24 @@ export class Cpu {
       segmentSlow: (segment, access) => {
         system.set64(S.slowAddress, segmentLinear(system, segment, system.get64(S.slowAddress), access));
       },
+      guardedWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowWrite(bytes)),
+      guardedReadForWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowReadForWrite(bytes)),
+      hot: (pc) => meter.measure('translation', () => this.translator.translate(pc)),
       findBlock: () => meter.measure('translation', () => this.blocks.find()),
       cold: (pc) => this.cold(pc),
     };
     const instance = new WebAssembly.Instance(module, { env: { memory, ...imports } });
     this.exports = instance.exports as unknown as InterpreterExports;
+    this.translator = new Translator(
+      system,
+      this.blocks,
+      built.handlers,
+      decoder,
+      memory,
+      MEMORY_MAXIMUM_PAGES,
+      this.exports,
+    );
+    this.blocks.hotness = translation.hotness;
   }
 
   /** Power-on state, with nothing decoded. */
@@ -278,8 +305,19 @@ export class Cpu {
     }
   }
 
+  /** A region is about to write to decoded code: the fault that is none, by which the interpreter takes over. */
+  private hitsCode(bytes: number): boolean {
+    if (!this.system.mmu.writeHitsCode(bytes)) return false;
+    this.u32[S.faultVector >>> 2] = CODE_WRITE;
+    return true;
+  }
+
   private fault(): void {
     this.returnToMicroOp();
+    if (this.u32[S.faultVector >>> 2] === CODE_WRITE) {
+      this.executeOne();
+      return;
+    }
     const { u32, system } = this;
     u32[S.faulted >>> 2] = 0;
     // The slow path knew no segment: in 64-bit code a non-canonical address in SS (a base of rSP or rBP) is #SS.

@@ -16,7 +16,7 @@ export interface Label {
 }
 
 export class FunctionBuilder {
-  private readonly code = new ByteWriter(256);
+  private code = new ByteWriter(256);
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
   private readonly free = new Map<ValueType, number[]>();
@@ -24,6 +24,14 @@ export class FunctionBuilder {
 
   constructor(parameters: readonly ValueType[] = []) {
     this.parameterCount = parameters.length;
+  }
+
+  /** Puts code in front of everything so far: what a function needs at its start is known only at its end. */
+  prologue(build: () => void): void {
+    const body = this.code;
+    this.code = new ByteWriter(256);
+    build();
+    this.code.append(body);
   }
 
   /** Bytes of code so far. */

@@ -518,7 +518,7 @@ const rows: Row[] = [
     name: 'CMPXCHG8B',
     encodings: ['0F C7/1 My :lock'],
     meaning: compareExchangePair,
-    flags: { read: ALL, written: 'Z' },
+    flags: { written: 'Z' },
   },
   {
     name: 'XADD',
@@ -530,13 +530,13 @@ const rows: Row[] = [
     name: 'ADCX',
     encodings: ['66. 0F 38 F6 Gy,Ey'],
     meaning: additionThrough('cf', Flag.cf, 0),
-    flags: { read: ALL, written: 'C' },
+    flags: { read: 'C', written: 'C' },
   },
   {
     name: 'ADOX',
     encodings: ['F3. 0F 38 F6 Gy,Ey'],
     meaning: additionThrough('of', Flag.of, 11),
-    flags: { read: ALL, written: 'O' },
+    flags: { read: 'O', written: 'O' },
   },
   {
     name: 'DAA',

@@ -364,9 +364,10 @@ const shiftRow = (
 });
 
 // Shifts: OF is undefined for counts other than 1, AF for any but 0, CF past an 8- or 16-bit operand.
-const SHIFT_FLAGS = { read: ALL, written: ALL, undefined: 'OA' };
+const SHIFT_FLAGS = { written: ALL, undefined: 'OA', conditional: true } as const;
 // Rotates: OF is undefined for counts other than 1.
-const ROTATE_FLAGS = { read: ALL, written: 'OC', undefined: 'O' };
+const ROTATE_FLAGS = { written: 'OC', undefined: 'O', conditional: true } as const;
+const CARRY_ROTATE_FLAGS = { ...ROTATE_FLAGS, read: 'C' };
 
 const bitTestRow = (name: string, opcode: string, digit: number, change: BitChange): Row => ({
   name,
@@ -375,14 +376,14 @@ const bitTestRow = (name: string, opcode: string, digit: number, change: BitChan
     `0F BA/${digit} Ev,Ib ${change ? ':lock' : ''}`.trim(),
   ],
   meaning: bitTest(change),
-  flags: { read: 'OSZAP', written: 'C', undefined: 'OSAP' },
+  flags: { written: 'C', undefined: 'OSAP' },
 });
 
 const rows: Row[] = [
   shiftRow('ROL', [0], rotate(true), ROTATE_FLAGS),
   shiftRow('ROR', [1], rotate(false), ROTATE_FLAGS),
-  shiftRow('RCL', [2], rotateThroughCarry(true), ROTATE_FLAGS),
-  shiftRow('RCR', [3], rotateThroughCarry(false), ROTATE_FLAGS),
+  shiftRow('RCL', [2], rotateThroughCarry(true), CARRY_ROTATE_FLAGS),
+  shiftRow('RCR', [3], rotateThroughCarry(false), CARRY_ROTATE_FLAGS),
   shiftRow('SHL', [4, 6], shiftLeft, SHIFT_FLAGS),
   shiftRow('SHR', [5], shiftRight, SHIFT_FLAGS),
   shiftRow('SAR', [7], shiftArithmetic, SHIFT_FLAGS),

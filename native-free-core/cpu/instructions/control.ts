@@ -94,19 +94,19 @@ const rows: Row[] = [
     name: 'CLC',
     encodings: ['F8 :b'],
     meaning: (m) => m.updateFlags(Flag.cf, c32(0)),
-    flags: { read: 'OSZAP', written: 'C' },
+    flags: { written: 'C' },
   },
   {
     name: 'STC',
     encodings: ['F9 :b'],
     meaning: (m) => m.updateFlags(Flag.cf, c32(1)),
-    flags: { read: 'OSZAP', written: 'C' },
+    flags: { written: 'C' },
   },
   {
     name: 'CMC',
     encodings: ['F5 :b'],
     meaning: (m) => m.updateFlags(Flag.cf, xor(m.flagsAll(), c32(1))),
-    flags: { read: 'OSZAPC', written: 'C' },
+    flags: { read: 'C', written: 'C' },
   },
   {
     name: 'SALC',

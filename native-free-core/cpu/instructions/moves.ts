@@ -242,7 +242,7 @@ const rows: Row[] = [
     name: 'SAHF',
     encodings: ['9E :b'],
     meaning: (m) => m.updateFlags(0xd5, shrU(m.getReg(0, 16), c32(8))),
-    flags: { read: 'O', written: 'SZAPC' },
+    flags: { written: 'SZAPC' },
   },
   ...conditional,
 ];

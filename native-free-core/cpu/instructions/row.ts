@@ -38,7 +38,14 @@ export interface Row {
    * Arithmetic flags by letter (O S Z A P C): read, written, and left undefined by the architecture. Written ones that
    * are undefined only under a condition (counts, zero operands) stand in `undefined` with the condition in a comment.
    */
-  readonly flags?: { readonly read?: string; readonly written?: string; readonly undefined?: string };
+  readonly flags?: {
+    /** Flags that the result depends on. Those that are merely kept beside the written ones do not count. */
+    readonly read?: string;
+    readonly written?: string;
+    readonly undefined?: string;
+    /** A count of zero leaves all flags as they are. */
+    readonly conditional?: true;
+  };
   /** Most privileged ring number that may execute it; outside, #GP(0). Checked by the row's meaning. */
   readonly cpl?: 0;
   /** The implicit stack or string accesses of the meaning differ between flat and segmented memory. */

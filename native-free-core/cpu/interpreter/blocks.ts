@@ -18,6 +18,7 @@ import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
 import { FETCH_DEVICE, FETCH_FAULT } from '../system/paging.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
+import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
 import { blockHash } from './module.ts';
 
@@ -52,7 +53,7 @@ const PLACES: Record<string, number> = {
 };
 
 /** What an encoding's micro-ops need, worked out once. */
-interface Plan {
+export interface Plan {
   readonly handlers: Int32Array;
   readonly places: readonly number[];
   /** The operand is a general register (byte offsets), of a byte if `byte`. */
@@ -93,6 +94,10 @@ export class BlockCache {
   private readonly pages = new Map<number, Block[]>();
   private readonly crossing = new Uint8Array(32);
   private top = MICRO_OP_BASE;
+  /** Entries after which a block counts as hot; 0: blocks are not counted. */
+  hotness = 0;
+  /** Called when everything decoded is dropped. */
+  onFlush: () => void = () => {};
 
   constructor(system: SystemCpu, handlers: HandlerSet, decoder: Decoder) {
     this.system = system;
@@ -115,6 +120,7 @@ export class BlockCache {
 
   /** Drops everything. Micro-op addresses from before are void. */
   flush(): void {
+    this.onFlush();
     this.top = MICRO_OP_BASE;
     this.coldInstructions.length = 0;
     this.u8.fill(0, BLOCK_TABLE_BASE, BLOCK_TABLE_BASE + BLOCK_TABLE_ENTRIES * BLOCK_TABLE_ENTRY_BYTES);
@@ -208,6 +214,36 @@ export class BlockCache {
     return start;
   }
 
+  // ---- what translated regions keep here
+
+  /** Room for the records of a region of so many instructions and ways out. */
+  hasRoom(records: number): boolean {
+    return this.top + records * MICRO_OP_BYTES < SCRATCH_BASE;
+  }
+
+  /** An i32 that remembers the block an exit leads to, 0 at first; void after a flush. */
+  linkSlot(): number {
+    const at = this.top;
+    this.top += MICRO_OP_BYTES;
+    this.u32.fill(0, at >>> 2, this.top >>> 2);
+    return at;
+  }
+
+  /** A micro-op that stands for an instruction TypeScript carries out. */
+  coldMicroOp(instruction: DecodedInstruction, offset: number): number {
+    const at = this.top;
+    this.top = this.special(SpecialHandler.cold, at, offset, 1, offset + instruction.length);
+    this.u32[(at + U.immediate) >>> 2] = this.coldInstructions.length;
+    this.coldInstructions.push(instruction);
+    return at;
+  }
+
+  /** Notes that a translated region covers bytes of the page at host address `page`: writes there drop the page's blocks. */
+  coverLines(page: number, from: number, to: number): void {
+    const word = (CODE_LINES_BASE >>> 2) + ((page - RAM_BASE) >>> 12) * 2;
+    for (let line = from >>> 6; line <= (to - 1) >>> 6; line++) this.u32[word + (line >>> 5)] |= 1 << (line & 31);
+  }
+
   private setCodeBase(ipLow: number, ipHigh: number, offset: number): void {
     const word = (S.regs + Slot.codeBase * 8) >>> 2;
     this.u32[word] = ipLow - offset;
@@ -252,6 +288,11 @@ export class BlockCache {
     let open = true;
     let nextPage = -1;
     const instruction = this.instruction;
+    if (kept && this.hotness > 0) {
+      at = this.special(SpecialHandler.profile, at, offset, 0, offset);
+      this.u32[(start + U.immediate) >>> 2] = this.hotness;
+      this.u32[(start + U.target) >>> 2] = page;
+    }
     while (open && ordinal < instructions && here < limit) {
       let result = this.decoder.decode(this.u8, page + here, page + limit, codeSize, instruction);
       if (result === DecodeResult.truncated) {
@@ -352,7 +393,7 @@ export class BlockCache {
     for (let line = from >>> 6; line <= (to - 1) >>> 6; line++) this.u32[word + (line >>> 5)] |= 1 << (line & 31);
   }
 
-  private planOf(encoding: Encoding): Plan {
+  planOf(encoding: Encoding): Plan {
     const known = this.plans.get(encoding);
     if (known) return known;
     const codes = encoding.operands;
@@ -383,7 +424,10 @@ export class BlockCache {
       return end;
     }
     const flat = (mode & ModeBit.flat) !== 0;
-    const handler = plan.handlers[variantIndex(insn.operandSize, insn.isMemory, flat, insn.addressSize, insn.rep)];
+    const handler =
+      plan.handlers[
+        variantIndex(insn.operandSize, insn.isMemory, implicitlyFlat(insn, mode), insn.addressSize, insn.rep)
+      ];
     if (handler < 0) throw new Error(`No handler for ${insn.encoding.text} at ${insn.operandSize} bits.`);
     let base = insn.base === BASE_RIP ? Slot.codeBase : insn.base < 0 ? Slot.zero : insn.base;
     let index = insn.index < 0 ? Slot.zero : insn.index;

@@ -56,6 +56,8 @@ export interface HandlerTraits {
   writesMemory: boolean;
   /** Largest single access in bytes. */
   memoryBytes: number;
+  /** May raise an exception or leave for TypeScript. */
+  mayLeave: boolean;
 }
 
 /** Functions of the interpreter's module beyond those that every execution shares. */
@@ -82,6 +84,7 @@ const noTraits = (): HandlerTraits => ({
   usesBitOffset: false,
   writesMemory: false,
   memoryBytes: 0,
+  mayLeave: false,
 });
 
 export class InterpreterMeaning extends Meaning {
@@ -298,12 +301,14 @@ export class InterpreterMeaning extends Meaning {
   }
 
   leaveFault(): void {
+    this.traits.mayLeave = true;
     this.storeField(storeOp.i32_store, S.exitPc, this.pc);
     this.storeField(storeOp.i32_store, S.exit, c32(Exit.fault));
     this.goTo(c32(0));
   }
 
   cold(): void {
+    this.traits.mayLeave = true;
     this.goTo(call(this.shared.cold, this.pc));
   }
 

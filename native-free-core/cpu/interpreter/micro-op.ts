@@ -53,4 +53,10 @@ export const SpecialHandler = {
   stop: 5,
   /** Checks that the next page is still the one that this page-crossing instruction was decoded from. */
   checkNextPage: 6,
+  /** Stands before a block and counts how often it is entered: the immediate counts down to its translation. */
+  profile: 7,
+  /** In the place of a profile: executes the translated region in the function table's entry `immediate`. */
+  translated: 8,
+  /** In the place of a profile whose region cannot be translated: nothing. */
+  pass: 9,
 } as const;

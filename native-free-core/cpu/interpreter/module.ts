@@ -54,6 +54,11 @@ export interface InterpreterImports {
   slowWrite(bytes: number): number;
   /** Checks S.slowAddress as an offset in a segment and replaces it by the linear address; sets S.faulted. */
   segmentSlow(segment: number, access: number): void;
+  /** As slowWrite and slowReadForWrite, but gives 1 with the fault vector {@link CODE_WRITE} where the bytes hold code. */
+  guardedWrite(bytes: number): number;
+  guardedReadForWrite(bytes: number): number;
+  /** A block has been executed so often that its region is worth translating; the micro-op is its profile. */
+  hot(pc: number): void;
   /** The block at S.ip: its first micro-op's address, or 0 to leave (S.exit says why). */
   findBlock(): number;
   /** Carries out the instruction of a micro-op; 1: go on at S.ip, 0: leave (S.exit says why). */
@@ -66,14 +71,22 @@ export interface InterpreterExports {
   run(): void;
   /** The same from a micro-op on. */
   run_from(pc: number): void;
+  /** Handlers, and behind them translated regions. */
+  readonly table: WebAssembly.Table;
   /** The six arithmetic flags at their places in EFLAGS. */
   flags_all(): number;
 }
+
+/** Not an exception: a translated region was about to overwrite decoded code, and the interpreter must do it. */
+export const CODE_WRITE = 0xff;
 
 export interface InterpreterModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly handlers: HandlerSet;
 }
+
+/** Translated regions that can be installed at once: entries of the function table behind the handlers. */
+export const REGION_SLOTS = 8192;
 
 /** log2 of the bytes of a block table entry. */
 const BLOCK_ENTRY_SHIFT = 4;
@@ -86,6 +99,9 @@ export function blockHash(physicalPage: number, offset: number): number {
 const hashNode = (physicalPage: Node, offset: Node): Node =>
   and(xor(mul(physicalPage, c32(0x2f1)), offset), c32(BLOCK_TABLE_ENTRIES - 1));
 
+/** Special handlers at the start of blocks, which are worth a place in the dispatch loop. */
+const IN_LOOP: ReadonlySet<string> = new Set(['next', 'profile', 'translated', 'pass']);
+
 const SPECIAL_SHAPE: HandlerShape = { size: 64, addressSize: 64, operands: [], flat: true, rep: 0 };
 
 /** Builds the module. Deterministic: the same table gives the same bytes. */
@@ -96,31 +112,41 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   const slowReadForWriteImport = module.importFunction('slowReadForWrite', [i32], i32);
   const slowWriteImport = module.importFunction('slowWrite', [i32], i32);
   const segmentSlowImport = module.importFunction('segmentSlow', [i32, i32], undefined);
+  const guardedWriteImport = module.importFunction('guardedWrite', [i32], i32);
+  const guardedReadForWriteImport = module.importFunction('guardedReadForWrite', [i32], i32);
+  const hotImport = module.importFunction('hot', [i32], undefined);
   const findBlockImport = module.importFunction('findBlock', [], i32);
   const coldImport = module.importFunction('cold', [i32], i32);
 
   const named = new Map<string, FunctionReference>();
+  const slowWrite = module.declare('slow_write', [i64, i32], i32, true);
   const functions: InterpreterFunctions = {
     flags: declareFlagFunctions(module),
-    slowRead: module.declare('slow_read', [i64, i32], i32),
+    slowRead: module.declare('slow_read', [i64, i32], i32, true),
     slowReadForWrite: module.declare('slow_read_for_write', [i64, i32], i32),
-    slowWrite: module.declare('slow_write', [i64, i32], i32),
-    segmentLinear: module.declare('segment_linear', [i32, i64, i32], i64),
-    enter: module.declare('enter', [], i32),
+    slowWrite,
+    finishSlowWrite: slowWrite,
+    segmentLinear: module.declare('segment_linear', [i32, i64, i32], i64, true),
+    enter: module.declare('enter', [], i32, true),
     follow: module.declare('follow', [i32, i64], i32),
-    cold: module.declare('cold', [i32], i32),
-    badTarget: module.declare('bad_target', [i64], i32),
+    cold: module.declare('cold', [i32], i32, true),
+    badTarget: module.declare('bad_target', [i64], i32, true),
     named,
   };
+  const guardedReadForWrite = module.declare('guarded_read_for_write', [i64, i32], i32, true);
+  const guardedWrite = module.declare('guarded_write', [i64, i32], i32, true);
+  const followSlot = module.declare('follow_slot', [i32], i32, true);
   for (const helper of helperFunctions) {
     if (named.has(helper.name)) throw new Error(`Two helper functions are named ${helper.name}.`);
-    named.set(helper.name, module.declare(helper.name, helper.parameters, helper.result));
+    named.set(helper.name, module.declare(helper.name, helper.parameters, helper.result, true));
   }
   defineFlagFunctions(module, functions.flags);
   for (const [reference, target] of [
     [functions.slowRead, slowReadImport],
     [functions.slowReadForWrite, slowReadForWriteImport],
     [functions.slowWrite, slowWriteImport],
+    [guardedReadForWrite, guardedReadForWriteImport],
+    [guardedWrite, guardedWriteImport],
   ] as const) {
     const f = new FunctionBuilder([i64, i32]);
     f.storeField(storeOp.i64_store, S.slowAddress, f.parameter(0, i64));
@@ -131,6 +157,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   module.define(functions.segmentLinear, segmentLinear(segmentSlowImport));
   module.define(functions.enter, enter(findBlockImport));
   module.define(functions.follow, follow(functions.enter));
+  module.define(followSlot, followSlotBody(functions.enter));
   module.define(functions.cold, cold(coldImport, functions.enter));
   module.define(functions.badTarget, badTarget());
   for (const helper of helperFunctions) {
@@ -143,7 +170,11 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     module.define(named.get(helper.name)!, f.finish());
   }
 
-  const handlers = new HandlerSet(functions, specialHandlers(functions), SpecialHandler.cold);
+  const handlers = new HandlerSet(
+    functions,
+    specialHandlers(functions, hotImport, module.type([], i32)),
+    SpecialHandler.cold,
+  );
   for (const encoding of encodings) handlers.of(encoding);
 
   const references = handlers.handlers.map((handler) => {
@@ -151,7 +182,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     module.define(reference, handler.body);
     return reference;
   });
-  module.functionTable(references.length, false);
+  module.functionTable(references.length + REGION_SLOTS, false);
   module.fillTable(0, references);
   const runFrom = module.declare('run_from', [i32], undefined, true);
   module.define(runFrom, dispatchLoop(functions, module.type([i32], i32), handlers.handlers));
@@ -163,12 +194,13 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
 }
 
 /** Pseudo-instructions, in the order of {@link SpecialHandler}. */
-function specialHandlers(functions: InterpreterFunctions): Handler[] {
+function specialHandlers(functions: InterpreterFunctions, hot: FunctionReference, regionType: number): Handler[] {
   const make = (name: keyof typeof SpecialHandler, build: (m: InterpreterMeaning) => void): Handler => {
     const m = new InterpreterMeaning(functions, SPECIAL_SHAPE);
     build(m);
     m.unreachable();
-    return { name: `special ${name}`, body: m.finish(), traits: m.traits };
+    const handler = { name: `special ${name}`, body: m.finish(), traits: m.traits };
+    return IN_LOOP.has(name) ? { ...handler, source: { row: name, shape: SPECIAL_SHAPE, meaning: build } } : handler;
   };
   const leave = (m: InterpreterMeaning, exit: number): void => {
     m.storeField(storeOp.i32_store, S.exitPc, m.pc);
@@ -202,6 +234,14 @@ function specialHandlers(functions: InterpreterFunctions): Handler[] {
       m.if(same, () => m.goOn());
       leave(m, Exit.nextPage);
     }),
+    make('profile', (m) => {
+      const left = m.let(sub(load(loadOp.i32_load, m.pc, U.immediate), c32(1)));
+      m.store(storeOp.i32_store, m.pc, left, U.immediate);
+      m.if(eq(left, c32(0)), () => m.call(hot, m.pc));
+      m.goOn();
+    }),
+    make('translated', (m) => m.goTo(m.callIndirect(regionType, load(loadOp.i32_load, m.pc, U.immediate), [], i32))),
+    make('pass', (m) => m.goOn()),
   ];
 }
 
@@ -290,6 +330,19 @@ function follow(enterReference: FunctionReference) {
   return f.finish();
 }
 
+/** (slot i32) -> i32: the block at S.ip; remembers it in a translated region's link slot. */
+function followSlotBody(enterReference: FunctionReference) {
+  const f = new FunctionBuilder([i32]);
+  const generation = f.let(field(loadOp.i32_load, S.blockGeneration));
+  const next = f.callResult(enterReference);
+  f.if(and(eq(generation, field(loadOp.i32_load, S.blockGeneration)), ne(next, c32(0))), () =>
+    f.store(storeOp.i32_store, f.parameter(0, i32), next),
+  );
+  f.return(next);
+  f.unreachable();
+  return f.finish();
+}
+
 function cold(coldImport: FunctionReference, enterReference: FunctionReference) {
   const f = new FunctionBuilder([i32]);
   const pc = f.parameter(0, i32);
@@ -323,7 +376,7 @@ function dispatchLoop(functions: InterpreterFunctions, handlerType: number, hand
   const f = new InlineMeaning(functions, SPECIAL_SHAPE);
   const { pc } = f;
   const hot = handlers.flatMap(({ source }, number) =>
-    source && isHot(source.row, source.shape) ? [{ number, source }] : [],
+    source && (IN_LOOP.has(source.row) || isHot(source.row, source.shape)) ? [{ number, source }] : [],
   );
   f.block((done) => {
     f.loop((again) => {

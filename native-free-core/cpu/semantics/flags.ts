@@ -80,13 +80,14 @@ export interface FlagFunctions {
   of: FunctionReference;
   /** All six at their places in EFLAGS. */
   all: FunctionReference;
-  /** The sixteen conditions of Jcc, SETcc and CMOVcc by number: 0 or 1. */
-  conditions: FunctionReference[];
+  /** A condition of Jcc, SETcc and CMOVcc by number, 0 to 15: 0 or 1. */
+  condition(code: number): FunctionReference;
 }
 
 /** Declares the functions; {@link defineFlagFunctions} gives their bodies once every import is declared. */
 export function declareFlagFunctions(module: ModuleBuilder): FlagFunctions {
   const declare = (name: string): FunctionReference => module.declare(name, [], i32, true);
+  const conditions = Array.from({ length: 16 }, (_, code) => declare(`condition_${code}`));
   return {
     cf: declare('flag_cf'),
     pf: declare('flag_pf'),
@@ -95,7 +96,7 @@ export function declareFlagFunctions(module: ModuleBuilder): FlagFunctions {
     sf: declare('flag_sf'),
     of: declare('flag_of'),
     all: declare('flags_all'),
-    conditions: Array.from({ length: 16 }, (_, code) => declare(`condition_${code}`)),
+    condition: (code) => conditions[code],
   };
 }
 
@@ -103,50 +104,40 @@ const ccOp = field(loadOp.i32_load, S.ccOp);
 const ccA = field(loadOp.i64_load, S.ccA);
 const ccB = field(loadOp.i64_load, S.ccB);
 
-class FlagFunction extends FunctionBuilder {
-  /** 64 less the operand's bits: shifting left by it brings the operand's sign bit to bit 63. */
-  spare(): Node {
-    return extendU(sub(c32(64), shl(c32(8), and(ccOp, c32(3)))));
-  }
+/** The flags of a kind of operation as expressions over its operands: one definition for functions and translations. */
+export class FlagFormulas {
+  private readonly f: FunctionBuilder;
+  private readonly a: Node;
+  private readonly b: Node;
+  /** 64 less the operand's bits, as an i64: shifting left by it brings the operand's sign bit to bit 63. */
+  private readonly spare: Node;
 
-  /** One branch a kind, in the order of FlagKind. Each yields the flag, 0 or 1, as an i32. */
-  byKind(result: (kind: FlagKind) => Node): void {
-    // Equal answers share a branch only by accident of V8; clarity first, these run on cold paths.
-    const labels: { depth: number }[] = [];
-    const nest = (kind: number): void => {
-      if (kind === KINDS) {
-        this.brTable(shrU(ccOp, c32(2)), labels.slice().reverse(), labels[labels.length - 1]);
-        return;
-      }
-      this.block((label) => {
-        labels.push(label);
-        nest(kind + 1);
-      });
-      this.return(result((KINDS - 1 - kind) as FlagKind));
-    };
-    nest(0);
-    this.unreachable();
+  constructor(f: FunctionBuilder, a: Node, b: Node, spare: Node) {
+    this.f = f;
+    this.a = a;
+    this.b = b;
+    this.spare = spare;
   }
 
   /** The result, sign-extended or with garbage above the operand size. */
   result(kind: FlagKind): Node {
     switch (kind) {
       case FlagKind.add:
-        return add(ccA, ccB);
+        return add(this.a, this.b);
       case FlagKind.addCarry:
-        return add(add(ccA, ccB), c64(1));
+        return add(add(this.a, this.b), c64(1));
       case FlagKind.sub:
-        return sub(ccA, ccB);
+        return sub(this.a, this.b);
       case FlagKind.subBorrow:
-        return sub(sub(ccA, ccB), c64(1));
+        return sub(sub(this.a, this.b), c64(1));
       case FlagKind.shiftLeft:
-        return shl(ccA, ccB);
+        return shl(this.a, this.b);
       case FlagKind.shiftRight:
-        return shrU(shrU(shl(ccA, this.spare()), this.spare()), ccB);
+        return shrU(shrU(shl(this.a, this.spare), this.spare), this.b);
       case FlagKind.shiftArithmetic:
-        return shrS(ccA, ccB);
+        return shrS(this.a, this.b);
       default:
-        return ccA;
+        return this.a;
     }
   }
 
@@ -156,60 +147,60 @@ class FlagFunction extends FunctionBuilder {
   }
 
   carry(kind: FlagKind): Node {
-    const a = (): Node => shl(ccA, this.spare());
+    const a = (): Node => shl(this.a, this.spare);
     switch (kind) {
       case FlagKind.explicit:
-        return and(wrap(ccA), c32(Flag.cf));
+        return and(wrap(this.a), c32(Flag.cf));
       case FlagKind.add:
-        return ltU(shl(this.result(kind), this.spare()), a());
+        return ltU(shl(this.result(kind), this.spare), a());
       case FlagKind.addCarry:
-        return leU(shl(this.result(kind), this.spare()), a());
+        return leU(shl(this.result(kind), this.spare), a());
       case FlagKind.sub:
-        return ltU(ccA, ccB);
+        return ltU(this.a, this.b);
       case FlagKind.subBorrow:
-        return leU(ccA, ccB);
+        return leU(this.a, this.b);
       case FlagKind.logic:
         return c32(0);
       case FlagKind.increment:
       case FlagKind.decrement:
       case FlagKind.multiply:
-        return wrap(ccB);
+        return wrap(this.b);
       case FlagKind.shiftLeft: {
         // The last bit shifted out; past the operand's width (8- and 16-bit shifts only) zeros follow.
-        const out = this.top(shl(a(), sub(ccB, c64(1))));
+        const out = this.top(shl(a(), sub(this.b, c64(1))));
         return out;
       }
       case FlagKind.shiftRight:
-        return and(wrap(shrU(shrU(shl(ccA, this.spare()), this.spare()), sub(ccB, c64(1)))), c32(1));
+        return and(wrap(shrU(shrU(shl(this.a, this.spare), this.spare), sub(this.b, c64(1)))), c32(1));
       case FlagKind.shiftArithmetic:
-        return and(wrap(shrS(ccA, sub(ccB, c64(1)))), c32(1));
+        return and(wrap(shrS(this.a, sub(this.b, c64(1)))), c32(1));
     }
   }
 
   overflow(kind: FlagKind): Node {
-    const atTop = (value: Node): Node => this.top(shl(value, this.spare()));
+    const atTop = (value: Node): Node => this.top(shl(value, this.spare));
     switch (kind) {
       case FlagKind.explicit:
-        return and(shrU(wrap(ccA), c32(11)), c32(1));
+        return and(shrU(wrap(this.a), c32(11)), c32(1));
       case FlagKind.add:
       case FlagKind.addCarry: {
-        const r = this.let(this.result(kind));
-        return atTop(and(xor(ccA, r), xor(ccB, r)));
+        const r = this.f.let(this.result(kind));
+        return atTop(and(xor(this.a, r), xor(this.b, r)));
       }
       case FlagKind.sub:
       case FlagKind.subBorrow: {
-        const r = this.let(this.result(kind));
-        return atTop(and(xor(ccA, ccB), xor(ccA, r)));
+        const r = this.f.let(this.result(kind));
+        return atTop(and(xor(this.a, this.b), xor(this.a, r)));
       }
       case FlagKind.logic:
       case FlagKind.shiftArithmetic:
         return c32(0);
       case FlagKind.increment:
-        return eq(shl(ccA, this.spare()), c64(-0x8000000000000000n));
+        return eq(shl(this.a, this.spare), c64(-0x8000000000000000n));
       case FlagKind.decrement:
-        return eq(shl(not(ccA), this.spare()), c64(-0x8000000000000000n));
+        return eq(shl(not(this.a), this.spare), c64(-0x8000000000000000n));
       case FlagKind.multiply:
-        return wrap(ccB);
+        return wrap(this.b);
       case FlagKind.shiftLeft:
         return xor(atTop(this.result(kind)), this.carry(kind));
       case FlagKind.shiftRight:
@@ -221,36 +212,81 @@ class FlagFunction extends FunctionBuilder {
   adjust(kind: FlagKind): Node {
     switch (kind) {
       case FlagKind.explicit:
-        return and(shrU(wrap(ccA), c32(4)), c32(1));
+        return and(shrU(wrap(this.a), c32(4)), c32(1));
       case FlagKind.add:
       case FlagKind.addCarry:
       case FlagKind.sub:
       case FlagKind.subBorrow:
-        return and(wrap(shrU(xor(xor(ccA, ccB), this.result(kind)), c64(4))), c32(1));
+        return and(wrap(shrU(xor(xor(this.a, this.b), this.result(kind)), c64(4))), c32(1));
       case FlagKind.increment:
-        return eqz(and(wrap(ccA), c32(15)));
+        return eqz(and(wrap(this.a), c32(15)));
       case FlagKind.decrement:
-        return eq(and(wrap(ccA), c32(15)), c32(15));
+        return eq(and(wrap(this.a), c32(15)), c32(15));
       default:
         return c32(0);
     }
   }
 
   zero(kind: FlagKind): Node {
-    if (kind === FlagKind.explicit) return and(shrU(wrap(ccA), c32(6)), c32(1));
-    if (kind === FlagKind.sub) return eq(ccA, ccB);
-    return eqz(shl(this.result(kind), this.spare()));
+    if (kind === FlagKind.explicit) return and(shrU(wrap(this.a), c32(6)), c32(1));
+    if (kind === FlagKind.sub) return eq(this.a, this.b);
+    return eqz(shl(this.result(kind), this.spare));
   }
 
   sign(kind: FlagKind): Node {
-    if (kind === FlagKind.explicit) return and(shrU(wrap(ccA), c32(7)), c32(1));
-    return this.top(shl(this.result(kind), this.spare()));
+    if (kind === FlagKind.explicit) return and(shrU(wrap(this.a), c32(7)), c32(1));
+    return this.top(shl(this.result(kind), this.spare));
   }
 
   parity(kind: FlagKind): Node {
-    if (kind === FlagKind.explicit) return and(shrU(wrap(ccA), c32(2)), c32(1));
+    if (kind === FlagKind.explicit) return and(shrU(wrap(this.a), c32(2)), c32(1));
     return parityOf(wrap(this.result(kind)));
   }
+
+  /** A condition of Jcc by number, 0 or 1. */
+  condition(kind: FlagKind, code: number): Node {
+    if (kind === FlagKind.sub) {
+      const compared = compareCondition(code, this.a, this.b);
+      if (compared) return compared;
+    }
+    if (kind === FlagKind.logic) {
+      // CF and OF are clear, so that every comparison is one with zero.
+      const compared = compareCondition(code, this.a, c64(0));
+      if (compared) return compared;
+    }
+    const less = (): Node => xor(this.sign(kind), this.overflow(kind));
+    const base = [
+      () => this.overflow(kind),
+      () => this.carry(kind),
+      () => this.zero(kind),
+      () => or(this.carry(kind), this.zero(kind)),
+      () => this.sign(kind),
+      () => this.parity(kind),
+      less,
+      () => or(this.zero(kind), less()),
+    ][code >> 1]();
+    return code & 1 ? eqz(base) : base;
+  }
+}
+
+/** Builds a function that gives a flag, 0 or 1, by the kind that ccOp holds. */
+function byKind(f: FunctionBuilder, result: (formulas: FlagFormulas, kind: FlagKind) => Node): void {
+  const spare = extendU(sub(c32(64), shl(c32(8), and(ccOp, c32(3)))));
+  const formulas = new FlagFormulas(f, ccA, ccB, spare);
+  const labels: { depth: number }[] = [];
+  const nest = (kind: number): void => {
+    if (kind === KINDS) {
+      f.brTable(shrU(ccOp, c32(2)), labels.slice().reverse(), labels[labels.length - 1]);
+      return;
+    }
+    f.block((label) => {
+      labels.push(label);
+      nest(kind + 1);
+    });
+    f.return(result(formulas, (KINDS - 1 - kind) as FlagKind));
+  };
+  nest(0);
+  f.unreachable();
 }
 
 /** 1 when the low byte has an even number of ones. */
@@ -288,9 +324,9 @@ export function compareCondition(code: number, a: Node, b: Node): Node | undefin
 
 /** Gives the declared functions their bodies. */
 export function defineFlagFunctions(module: ModuleBuilder, functions: FlagFunctions): void {
-  const define = (reference: FunctionReference, answer: (f: FlagFunction, kind: FlagKind) => Node): void => {
-    const f = new FlagFunction();
-    f.byKind((kind) => answer(f, kind));
+  const define = (reference: FunctionReference, answer: (f: FlagFormulas, kind: FlagKind) => Node): void => {
+    const f = new FunctionBuilder();
+    byKind(f, answer);
     module.define(reference, f.finish());
   };
   define(functions.cf, (f, kind) => f.carry(kind));
@@ -313,7 +349,8 @@ export function defineFlagFunctions(module: ModuleBuilder, functions: FlagFuncti
   all.unreachable();
   module.define(functions.all, all.finish());
 
-  functions.conditions.forEach((reference, code) => {
+  for (let code = 0; code < 16; code++) {
+    const reference = functions.condition(code);
     const f = new FunctionBuilder();
     const fast = compareCondition(code, ccA, ccB);
     if (fast) f.if(eq(shrU(ccOp, c32(2)), c32(FlagKind.sub)), () => f.return(fast));
@@ -331,7 +368,7 @@ export function defineFlagFunctions(module: ModuleBuilder, functions: FlagFuncti
     f.return(code & 1 ? eqz(base) : base);
     f.unreachable();
     module.define(reference, f.finish());
-  });
+  }
 }
 
 /** ccOp of a kind at an operand size in bits. */

@@ -58,13 +58,15 @@ export interface SharedFunctions {
   readonly slowReadForWrite: FunctionReference;
   /** (linear i64, bytes i32) -> i32: writes S.slowValue; 1 when it raised an exception. */
   readonly slowWrite: FunctionReference;
+  /** (linear i64, bytes i32) -> i32: writes S.slowValue where {@link slowReadForWrite} said that it will succeed. */
+  readonly finishSlowWrite: FunctionReference;
   /**
    * (segment i32, offset i64, bytes | write << 8 as i32) -> i64: linear address after the segment's checks, base added.
    * S.faulted is 1 when it raised an exception.
    */
   readonly segmentLinear: FunctionReference;
   /** Named helper functions of instruction families (x87 arithmetic and the like); see instructions/helpers.ts. */
-  readonly named: ReadonlyMap<string, FunctionReference>;
+  readonly named: { get(name: string): FunctionReference | undefined };
 }
 
 const LOADS: Record<MemorySize, LoadOperation> = {
@@ -270,6 +272,18 @@ export abstract class Meaning extends FunctionBuilder {
     return add(wrap(linear), load(loadOp.i32_load, entry, 8));
   }
 
+  private slow(access: FunctionReference, linear: Node, size: MemorySize): void {
+    const failed = this.local(i32);
+    this.aroundSlow(() => this.set(failed, call(access, linear, c32(size >> 3))));
+    this.if(failed, () => this.leaveFault());
+    this.release(failed);
+  }
+
+  /** Surrounds a call that may reach a device, which may ask for the time or interrupt. Subclasses bring both up to date. */
+  protected aroundSlow(access: () => void): void {
+    access();
+  }
+
   /** Reads memory at a linear address (an i64 that may be emitted repeatedly: a local). */
   readMemory(linear: Node & { kind: 'local' }, size: MemorySize): Node & { kind: 'local' } {
     const value = this.local(typeOfMemory(size));
@@ -278,7 +292,7 @@ export abstract class Meaning extends FunctionBuilder {
       this.tlbHit(entry, linear, size >> 3),
       () => this.set(value, load(LOADS[size], this.tlbHost(entry, linear))),
       () => {
-        this.if(call(this.shared.slowRead, linear, c32(size >> 3)), () => this.leaveFault());
+        this.slow(this.shared.slowRead, linear, size);
         this.set(value, field(LOADS[size], S.slowValue));
       },
     );
@@ -294,7 +308,7 @@ export abstract class Meaning extends FunctionBuilder {
       () => this.store(STORES[size], this.tlbHost(entry, linear), kept),
       () => {
         this.storeField(STORES[size], S.slowValue, kept);
-        this.if(call(this.shared.slowWrite, linear, c32(size >> 3)), () => this.leaveFault());
+        this.slow(this.shared.slowWrite, linear, size);
       },
     );
     this.release(entry);
@@ -315,7 +329,7 @@ export abstract class Meaning extends FunctionBuilder {
         this.set(value, load(LOADS[size], host));
       },
       () => {
-        this.if(call(this.shared.slowReadForWrite, linear, c32(size >> 3)), () => this.leaveFault());
+        this.slow(this.shared.slowReadForWrite, linear, size);
         this.set(value, field(LOADS[size], S.slowValue));
         this.set(host, c32(0));
       },
@@ -348,7 +362,7 @@ export abstract class Meaning extends FunctionBuilder {
       () => this.store(STORES[target.size], target.host, value),
       () => {
         this.storeField(STORES[target.size], S.slowValue, value);
-        this.call(this.shared.slowWrite, target.linear, c32(target.size >> 3));
+        this.aroundSlow(() => this.call(this.shared.finishSlowWrite, target.linear, c32(target.size >> 3)));
       },
     );
   }
@@ -470,7 +484,7 @@ export abstract class Meaning extends FunctionBuilder {
 
   /** Condition number 0 to 15 as in Jcc: 0 or 1. */
   condition(code: number): Node {
-    return call(this.shared.flags.conditions[code]);
+    return call(this.shared.flags.condition(code));
   }
 
   /** EFLAGS bits that are not lazy (DF, IF …), as an i32. */

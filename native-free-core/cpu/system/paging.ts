@@ -135,6 +135,22 @@ export class Mmu {
   }
 
   /** Reads, after making sure that writing the same bytes will not fault. */
+  /**
+   * Whether writing `bytes` at S.slowAddress would change decoded code. False also where the write would fault: whoever
+   * asks then makes the access and gets the fault.
+   */
+  writeHitsCode(bytes: number): boolean {
+    const low = this.u32[S.slowAddress >>> 2];
+    const high = this.u32[(S.slowAddress >>> 2) + 1];
+    const user = this.cpu.cpl === 3;
+    if (this.probe(bytes, user)) return false;
+    const access = Access.write | (user ? Access.user : 0);
+    const inPage = Math.min(bytes, 0x1000 - (low & 0xfff));
+    const { physical } = this.cpu;
+    if (physical.holdsCode(this.translate(low, high, access), inPage)) return true;
+    return inPage < bytes && physical.holdsCode(this.translateNext(low, high, access), bytes - inPage);
+  }
+
   slowReadForWrite(bytes: number): 0 | 1 {
     const user = this.cpu.cpl === 3;
     return this.probe(bytes, user) || this.read(bytes, user);

@@ -157,6 +157,12 @@ export class PhysicalMemory {
     }
   }
 
+  /** Whether bytes of one page, from a physical address on, hold decoded code. */
+  holdsCode(physical: number, length: number): boolean {
+    const host = this.ramAddress(physical);
+    return host >= 0 && this.linesHoldCode(host, length);
+  }
+
   /** Whether any line of the page of a host address in RAM holds decoded code. */
   pageHoldsCode(host: number): boolean {
     const page = (host - RAM_BASE) >>> 12;

@@ -1,0 +1,594 @@
+// Meanings with their operands known: what translated regions are built from.
+// Owns the registers and flags in WebAssembly locals, and the ways out of a region.
+// Never contains the meaning of an instruction.
+//
+// Locals hold the general registers that the region touches (i64 in 64-bit code, else i32), the lazy flags and what is
+// left of the budget. The state in memory is stale while the region executes; every way out writes it back.
+
+import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
+import { call, type Label } from '../builder/function.ts';
+import {
+  add,
+  and,
+  asSize,
+  c32,
+  c64,
+  cSize,
+  extendU,
+  field,
+  load,
+  ltS,
+  type Node,
+  or,
+  type Size,
+  shl,
+  shrS,
+  shrU,
+  signExtendTo64,
+  sub,
+  wrap,
+  zeroExtend,
+} from '../builder/nodes.ts';
+import { BASE_RIP, type DecodedInstruction } from '../decoder/instruction.ts';
+import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
+import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
+import { FlagFormulas, type FlagKind } from '../semantics/flags.ts';
+import { Meaning, type OperandShape } from '../semantics/meaning.ts';
+import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
+import type { ImportedFunctions } from './imported-functions.ts';
+
+const { i32, i64 } = ValueType;
+type Local = Node & { kind: 'local' };
+
+/** Where an operand's register number comes from. */
+type Place = 'rm' | 'reg' | 'vvvv' | 'stack' | undefined;
+
+/** What the translator knows of the instruction whose meaning it asks for. */
+export interface Subject {
+  readonly instruction: DecodedInstruction;
+  /** Page offset of its first byte. */
+  readonly offset: number;
+  readonly operands: readonly OperandShape[];
+  readonly places: readonly Place[];
+  readonly traits: HandlerTraits;
+  /** Instructions of its basic block from this one on, itself included. */
+  readonly remaining: number;
+  /** Nobody will look at the flags it sets. */
+  readonly flagsDead: boolean;
+  /** Address of a micro-op that stands for it, where TypeScript carries it out. */
+  readonly coldMicroOp: () => number;
+}
+
+/** What the region around the instructions provides. */
+export interface RegionExits {
+  /** Goes on at a page offset: a branch inside the region, or a way out (with the instruction pointer cut to `size`). */
+  onward(offset: number, size: Size): void;
+  /** Address of a new link slot: an i32 that remembers the block an exit leads to. */
+  linkSlot(): number;
+}
+
+export class TranslatorMeaning extends Meaning {
+  readonly shared: ImportedFunctions;
+  size: Size = 32;
+  operands: readonly OperandShape[] = [];
+  flat = true;
+  addressSize: 16 | 32 | 64 = 32;
+  rep: 0 | 0xf2 | 0xf3 = 0;
+
+  private subject!: Subject;
+  private readonly exits: RegionExits;
+  private readonly mode: number;
+  private readonly code64: boolean;
+  /** One local a register, taken at once: those taken while an instruction is built are given back behind it. */
+  private readonly registers: readonly Local[];
+  private readonly used: boolean[] = new Array(16).fill(false);
+  private readonly dirty: boolean[] = new Array(16).fill(false);
+  private readonly ccOp: Local;
+  private readonly ccA: Local;
+  private readonly ccB: Local;
+  private flagsUsed = false;
+  private flagsChanged = false;
+  /** The kind and size of the flags in the locals, where it is the same on every way here. */
+  private knownFlags: { kind: FlagKind; size: number } | undefined;
+  private readonly left: Local;
+  private readonly tlb: Local;
+  private tlbUsed = false;
+  /** Operands of the shared ways out: target and link slot; offset and unexecuted instructions; micro-op. */
+  private readonly target: Local;
+  private readonly detail: Local;
+  private leaveLabel!: Label;
+  private faultLabel!: Label;
+  private coldLabel!: Label;
+
+  constructor(shared: ImportedFunctions, mode: number, exits: RegionExits) {
+    super([]);
+    this.shared = shared;
+    this.mode = mode;
+    this.exits = exits;
+    this.code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
+    this.registers = Array.from({ length: this.code64 ? 16 : 8 }, () => this.local(this.code64 ? i64 : i32));
+    this.ccOp = this.local(i32);
+    this.ccA = this.local(i64);
+    this.ccB = this.local(i64);
+    this.left = this.local(i32);
+    this.tlb = this.local(i32);
+    this.target = this.local(i64);
+    this.detail = this.local(i32);
+  }
+
+  // ---- the frame of a region
+
+  /** Builds the whole function around `body`, which must leave by one of the ways out on every path. */
+  region(body: () => void): void {
+    this.block((cold) => {
+      this.coldLabel = cold;
+      this.block((fault) => {
+        this.faultLabel = fault;
+        this.block((leave) => {
+          this.leaveLabel = leave;
+          body();
+          this.unreachable();
+        });
+        this.leaveCode();
+      });
+      this.faultCode();
+    });
+    this.coldCode();
+    this.unreachable();
+    this.prologue(() => this.entryCode());
+  }
+
+  private entryCode(): void {
+    this.registers.forEach((local, register) => {
+      if (!this.used[register]) return;
+      const value = field(loadOp.i64_load, S.regs + register * 8);
+      this.set(local, this.code64 ? value : wrap(value));
+    });
+    if (this.flagsUsed) {
+      this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
+      this.set(this.ccA, field(loadOp.i64_load, S.ccA));
+      this.set(this.ccB, field(loadOp.i64_load, S.ccB));
+    }
+    this.set(this.left, field(loadOp.i32_load, S.budget));
+    if (this.tlbUsed) this.set(this.tlb, field(loadOp.i32_load, S.tlb));
+  }
+
+  private writeBack(): void {
+    this.registers.forEach((local, register) => {
+      if (!this.dirty[register]) return;
+      this.storeField(storeOp.i64_store, S.regs + register * 8, this.code64 ? local : extendU(local));
+    });
+    if (this.flagsChanged) this.flagsToMemory();
+  }
+
+  private flagsToMemory(): void {
+    this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
+    this.storeField(storeOp.i64_store, S.ccA, this.ccA);
+    this.storeField(storeOp.i64_store, S.ccB, this.ccB);
+  }
+
+  /** To another block: by its link slot where one is given and filled, else by looking S.ip up. */
+  private leaveCode(): void {
+    this.writeBack();
+    this.storeField(storeOp.i32_store, S.budget, this.left);
+    this.storeField(storeOp.i64_store, S.ip, this.target);
+    this.if(ltS(this.left, c32(0)), () => {
+      this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
+      this.return(c32(0));
+    });
+    this.if(this.detail, () => {
+      const next = this.let(load(loadOp.i32_load, this.detail));
+      this.if(next, () => this.return(next));
+      this.return(call(this.shared.followSlot, this.detail));
+    });
+    this.return(call(this.shared.enter));
+  }
+
+  private ipAtDetail(): Node {
+    return this.maskIp(add(this.codeBase(), extendU(and(this.detail, c32(0xffff)))), this.code64 ? 64 : 32);
+  }
+
+  private faultCode(): void {
+    this.writeBack();
+    this.storeField(storeOp.i32_store, S.budget, add(this.left, shrU(this.detail, c32(16))));
+    this.storeField(storeOp.i64_store, S.ip, this.ipAtDetail());
+    this.storeField(storeOp.i32_store, S.exitPc, c32(0));
+    this.storeField(storeOp.i32_store, S.exit, c32(Exit.fault));
+    this.return(c32(0));
+  }
+
+  private coldCode(): void {
+    this.writeBack();
+    this.storeField(storeOp.i32_store, S.budget, add(this.left, wrap(this.target)));
+    this.return(call(this.shared.cold, this.detail));
+  }
+
+  // ---- one instruction after another
+
+  /** Takes a basic block's instructions off the budget, before the first of them. */
+  beginBlock(instructions: number): void {
+    this.knownFlags = undefined;
+    this.set(this.left, sub(this.left, c32(instructions)));
+  }
+
+  /** What is built from here on is this instruction. */
+  become(subject: Subject): void {
+    const { instruction, operands } = subject;
+    this.subject = subject;
+    this.size = instruction.operandSize;
+    this.operands = operands;
+    this.addressSize = instruction.addressSize;
+    this.rep = instruction.encoding.attributes.has('rep') ? instruction.rep : 0;
+    this.flat = implicitlyFlat(instruction, this.mode);
+  }
+
+  /** Out of the region, to a page offset; jumps cut the instruction pointer to their operand size. */
+  exitTo(offset: number, size: Size = this.code64 ? 64 : 32): void {
+    this.set(this.target, this.maskIp(add(this.codeBase(), c64(offset)), size));
+    this.set(this.detail, c32(offset >= 0 && offset < 0x1000 ? this.exits.linkSlot() : 0));
+    this.br(this.leaveLabel);
+  }
+
+  /** Before a loop starts over: out of the region when the budget is spent. */
+  checkBudget(offset: number): void {
+    this.if(ltS(this.left, c32(0)), () => this.exitTo(offset));
+  }
+
+  private codeBase(): Node {
+    return field(loadOp.i64_load, S.regs + Slot.codeBase * 8);
+  }
+
+  private maskIp(ip: Node, size: Size): Node {
+    return size === 64 ? ip : and(ip, c64(size === 16 ? 0xffffn : 0xffffffffn));
+  }
+
+  private ipSize(): Size {
+    return this.size === 8 ? 64 : this.size;
+  }
+
+  // ---- registers
+
+  private register(number: number): Local {
+    this.used[number] = true;
+    return this.registers[number];
+  }
+
+  private low32(number: number): Node {
+    const local = this.register(number);
+    return this.code64 ? wrap(local) : local;
+  }
+
+  private assign(number: number, value: Node): void {
+    this.dirty[number] = true;
+    this.set(this.register(number), value);
+  }
+
+  /** A byte register: `high` for the second byte of a register. */
+  private getByte(number: number, high: boolean): Node {
+    const low = this.low32(number);
+    return and(high ? shrU(low, c32(8)) : low, c32(0xff));
+  }
+
+  private setByte(number: number, high: boolean, value: Node): void {
+    const shift = high ? 8 : 0;
+    this.merge(number, 0xff << shift, shl(and(value, c32(0xff)), c32(shift)));
+  }
+
+  /** Replaces the bits of `mask` (within the low 16) by those of the i32 `bits`. */
+  private merge(number: number, mask: number, bits: Node): void {
+    const old = this.register(number);
+    if (this.code64) this.assign(number, or(and(old, c64(~BigInt(mask))), extendU(bits)));
+    else this.assign(number, or(and(old, c32(~mask)), bits));
+  }
+
+  getReg(register: number, size: Size): Node {
+    switch (size) {
+      case 8:
+        return this.getByte(register & 3, register >= 4);
+      case 16:
+        return and(this.low32(register), c32(0xffff));
+      case 32:
+        return this.low32(register);
+      case 64: {
+        const local = this.register(register);
+        return this.code64 ? local : extendU(local);
+      }
+    }
+  }
+
+  setReg(register: number, size: Size, value: Node): void {
+    switch (size) {
+      case 8:
+        this.setByte(register & 3, register >= 4, value);
+        return;
+      case 16:
+        this.merge(register, 0xffff, and(value, c32(0xffff)));
+        return;
+      case 32:
+        this.assign(register, this.code64 ? extendU(value) : value);
+        return;
+      case 64:
+        this.assign(register, this.code64 ? value : wrap(value));
+        return;
+    }
+  }
+
+  private numberOf(operand: number): number {
+    const { instruction, places } = this.subject;
+    switch (places[operand]) {
+      case 'rm':
+        return instruction.rm;
+      case 'reg':
+        return instruction.reg;
+      case 'vvvv':
+        return instruction.vvvv;
+      case 'stack':
+        return instruction.modrm & 7;
+      default:
+        throw new Error(`Operand ${operand} of ${instruction.encoding.text} is no register.`);
+    }
+  }
+
+  /** Whether a byte operand's number means the second byte of a register. */
+  private isHighByte(number: number): boolean {
+    return this.subject.instruction.rex === 0 && number >= 4 && number < 8;
+  }
+
+  protected readRegister(operand: number, size: Size): Node {
+    const number = this.numberOf(operand);
+    // Only operands that are bytes by their encoding name second bytes; others are looked at through their low byte.
+    if (size === 8 && this.operands[operand].size === 8 && this.isHighByte(number))
+      return this.getByte(number - 4, true);
+    return size === 8 ? this.getByte(number, false) : this.getReg(number, size);
+  }
+
+  protected writeRegister(operand: number, size: Size, value: Node): void {
+    const number = this.numberOf(operand);
+    if (size !== 8) this.setReg(number, size, value);
+    else if (this.operands[operand].size === 8 && this.isHighByte(number)) this.setByte(number - 4, true, value);
+    else this.setByte(number, false, value);
+  }
+
+  protected vectorAddress(operand: number): Node {
+    return c32(S.xmm + this.numberOf(operand) * 16);
+  }
+
+  registerNumber(operand: number): Node {
+    const shape = this.operands[operand];
+    if (shape.fixed !== undefined) return c32(shape.fixed);
+    const number = this.numberOf(operand);
+    return c32(shape.kind === 'mmx' ? number & 7 : number);
+  }
+
+  immediate(operand: number, size: Size = this.operands[operand].size as Size): Node {
+    const { fixed } = this.operands[operand];
+    if (fixed !== undefined) return cSize(size, fixed);
+    const { instruction } = this.subject;
+    const first = this.operands.findIndex((shape) => shape.kind === 'imm');
+    if (operand !== first) return cSize(size, instruction.immediate2);
+    if (size !== 64) return c32(instruction.immediate);
+    return c64((BigInt(instruction.immediateHigh) << 32n) | BigInt(instruction.immediate >>> 0));
+  }
+
+  // ---- addresses
+
+  /** Base + (index << scale) + displacement under the address size, as an i64; `extra` is added before the mask. */
+  private offsetOf(extra?: Node): Node {
+    const { instruction } = this.subject;
+    const { base, index, scale, displacement, displacementHigh, addressSize } = instruction;
+    if (addressSize === 64 || base === BASE_RIP) {
+      const constant = (BigInt(displacementHigh) << 32n) | BigInt(displacement >>> 0);
+      let sum: Node = base === BASE_RIP ? this.codeBase() : base >= 0 ? this.getReg(base, 64) : c64(constant);
+      if (index >= 0) sum = add(sum, shl(this.getReg(index, 64), c64(scale)));
+      if (base === BASE_RIP) sum = add(sum, c64(constant + BigInt(this.nextOffset())));
+      else if (base >= 0) sum = add(sum, c64(constant));
+      if (extra) sum = add(sum, extra);
+      return addressSize === 64 ? sum : and(sum, c64(0xffffffffn));
+    }
+    let sum: Node = base >= 0 ? this.getReg(base, 32) : c32(displacement);
+    if (index >= 0) sum = add(sum, shl(this.getReg(index, 32), c32(scale)));
+    if (base >= 0) sum = add(sum, c32(displacement));
+    else if (index >= 0 && base < 0) sum = add(shl(this.getReg(index, 32), c32(scale)), c32(displacement));
+    if (extra) sum = add(sum, wrap(extra));
+    return extendU(addressSize === 16 ? and(sum, c32(0xffff)) : sum);
+  }
+
+  private nextOffset(): number {
+    return this.subject.offset + this.subject.instruction.length;
+  }
+
+  effectiveAddress(_operand: number): Node {
+    return this.offsetOf();
+  }
+
+  address(_operand: number): Local {
+    return this.segmented(this.let(this.offsetOf()));
+  }
+
+  bitAddress(_operand: number, bitOffset: Node): Local {
+    const unit = Math.log2(this.size);
+    const offset = this.let(signExtendTo64(this.size, asSize(this.size, bitOffset)));
+    return this.segmented(this.let(this.offsetOf(shl(shrS(offset, c64(unit)), c64(unit - 3)))));
+  }
+
+  /** Adds the memory operand's segment, with its checks where it is not flat. */
+  private segmented(offset: Local): Local {
+    const { instruction, traits } = this.subject;
+    const { segment } = instruction;
+    if (this.code64) {
+      if (segment < Seg.fs) return offset;
+      return this.let(add(offset, field(loadOp.i64_load, S.segBase + segment * 8)));
+    }
+    if ((this.mode & ModeBit.flat) !== 0 && segment < Seg.fs && segment !== Seg.cs) return offset;
+    const memory = this.operands.find((shape) => shape.kind === 'mem');
+    const bytes = Math.max((memory?.size || this.size) >> 3, traits.memoryBytes);
+    return this.linearOf(c32(segment), offset, c32(bytes | (traits.writesMemory ? 0x100 : 0)));
+  }
+
+  sourceSegment(): Node {
+    const { segmentOverride } = this.subject.instruction;
+    return c32(segmentOverride >= 0 ? segmentOverride : Seg.ds);
+  }
+
+  translateAddress(): Local {
+    const width = this.addressSize;
+    const sum = add(this.getReg(3, width), asSize(width, this.getReg(0, 8)));
+    const offset = width === 64 ? sum : extendU(zeroExtend(width, sum));
+    return this.linear(this.sourceSegment(), this.let(offset), 1, false);
+  }
+
+  protected tlbBase(): Node {
+    this.tlbUsed = true;
+    return this.tlb;
+  }
+
+  nextIp(): Node {
+    return this.maskIp(add(this.codeBase(), c64(this.nextOffset())), this.ipSize());
+  }
+
+  instructionIp(): Node {
+    return this.maskIp(add(this.codeBase(), c64(this.subject.offset)), this.code64 ? 64 : 32);
+  }
+
+  relativeTarget(): Node {
+    return this.maskIp(
+      add(this.codeBase(), c64(this.nextOffset() + this.subject.instruction.immediate)),
+      this.ipSize(),
+    );
+  }
+
+  protected override aroundSlow(access: () => void): void {
+    // The device that is asked may look at the time, which the budget is part of, and may take the budget away.
+    const { remaining } = this.subject;
+    this.storeField(storeOp.i32_store, S.budget, add(this.left, c32(remaining)));
+    access();
+    this.set(this.left, sub(field(loadOp.i32_load, S.budget), c32(remaining)));
+  }
+
+  // ---- flags
+
+  override setLazyFlags(ccOp: Node, a: Node, b: Node): void {
+    if (this.subject.flagsDead) return;
+    this.flagsUsed = true;
+    this.flagsChanged = true;
+    this.set(this.ccA, a);
+    this.set(this.ccB, b);
+    this.set(this.ccOp, ccOp);
+    this.knownFlags =
+      ccOp.kind === 'const'
+        ? { kind: (Number(ccOp.value) >> 2) as FlagKind, size: 8 << (Number(ccOp.value) & 3) }
+        : undefined;
+  }
+
+  override setFlagsOperandB(b: Node): void {
+    if (!this.subject.flagsDead) this.set(this.ccB, b);
+  }
+
+  override updateFlags(mask: number, bits: Node): void {
+    if (!this.subject.flagsDead) super.updateFlags(mask, bits);
+  }
+
+  /** The branches of a conditional change of flags leave different kinds behind. */
+  override if(condition: Node, yes: () => void, no?: () => void): void {
+    const before = this.knownFlags;
+    let afterYes = before;
+    super.if(
+      condition,
+      () => {
+        yes();
+        afterYes = this.knownFlags;
+        this.knownFlags = before;
+      },
+      no,
+    );
+    if (afterYes !== this.knownFlags) this.knownFlags = undefined;
+  }
+
+  override loop(body: (label: Label) => void): void {
+    this.knownFlags = undefined;
+    super.loop(body);
+    this.knownFlags = undefined;
+  }
+
+  private formulas(): { formulas: FlagFormulas; kind: FlagKind } | undefined {
+    this.flagsUsed = true;
+    const known = this.knownFlags;
+    if (!known) {
+      this.flagsToMemory();
+      return undefined;
+    }
+    return { formulas: new FlagFormulas(this, this.ccA, this.ccB, c64(64 - known.size)), kind: known.kind };
+  }
+
+  override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Node {
+    const known = this.formulas();
+    if (!known) return super.flag(name);
+    const { formulas, kind } = known;
+    switch (name) {
+      case 'cf':
+        return formulas.carry(kind);
+      case 'pf':
+        return formulas.parity(kind);
+      case 'af':
+        return formulas.adjust(kind);
+      case 'zf':
+        return formulas.zero(kind);
+      case 'sf':
+        return formulas.sign(kind);
+      case 'of':
+        return formulas.overflow(kind);
+    }
+  }
+
+  override flagsAll(): Node {
+    this.flagsUsed = true;
+    this.flagsToMemory();
+    return super.flagsAll();
+  }
+
+  override condition(code: number): Node {
+    const known = this.formulas();
+    return known ? known.formulas.condition(known.kind, code) : super.condition(code);
+  }
+
+  // ---- leaving
+
+  leaveFault(): void {
+    this.set(this.detail, c32(this.subject.offset | (this.subject.remaining << 16)));
+    this.br(this.faultLabel);
+  }
+
+  cold(): void {
+    this.set(this.target, c64(this.subject.remaining));
+    this.set(this.detail, c32(this.subject.coldMicroOp()));
+    this.br(this.coldLabel);
+  }
+
+  jump(target: Node): void {
+    this.set(this.target, this.maskIp(target, this.ipSize()));
+    this.set(this.detail, c32(0));
+    this.br(this.leaveLabel);
+  }
+
+  jumpRelative(): void {
+    this.exits.onward(this.nextOffset() + this.subject.instruction.immediate, this.ipSize());
+  }
+
+  jumpRelativeIf(condition: Node): void {
+    const { immediate } = this.subject.instruction;
+    const next = this.nextOffset();
+    this.if(
+      condition,
+      () => this.exits.onward(next + immediate, this.ipSize()),
+      () => this.exits.onward(next, this.code64 ? 64 : 32),
+    );
+  }
+
+  repeat(): void {
+    this.exitTo(this.subject.offset);
+  }
+
+  checkTarget(target: Local): void {
+    this.raiseIf(call(this.shared.badTarget, this.let(this.maskIp(target, this.ipSize()))), 13, 0);
+  }
+}

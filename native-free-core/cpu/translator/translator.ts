@@ -1,0 +1,209 @@
+// Translates hot regions to WebAssembly and installs them in the interpreter's function table.
+// Owns the choice of what to translate, the modules, and the table's slots.
+// Never executes a region: the interpreter does, by a micro-op at its entry.
+
+import { ModuleBuilder } from '../../wasm/module.ts';
+import { ValueType } from '../../wasm/opcodes.ts';
+import type { Size } from '../builder/nodes.ts';
+import type { Decoder } from '../decoder/decoder.ts';
+import type { DecodedInstruction } from '../decoder/instruction.ts';
+import type { BlockCache } from '../interpreter/blocks.ts';
+import { type HandlerSet, operandShapes, variantIndex } from '../interpreter/handlers.ts';
+import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
+import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
+import { SpecialHandler, U } from '../interpreter/micro-op.ts';
+import { type InterpreterExports, REGION_SLOTS } from '../interpreter/module.ts';
+import { ModeBit, S } from '../state.ts';
+import type { SystemCpu } from '../system/core.ts';
+import { ImportedFunctions } from './imported-functions.ts';
+import { type BasicBlock, discoverRegion, type Region } from './region.ts';
+import { emitStructured } from './structure.ts';
+import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
+
+const ALL_FLAGS = 'OSZAPC';
+/** Most bytes of one function's code: a region that needs more is left to the interpreter. */
+const FUNCTION_BYTES = 128 * 1024;
+
+/** Where operands' register numbers come from, by the letter of their encoding. */
+const PLACE: Record<string, 'rm' | 'reg' | 'vvvv' | 'stack'> = {
+  E: 'rm',
+  R: 'rm',
+  Z: 'rm',
+  W: 'rm',
+  U: 'rm',
+  Q: 'rm',
+  N: 'rm',
+  G: 'reg',
+  V: 'reg',
+  P: 'reg',
+  S: 'reg',
+  C: 'reg',
+  D: 'reg',
+  B: 'vvvv',
+  T: 'stack',
+};
+
+export class Translator {
+  regions = 0;
+  bytes = 0;
+  private readonly system: SystemCpu;
+  private readonly blocks: BlockCache;
+  private readonly handlers: HandlerSet;
+  private readonly decoder: Decoder;
+  private readonly memory: WebAssembly.Memory;
+  private readonly exports: InterpreterExports;
+  private readonly memoryPages: number;
+  private nextSlot = 0;
+
+  constructor(
+    system: SystemCpu,
+    blocks: BlockCache,
+    handlers: HandlerSet,
+    decoder: Decoder,
+    memory: WebAssembly.Memory,
+    memoryPages: number,
+    exports: InterpreterExports,
+  ) {
+    this.system = system;
+    this.blocks = blocks;
+    this.handlers = handlers;
+    this.decoder = decoder;
+    this.memory = memory;
+    this.memoryPages = memoryPages;
+    this.exports = exports;
+    blocks.onFlush = () => this.drop();
+  }
+
+  /** Every region becomes unreachable; their code is the garbage collector's. */
+  private drop(): void {
+    const first = this.handlers.handlers.length;
+    for (let slot = 0; slot < this.nextSlot; slot++) this.exports.table.set(first + slot, null);
+    this.nextSlot = 0;
+  }
+
+  /** Translates the region that begins at the block of a profile micro-op, or marks the block as not worth it. */
+  translate(pc: number): void {
+    const { u16, u32 } = this.system;
+    u16[pc >>> 1] = SpecialHandler.pass;
+    if (this.nextSlot >= REGION_SLOTS) {
+      this.blocks.flush();
+      return;
+    }
+    const offset = u16[(pc + U.offset) >>> 1];
+    const page = u32[(pc + U.target) >>> 2];
+    const mode = u32[S.mode >>> 2];
+    const region = discoverRegion(this.decoder, this.system.u8, page, offset, codeSizeOf(mode));
+    if (!region || !this.blocks.hasRoom(2 * region.instructionCount + 16)) return;
+    const bytes = this.build(region, mode);
+    if (!bytes) return;
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+      env: { memory: this.memory, ...(this.exports as unknown as Record<string, WebAssembly.ImportValue>) },
+    });
+    const slot = this.handlers.handlers.length + this.nextSlot++;
+    this.exports.table.set(slot, instance.exports.region);
+    for (const [from, to] of region.ranges) this.blocks.coverLines(page, from, to);
+    u32[(pc + U.immediate) >>> 2] = slot;
+    u16[pc >>> 1] = SpecialHandler.translated;
+    this.regions++;
+    this.bytes += bytes.length;
+  }
+
+  private build(region: Region, mode: number): Uint8Array<ArrayBuffer> | undefined {
+    const module = new ModuleBuilder();
+    module.importMemory(1, this.memoryPages);
+    const shared = new ImportedFunctions(module);
+    let onward: (offset: number, size?: Size) => void = () => {};
+    const m = new TranslatorMeaning(shared, mode, {
+      onward: (offset, size) => onward(offset, size),
+      linkSlot: () => this.blocks.linkSlot(),
+    });
+    m.region(() =>
+      emitStructured(m, region.blocks, {
+        block: (block, go) => {
+          const targets = new Map(block.successors.map((successor) => [successor.offset, successor]));
+          onward = (offset, size) => {
+            const to = targets.get(offset);
+            const saved = onward;
+            if (to) go(to);
+            else m.exitTo(offset, size);
+            onward = saved;
+          };
+          this.emitBlock(m, block, mode, (offset) => onward(offset));
+        },
+        backEdge: (to) => m.checkBudget(to.offset),
+        irreducible: (to) => m.exitTo(to.offset),
+      }),
+    );
+    if (m.byteLength > FUNCTION_BYTES) return undefined;
+    const reference = module.declare('region', [], ValueType.i32, true);
+    module.define(reference, m.finish());
+    return module.build();
+  }
+
+  private emitBlock(m: TranslatorMeaning, block: BasicBlock, mode: number, onward: (offset: number) => void): void {
+    const { instructions } = block;
+    const traits = instructions.map((instruction) => this.traitsOf(instruction, mode));
+    const dead = deadFlags(instructions, traits);
+    m.beginBlock(instructions.length);
+    let offset = block.offset;
+    instructions.forEach((instruction, index) => {
+      const at = offset;
+      const subject: Subject = {
+        instruction,
+        offset: at,
+        operands: operandShapes(instruction.encoding, instruction.operandSize, instruction.isMemory),
+        places: instruction.encoding.operands.map((operand) => PLACE[operand.where]),
+        traits: traits[index],
+        remaining: instructions.length - index,
+        flagsDead: dead[index],
+        coldMicroOp: () => this.blocks.coldMicroOp(instruction, at),
+      };
+      m.become(subject);
+      const { meaning } = instruction.encoding.row;
+      if (meaning === 'cold') m.cold();
+      else m.scope(() => meaning(m));
+      offset += instruction.length;
+    });
+    if (block.end.kind === 'fall') onward(block.end.next);
+  }
+
+  /** What the interpreter's handler of the same instruction showed about it. */
+  private traitsOf(instruction: DecodedInstruction, mode: number): HandlerTraits {
+    const { handlers } = this.blocks.planOf(instruction.encoding);
+    const { operandSize, isMemory, addressSize, rep } = instruction;
+    const number = handlers[variantIndex(operandSize, isMemory, implicitlyFlat(instruction, mode), addressSize, rep)];
+    return this.handlers.handlers[number].traits;
+  }
+}
+
+/** For each instruction of a block: whether all flags it sets are set again before anything can look at them. */
+function deadFlags(instructions: readonly DecodedInstruction[], traits: readonly HandlerTraits[]): boolean[] {
+  const dead: boolean[] = new Array(instructions.length);
+  let live = new Set(ALL_FLAGS);
+  for (let index = instructions.length - 1; index >= 0; index--) {
+    const { row, attributes } = instructions[index].encoding;
+    // Undefined flags are written too, but only together with others: some undefined ones are in truth kept.
+    const written = row.flags?.written ?? '';
+    const always = row.flags?.conditional === undefined || countIsKnown(instructions[index]);
+    dead[index] = written !== '' && ![...written].some((flag) => live.has(flag));
+    if (row.meaning === 'cold' || traits[index].mayLeave || attributes.has('end') || attributes.has('if')) {
+      live = new Set(ALL_FLAGS);
+    } else {
+      if (always) for (const flag of written) live.delete(flag);
+      for (const flag of row.flags?.read ?? '') live.add(flag);
+    }
+  }
+  return dead;
+}
+
+/** Whether a shift's or rotate's count is an immediate other than zero. */
+function countIsKnown(instruction: DecodedInstruction): boolean {
+  const { operands } = instruction.encoding;
+  const count = operands[operands.length - 1];
+  return count?.where === '1' || (count?.where === 'I' && (instruction.immediate & 31) !== 0);
+}
+
+function codeSizeOf(mode: number): 16 | 32 | 64 {
+  const bits = mode & ModeBit.codeMask;
+  return bits === ModeBit.code64 ? 64 : bits === ModeBit.code32 ? 32 : 16;
+}
