@@ -2,7 +2,14 @@
 // Owns what is imported from TypeScript and what is exported to it.
 // Never holds guest state: that is in the memory the module is instantiated with.
 
-import { BLOCK_TABLE_BASE, BLOCK_TABLE_ENTRIES, TLB_ENTRIES, TlbKind } from '../../memory/layout.ts';
+import {
+  BLOCK_TABLE_BASE,
+  BLOCK_TABLE_ENTRIES,
+  TLB_ENTRIES,
+  TLB_SUPERVISOR,
+  TLB_USER,
+  TlbKind,
+} from '../../memory/layout.ts';
 import { type FunctionReference, ModuleBuilder } from '../../wasm/module.ts';
 import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
 import { call, FunctionBuilder, type Label } from '../builder/function.ts';
@@ -255,9 +262,11 @@ function isCode64(): Node {
   return eq(and(field(loadOp.i32_load, S.mode), c32(ModeBit.codeMask)), c32(ModeBit.code64));
 }
 
+/** S.tlb does not serve here: while alignment is checked it names tables without entries, which fetches do not fill. */
 function executeEntry(linear: Node): Node {
   const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
-  return add(add(field(loadOp.i32_load, S.tlb), c32(TlbKind.execute)), index);
+  const user = eq(field(loadOp.i32_load, S.cpl), c32(3));
+  return add(select(user, c32(TLB_USER + TlbKind.execute), c32(TLB_SUPERVISOR + TlbKind.execute)), index);
 }
 
 function segmentLinear(slow: FunctionReference) {
