@@ -88,7 +88,12 @@ export interface TranslationOptions {
   readonly hotness: number;
 }
 
-export const TRANSLATION_DEFAULTS: TranslationOptions = { hotness: 100 };
+export const TRANSLATION_DEFAULTS: TranslationOptions = { hotness: 2000 };
+
+/** The options that a guest's configuration names. */
+export function translationOptions(when: 'hot' | 'eager' | 'off'): TranslationOptions {
+  return when === 'hot' ? TRANSLATION_DEFAULTS : { hotness: when === 'eager' ? 1 : 0 };
+}
 
 export class Cpu {
   readonly system: SystemCpu;

@@ -18,6 +18,11 @@ export interface GuestConfig {
   deterministic: boolean;
   /** A guest that resets ends instead of starting over. */
   noReboot: boolean;
+  /**
+   * When code is translated to WebAssembly: once it is hot (the default), from its first execution on, or never. For
+   * tests and measurements; what the guest sees is the same.
+   */
+  translation?: 'hot' | 'eager' | 'off';
   boot: BootSource;
 }
 

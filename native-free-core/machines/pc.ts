@@ -2,7 +2,7 @@
 // Owns the wiring and the machine's life: power-on, reset, slices of execution, power-off.
 // Never implements a device or an instruction.
 
-import { Cpu, type InterruptSource, RunEnd } from '../cpu/cpu.ts';
+import { Cpu, type InterruptSource, RunEnd, translationOptions } from '../cpu/cpu.ts';
 import { describeRegisters } from '../cpu/describe.ts';
 import { AcpiPm } from '../devices/acpi-pm.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
@@ -98,19 +98,27 @@ export class Pc implements Guest {
         return waiting;
       },
     };
-    this.cpu = new Cpu(this.memory, ramBytes, this.time.bus(bus), interrupts, this.time, {
-      timestamp: () => BigInt(Math.floor(clock.now())),
-      timestampHz: TSC_HZ,
-      apicId: 0,
-      processors: 1,
-      readMsr: (index) => this.readMsr(index),
-      writeMsr: (index, value) => this.writeMsr(index, value),
-      numericError: () => this.raiseNumericError(),
-      readTaskPriority: () => this.apic.taskPriorityClass,
-      writeTaskPriority: (value) => {
-        this.apic.taskPriorityClass = value;
+    this.cpu = new Cpu(
+      this.memory,
+      ramBytes,
+      this.time.bus(bus),
+      interrupts,
+      this.time,
+      {
+        timestamp: () => BigInt(Math.floor(clock.now())),
+        timestampHz: TSC_HZ,
+        apicId: 0,
+        processors: 1,
+        readMsr: (index) => this.readMsr(index),
+        writeMsr: (index, value) => this.writeMsr(index, value),
+        numericError: () => this.raiseNumericError(),
+        readTaskPriority: () => this.apic.taskPriorityClass,
+        writeTaskPriority: (value) => {
+          this.apic.taskPriorityClass = value;
+        },
       },
-    });
+      translationOptions(config.translation ?? 'hot'),
+    );
 
     const apicBus = new ApicBus();
     const ioApic = new IoApic(apicBus, 1);
