@@ -245,7 +245,7 @@ export class Cpu {
   /** Delivers a waiting interrupt if the vCPU takes one now. */
   private takeInterrupt(): void {
     const { u32, interrupts, meter, system } = this;
-    if (u32[S.interruptShadow >>> 2] !== 0) return;
+    if (this.shadowed) return;
     if (u32[S.nmiBlocked >>> 2] === 0 && interrupts.takeNmi()) {
       meter.exit('interrupt');
       meter.measure('exits', () => deliverNmi(system));
@@ -256,13 +256,25 @@ export class Cpu {
     meter.measure('exits', () => deliverInterrupt(system, interrupts.acknowledge()));
   }
 
+  /**
+   * The instruction at S.ip is the one behind STI, MOV SS or POP SS. Most often execution has long gone on when anybody
+   * asks: the shadow costs nothing unless an interrupt waits right there.
+   */
+  private get shadowed(): boolean {
+    const { u32, system } = this;
+    if (u32[S.interruptShadow >>> 2] === 0) return false;
+    if (system.ip === system.get64(S.shadowIp)) return true;
+    u32[S.interruptShadow >>> 2] = 0;
+    return false;
+  }
+
   private mustStep(): boolean {
-    return this.u32[S.interruptShadow >>> 2] !== 0 || stepping(this.system);
+    return this.shadowed || stepping(this.system);
   }
 
   /** Something has to happen before the next instruction that WebAssembly does not do. */
   private mustLeave(): boolean {
-    if (this.halted || this.leaving || this.system.shutdown || this.mustStep()) return true;
+    if (this.halted || this.leaving || this.system.shutdown || stepping(this.system)) return true;
     return (this.flags & Flag.if) !== 0 && this.interrupts.pending();
   }
 

@@ -78,7 +78,7 @@ export const S = {
   cpl: take(4),
   /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */
   blockGeneration: take(4),
-  /** i32: 1 for one instruction after STI, MOV SS and POP SS. */
+  /** i32: 1 for one instruction after STI, 2 after MOV SS and POP SS; see shadowIp. */
   interruptShadow: take(4),
 
   /** Segment registers ES, CS, SS, DS, FS, GS, LDTR, TR: hidden base (i64 each). */
@@ -184,6 +184,8 @@ export const S = {
   nmiBlocked: take(4),
   /** i32: 1 while HLT waits for an interrupt. */
   halted: take(4),
+  /** Instruction pointer behind the instruction that set interruptShadow: elsewhere the shadow is over. */
+  shadowIp: take(8),
 } as const;
 
 /** Bytes that make up a vCPU's saved state, from STATE_BASE. */

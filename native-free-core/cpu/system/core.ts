@@ -218,6 +218,12 @@ export class SystemCpu {
     return (this.u32[S.eflags >>> 2] >>> 12) & 3;
   }
 
+  /** Holds interrupts off for the next instruction: 1 after STI, 2 after MOV SS and POP SS, which hold traps off too. */
+  castShadow(kind: 1 | 2): void {
+    this.set32(S.interruptShadow, kind);
+    this.set64(S.shadowIp, this.nextIp);
+  }
+
   // ---- segments
 
   selector(segment: number): number {

@@ -55,7 +55,7 @@ const loadFarPointer =
     const { selector, offset } = farPointer(cpu, insn);
     loadSegment(cpu, segment, selector);
     cpu.setRegSized(insn.reg, insn.operandSize, offset);
-    if (segment === Seg.ss) cpu.set32(S.interruptShadow, 2);
+    if (segment === Seg.ss) cpu.castShadow(2);
   };
 
 const popSegment =
@@ -65,7 +65,7 @@ const popSegment =
     const selector = Number(stack.pop(operandBytes(insn)) & 0xffffn);
     loadSegment(cpu, segment, selector);
     stack.commit();
-    if (segment === Seg.ss) cpu.set32(S.interruptShadow, 2);
+    if (segment === Seg.ss) cpu.castShadow(2);
   };
 
 /** SGDT and SIDT: all 32 bits of the base are stored even with a 16-bit operand. */
@@ -150,7 +150,7 @@ function moveToSegment(cpu: SystemCpu, insn: DecodedInstruction): void {
   const segment = insn.reg & 7;
   if (segment === Seg.cs || segment > Seg.gs) throw invalidOpcode();
   loadSegment(cpu, segment, readSelector(cpu, insn));
-  if (segment === Seg.ss) cpu.set32(S.interruptShadow, 2);
+  if (segment === Seg.ss) cpu.castShadow(2);
 }
 
 function controlRegister(insn: DecodedInstruction): number {

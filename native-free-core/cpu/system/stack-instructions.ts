@@ -18,7 +18,7 @@ function requireIoPrivilege(cpu: SystemCpu): void {
 export function sti(cpu: SystemCpu): void {
   requireIoPrivilege(cpu);
   const flags = cpu.get32(S.eflags);
-  if (!(flags & Flag.if)) cpu.set32(S.interruptShadow, 1);
+  if (!(flags & Flag.if)) cpu.castShadow(1);
   cpu.set32(S.eflags, flags | Flag.if);
 }
 
