@@ -92,6 +92,8 @@ export class BlockCache {
   private readonly plans = new Map<Encoding, Plan>();
   /** Blocks by the index of a page of RAM. */
   private readonly pages = new Map<number, Block[]>();
+  /** Every block that is kept, by its key: also those whose place in the table another one has taken. */
+  private readonly known = new Map<number, number>();
   private readonly crossing = new Uint8Array(32);
   private top = MICRO_OP_BASE;
   /** Entries after which a block counts as hot; 0: blocks are not counted. */
@@ -126,6 +128,7 @@ export class BlockCache {
     this.u8.fill(0, BLOCK_TABLE_BASE, BLOCK_TABLE_BASE + BLOCK_TABLE_ENTRIES * BLOCK_TABLE_ENTRY_BYTES);
     for (const page of this.pages.keys()) this.clearLines(page);
     this.pages.clear();
+    this.known.clear();
     this.u32[S.blockGeneration >>> 2]++;
   }
 
@@ -202,6 +205,15 @@ export class BlockCache {
     const keyLow = (((physicalPage & 0xffff) << 16) | offset | (mode << 12)) >>> 0;
     const keyHigh = Math.floor(physicalPage / 0x10000);
     if (u32[word + 2] !== 0 && u32[word] === keyLow && u32[word + 1] === keyHigh) return u32[word + 2];
+    // Blocks whose places in the table collide take turns in it; none is decoded twice for that.
+    const key = keyHigh * 2 ** 32 + keyLow;
+    const known = this.known.get(key);
+    if (known !== undefined && this.u16[known >>> 1] !== SpecialHandler.stale) {
+      u32[word] = keyLow;
+      u32[word + 1] = keyHigh;
+      u32[word + 2] = known;
+      return known;
+    }
     if (this.top + BLOCK_MICRO_OPS * MICRO_OP_BYTES > SCRATCH_BASE || this.coldInstructions.length > COLD_LIMIT) {
       this.flush();
     }
@@ -210,6 +222,7 @@ export class BlockCache {
       u32[word] = keyLow;
       u32[word + 1] = keyHigh;
       u32[word + 2] = start;
+      this.known.set(key, start);
     }
     return start;
   }
