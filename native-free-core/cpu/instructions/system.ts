@@ -32,7 +32,8 @@ const selectorOf = (segment: number): Node => field(loadOp.i32_load, S.segSelect
 
 /** MOV from a segment register: memory takes 16 bits, a register the selector zero-extended to the operand size. */
 function moveFromSegment(m: Meaning): void {
-  const segment = m.let(m.registerNumber(1));
+  // REX.R has no meaning for segment registers.
+  const segment = m.let(and(m.registerNumber(1), c32(7)));
   m.raiseIf(gtU(segment, c32(Seg.gs)), Vector.invalidOpcode);
   const selector = load(loadOp.i32_load, shl(segment, c32(2)), S.segSelector);
   m.write(0, m.let(asSize(m.operands[0].size as Size, selector)));
