@@ -91,6 +91,8 @@ async function until(holds: () => Promise<boolean>, milliseconds: number): Promi
 async function takeScreenshots(page: Page, console: Page): Promise<void> {
   await sleep(Number(process.env.TRIVISOR_SCREENSHOTS) * 1000);
   await page.screenshot({ path: join(import.meta.dirname, 'screenshots', 'manager.png') });
+  await console.setViewportSize({ width: 780, height: 440 });
+  await sleep(1000);
   await console.screenshot({ path: join(import.meta.dirname, 'screenshots', 'console.png') });
 }
 
