@@ -16,8 +16,11 @@ import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from '.
 /** Host milliseconds the guest executes between two looks at messages: the longest wait of a keystroke. */
 const SLICE = 10;
 
-/** Waits shorter than this (milliseconds) block the thread, which a timer of the event loop could not keep. */
-const SHORT_WAIT = 2;
+/**
+ * Waits shorter than this (milliseconds) block the thread: a timer of the event loop could not keep the shortest, and
+ * costs more than the tick of a kernel that has 250 a second.
+ */
+const SHORT_WAIT = 5;
 
 /** Counters are brought up to date at most this often (milliseconds) while the guest executes. */
 const PUBLISH_EVERY = 50;
