@@ -120,7 +120,11 @@ function chooseTarget(draft: Draft, size: number): number | bigint {
   if (random.chance(2)) return LAYOUT.data - 1 - random.below(size);
   if (random.chance(2)) return readOnlyPage + random.below(0xf00);
   if (random.chance(1)) return readOnlyPage + 0x1000 - 1 - random.below(size);
-  if (random.chance(2)) return mode.bits === 64 ? random.u64() : BigInt(random.u32());
+  if (random.chance(2)) {
+    // Aligned, for which of two faults comes first is each maker's own.
+    const wild = mode.bits === 64 ? random.u64() : BigInt(random.u32());
+    return wild & ~BigInt(size === 16 ? 15 : 0);
+  }
   const align = size === 16 || size === 512 ? (random.chance(88) ? 16 : 1) : random.chance(60) ? size : 1;
   const limited = shape.segment >= 4 ? SEGMENT_LIMITS[`${mode.name}.${SEGMENT_NAMES[shape.segment]}`] : undefined;
   const narrow = addressBits(mode, shape) === 16 && mode.bits === 32;

@@ -25,7 +25,8 @@ function someSelector(draft: Draft): number {
     SELECTORS.userData,
     SELECTORS.userCode64,
   ];
-  if (random.chance(8)) return random.below(4);
+  // Null, but without an RPL, of which an operating system may keep nothing.
+  if (random.chance(8)) return 0;
   if (random.chance(8))
     return random.pick([SELECTORS.kernelCode32, SELECTORS.kernelCode64, SELECTORS.kernelData]) | random.below(4);
   if (random.chance(5)) return 0x80 + 8 * random.below(8) + (random.chance(50) ? 3 : 7);
@@ -237,6 +238,7 @@ function farPointer(draft: Draft): [selector: bigint, offset: bigint] {
 function shapeFar(draft: Draft, bits: number): void {
   const { encoding } = draft;
   draft.portable = PORTABLE.nowhere;
+  withoutWide(draft);
   const [selector, offset] = farPointer(draft);
   if (/^(RETF|RET_?FAR|FAR_?RET)/i.test(mnemonic(encoding))) {
     stackWith(draft, [offset, selector, BigInt(LAYOUT.stack), BigInt(SELECTORS.userData)], bits / 8);
@@ -314,6 +316,10 @@ function shapeVector(draft: Draft): void {
     const result = fieldIndex(`xmm${draft.choice.reg}`);
     draft.ignoredFields.push(result, result + 1);
   }
+  if (mnemonic(draft.encoding).startsWith('CVTPI2P') && draft.memory) {
+    // Whether a memory operand makes the x87 go over to MMX differs between makers.
+    draft.dropped = true;
+  }
   if (random.chance(45)) {
     const rounding = random.below(4) << 13;
     const modes = (random.chance(25) ? 0x8000 : 0) | (random.chance(25) ? 0x40 : 0);
@@ -344,7 +350,9 @@ export function prepare(draft: Draft, bits: 16 | 32 | 64): void {
   const { encoding } = draft;
   const name = mnemonic(encoding);
   const { opcode, map } = encoding;
-  if (NOT_RECORDED.test(name)) draft.dropped = true;
+  // The register form of 0F 0D is a NOP with one maker, undefined with the other.
+  const prefetch = map === 1 && opcode === 0x0d && !draft.memory;
+  if (NOT_RECORDED.test(name) || prefetch) draft.dropped = true;
   else if (/^(RO[LR]|RC[LR]|SA[LR]|SH[LR]D?)$/.test(name)) shapeShift(draft, bits);
   else if (/^I?DIV$/.test(name)) shapeDivide(draft, bits);
   else if (/^CMPXCHG/.test(name)) shapeCompareExchange(draft, bits);
@@ -380,8 +388,16 @@ function shapeMmx(draft: Draft): void {
   if (status !== Number(draft.state.get('fsw'))) override(draft, 'fsw', status);
 }
 
+/** Far pointers of 64 bits (REX.W) exist with one maker only. */
+function withoutWide(draft: Draft): void {
+  draft.shape = { ...draft.shape, rex: draft.shape.rex & ~8 };
+}
+
 function shapeSegmentLoad(draft: Draft, bits: 16 | 32 | 64): void {
   const { encoding } = draft;
+  if (/^L[FGS]S$/.test(mnemonic(encoding))) withoutWide(draft);
+  // A trap after the load comes to a kernel that may reload the segment.
+  override(draft, 'rflags', draft.state.get('rflags') & ~0x100n);
   draft.portable = PORTABLE.nowhere;
   const selector = someSelector(draft);
   if (encoding.operands[0].where === 'S') setTarget(draft, BigInt(selector), 2);
@@ -404,9 +420,9 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     if (name === 'ARPL') setTarget(draft, BigInt(random.below(65536)), 2);
     else setTarget(draft, selector, 2);
   } else if (/^POP/.test(name) && encoding.operands.length === 0) {
-    // POPF: not TF, NT, RF; POPA: whatever the stack holds.
+    // POPF: not TF, NT, RF, nor ID, which the recording process cannot set back; POPA: whatever the stack holds.
     const size = mode.bits === 64 ? (draft.shape.operandPrefix ? 2 : 8) : bits / 8;
-    if (/^POPF/.test(name)) stackWith(draft, [BigInt(random.u32() & 0x248ad5)], size);
+    if (/^POPF/.test(name)) stackWith(draft, [BigInt(random.u32() & 0x048ad5)], size);
     if (/^POP_?[DEFGS]S/.test(name)) stackWith(draft, [BigInt(someSelector(draft))], size);
     if (/^POP(F|_?[DEFGS]S)/.test(name)) draft.portable = PORTABLE.nowhere;
   } else if (/^INT$/.test(name)) {
@@ -439,8 +455,8 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
   } else if (encoding.operands.some(({ where }) => where === 'O')) shapeAbsolute(draft);
   else if (/^MASKMOV/.test(name))
     setLow(draft, RDI, BigInt((mode.bits === 16 ? 0 : LAYOUT.data) + random.below(0x8000)), mode.bits);
-  else if (/^(CLI|STI|IN|OUT|HLT)$/.test(name)) draft.portable = PORTABLE.nowhere;
-  else if (/^(PUSHF)/.test(name)) draft.portable = PORTABLE.nowhere;
+  } else if (/^(CLI|STI|IN|OUT|HLT)$/.test(name)) draft.portable = PORTABLE.nowhere;
+  else if (/^PUSH(F|_?[CDEFGS]S)/.test(name)) draft.portable = PORTABLE.nowhere;
   else if (encoding.row.cpl === 0) draft.portable = PORTABLE.nowhere;
 }
 

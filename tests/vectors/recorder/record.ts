@@ -98,7 +98,7 @@ function encodeSegment(index: number, { attributes, limit, base }: Descriptor): 
   out.writeUInt32LE(base, 5);
   out.writeUInt32LE(pages ? limit >>> 12 : limit, 9);
   out.writeUInt32LE(
-    (big ? 1 : 0) | (contents << 1) | (writable ? 0 : 8) | (pages ? 16 : 0) | (present ? 0 : 32) | 64,
+    (big ? 1 : 0) | (contents << 1) | (writable ? 0 : 8) | (pages ? 16 : 0) | (present ? 0 : 32),
     13,
   );
   return out;
