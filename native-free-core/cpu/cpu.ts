@@ -238,6 +238,9 @@ export class Cpu {
     return system.shutdown ? RunEnd.shutdown : this.halted ? RunEnd.halted : RunEnd.budget;
   }
 
+  /** The instruction being stepped has faulted, and its exception is delivered: no trap follows it. */
+  private delivered = false;
+
   private get flags(): number {
     return this.u32[S.eflags >>> 2];
   }
@@ -289,11 +292,13 @@ export class Cpu {
     }
     const shadow = u32[S.interruptShadow >>> 2];
     const trap = (this.flags & Flag.tf) !== 0;
+    this.delivered = false;
     const pc = this.blocks.single();
     if (pc !== 0) this.exports.run_from(pc);
     if (shadow !== 0 && u32[S.interruptShadow >>> 2] === shadow) u32[S.interruptShadow >>> 2] = 0;
     const exit = u32[S.exit >>> 2];
-    if (exit === Exit.fault || exit === Exit.stale || exit === Exit.nextPage) return;
+    const left = exit === Exit.fault || exit === Exit.stale || exit === Exit.nextPage;
+    if (left || this.delivered) return;
     if (afterInstruction(system, trap)) deliverException(system, Vector.debug, -1);
   }
 
@@ -359,6 +364,7 @@ export class Cpu {
     u32[S.exit >>> 2] = Exit.done;
     if (meter.measure('exits', () => executeCold(system, instruction))) {
       u32[S.faulted >>> 2] = 0;
+      this.delivered = true;
       this.raise();
       return 0;
     }
