@@ -178,8 +178,10 @@ export class Decoder {
     }
     out.encoding = entry.encoding;
     this.operandSize(entry, codeSize, out);
-    if (entry.needsModrm) this.modrm(out);
-    else if (entry.encoding.plusRegister) out.rm = (opcode & 7) | ((out.rex & 1) << 3);
+    if (entry.needsModrm) {
+      this.modrm(out);
+      if (entry.segmentRegister) out.reg &= 7;
+    } else if (entry.encoding.plusRegister) out.rm = (opcode & 7) | ((out.rex & 1) << 3);
     if (entry.immediates.length > 0) this.immediates(entry, out);
     if (out.lock && !(entry.lockable && out.isMemory)) return DecodeResult.undefined;
     if (map > 4 && !entry.usesVvvv && out.vvvv !== 0) return DecodeResult.undefined;

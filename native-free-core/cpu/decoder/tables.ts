@@ -19,6 +19,8 @@ export interface DecodeEntry {
   readonly immediates: readonly string[];
   readonly lockable: boolean;
   readonly usesVvvv: boolean;
+  /** ModRM's reg field is a segment register: REX.R does not count. */
+  readonly segmentRegister: boolean;
 }
 
 /** Either one entry for every ModRM, or 8 memory entries by reg and 64 register entries by reg << 3 | rm. */
@@ -89,6 +91,7 @@ export function decodeEntry(encoding: Encoding): DecodeEntry {
     immediates: encoding.operands.flatMap(immediateCode),
     lockable: encoding.attributes.has('lock'),
     usesVvvv: has(new Set(['B'])),
+    segmentRegister: has(new Set(['S'])),
   };
 }
 
