@@ -309,11 +309,17 @@ function compareExchange(m: Meaning): void {
   const source = m.let(m.read(1));
   const expected = m.let(m.getReg(0, size));
   const seen = m.local(size === 64 ? i64 : i32);
-  // The destination is written in either case, with what it holds when the comparison fails.
-  m.modify(0, (old) => {
-    m.set(seen, old);
-    return select(eq(seen, expected), source, seen);
-  });
+  if (m.operands[0].kind === 'reg') {
+    // A register keeps its upper half when the comparison fails: it is not written.
+    m.set(seen, m.read(0));
+    m.if(eq(seen, expected), () => m.write(0, source));
+  } else {
+    // Memory is written in either case, with what it holds when the comparison fails.
+    m.modify(0, (old) => {
+      m.set(seen, old);
+      return select(eq(seen, expected), source, seen);
+    });
+  }
   m.if(ne(seen, expected), () => m.setReg(0, size, seen));
   m.setFlags(FlagKind.sub, expected, seen);
 }
