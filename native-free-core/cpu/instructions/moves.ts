@@ -10,6 +10,7 @@ import {
   c64,
   extendU,
   type Node,
+  ne,
   or,
   rotl,
   type Size,
@@ -62,10 +63,15 @@ function exchange(m: Meaning): void {
     m.write(1, value);
     return;
   }
-  const a = m.let(m.read(0));
-  const b = m.let(m.read(1));
-  m.write(0, b);
-  m.write(1, a);
+  const swap = (): void => {
+    const a = m.let(m.read(0));
+    const b = m.let(m.read(1));
+    m.write(0, b);
+    m.write(1, a);
+  };
+  // 90 is NOP: of 32 bits in 64-bit code, it does not clear the upper half of RAX.
+  if (m.operands[1].fixed === 0 && m.size === 32) m.if(ne(m.registerNumber(0), c32(0)), swap);
+  else swap();
 }
 
 function moveZeroExtended(m: Meaning): void {
@@ -188,7 +194,8 @@ const rows: Row[] = [
     ],
     meaning: () => {},
   },
-  { name: 'PAUSE', encodings: ['F3. 90 :b'], meaning: () => {} },
+  // With REX.B, F3 90 exchanges R8; the other registers' rows are XCHG with a prefix that means nothing.
+  { name: 'PAUSE', encodings: ['F3. 90+r Zv,rAX'], meaning: exchange },
   {
     name: 'LEA',
     encodings: ['8D Gv,M'],
