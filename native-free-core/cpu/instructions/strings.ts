@@ -75,11 +75,13 @@ function countDown(m: Meaning): void {
 }
 
 function repeated(m: Meaning, shape: StringShape, bulk: ((m: Meaning) => void) | undefined): void {
-  const left = m.let(c32(ITERATIONS));
+  // Single steps end after each repetition.
+  const stepping = m.let(and(m.systemFlags(), c32(Flag.tf)));
+  const left = m.let(select(stepping, c32(1), c32(ITERATIONS)));
   m.block((done) => {
     m.loop((again) => {
       m.brIf(done, counterIsZero(m));
-      if (bulk) bulk(m);
+      if (bulk) m.if(eqz(stepping), () => bulk(m));
       m.brIf(done, counterIsZero(m));
       once(m, shape);
       countDown(m);
