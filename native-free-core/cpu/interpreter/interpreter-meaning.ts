@@ -283,6 +283,14 @@ export class InterpreterMeaning extends Meaning {
     return super.beginWrite(linear, size);
   }
 
+  /** The stack is not the memory operand: what is pushed says nothing about how that is accessed. */
+  override push(value: Node, size: Size): void {
+    const { writesMemory, memoryBytes } = this.traits;
+    super.push(value, size);
+    this.traits.writesMemory = writesMemory;
+    this.traits.memoryBytes = memoryBytes;
+  }
+
   private note(size: MemorySize, writes: boolean): void {
     this.traits.memoryBytes = Math.max(this.traits.memoryBytes, size >> 3);
     if (writes) this.traits.writesMemory = true;
