@@ -20,6 +20,7 @@ const DR7_GD = 1 << 13;
 /** DR4 and DR5 are other names of DR6 and DR7 unless CR4.DE forbids it. */
 function resolve(cpu: SystemCpu, index: number): number {
   if (index > 7) throw invalidOpcode();
+  cpu.requireCpl0();
   if (index !== 4 && index !== 5) return index;
   if (cpu.cr4 & Cr4.de) throw invalidOpcode();
   return index + 2;
@@ -36,14 +37,12 @@ function guard(cpu: SystemCpu): void {
 
 export function readDebug(cpu: SystemCpu, index: number): bigint {
   const resolved = resolve(cpu, index);
-  cpu.requireCpl0();
   guard(cpu);
   return cpu.get64(register(resolved));
 }
 
 export function writeDebug(cpu: SystemCpu, index: number, value: bigint): void {
   const resolved = resolve(cpu, index);
-  cpu.requireCpl0();
   guard(cpu);
   if (resolved >= 6 && value >> 32n) throw generalProtection();
   if (resolved === 6) cpu.set64(register(6), (value & DR6_WRITABLE) | DR6_FIXED);
