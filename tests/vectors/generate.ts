@@ -8,8 +8,9 @@ import { type Encoding, type InstructionFamily, parseEncoding } from '../../nati
 import { buildCase, RECORDED_MODES } from './case-builder.ts';
 import { mnemonic } from './encoder.ts';
 import { MODES } from './environments.ts';
+import { fieldIndex } from './processor-state.ts';
 import { Recorder } from './recorder/record.ts';
-import type { Vector, VectorInput } from './vector.ts';
+import { initialState, type Vector, type VectorInput, type VectorResult } from './vector.ts';
 import { encodeVectors, type VectorGroup } from './vector-file.ts';
 
 const RECORDED = fileURLToPath(new URL('recorded/', import.meta.url));
@@ -63,6 +64,14 @@ function groupInputs(encoding: Encoding): VectorInput[] {
   return inputs;
 }
 
+/** Comparing a NaN with a denormal number: one maker reports both exceptions, the other the first alone. */
+function isMakersOwn(encoding: Encoding, input: VectorInput, result: VectorResult): boolean {
+  if (!/^U?COMIS/.test(mnemonic(encoding))) return false;
+  const field = fieldIndex('mxcsr');
+  const raised = (result.changes.get(field) ?? 0n) & ~initialState(input).getAt(field);
+  return (raised & 2n) !== 0n && ((result.changes.get(field) ?? 0n) & 1n) !== 0n;
+}
+
 function recordFamily(recorder: Recorder, encodings: readonly Encoding[]): { groups: VectorGroup[]; ranAway: number } {
   const inputs = encodings.map(groupInputs);
   const results = recorder.run(inputs.flat());
@@ -72,6 +81,7 @@ function recordFamily(recorder: Recorder, encodings: readonly Encoding[]): { gro
     const vectors: Vector[] = [];
     for (const input of inputs[index]) {
       const result = results[at++];
+      if (result && isMakersOwn(encoding, input, result)) continue;
       if (result) vectors.push({ ...input, ...result });
       else ranAway++;
     }

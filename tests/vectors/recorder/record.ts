@@ -64,7 +64,7 @@ function decodeResult(
     memory.push({ at: address, bytes: Uint8Array.from(from.subarray(at, at + length)) });
     at += length;
   }
-  const base = initialState(input).get('cs.base');
+  const base = codeBase(after.get('cs'));
   // Whether a page of the kernel's half is present is the recording machine's own affair.
   if (outcome === exceptionOutcome(14) && after.get('cr2') >= 1n << 47n) return { result: undefined, next: at };
   if (outcome === RUNAWAY || (outcome === STOPPED && outsideCode(Number(base + after.get('rip'))))) {
@@ -77,6 +77,11 @@ function decodeResult(
     if (value !== before.getAt(field)) changes.set(field, value);
   });
   return { result: { outcome, errorCode, changes, memory }, next: at };
+}
+
+/** Where the code segment begins that a case ended in. */
+function codeBase(selector: bigint): bigint {
+  return Number(selector) === LDT_SEGMENTS.code16.selector ? BigInt(LDT_SEGMENTS.code16.base) : 0n;
 }
 
 function outsideCode(address: number): boolean {
@@ -97,10 +102,7 @@ function encodeSegment(index: number, { attributes, limit, base }: Descriptor): 
   out.writeUInt32LE(index, 1);
   out.writeUInt32LE(base, 5);
   out.writeUInt32LE(pages ? limit >>> 12 : limit, 9);
-  out.writeUInt32LE(
-    (big ? 1 : 0) | (contents << 1) | (writable ? 0 : 8) | (pages ? 16 : 0) | (present ? 0 : 32),
-    13,
-  );
+  out.writeUInt32LE((big ? 1 : 0) | (contents << 1) | (writable ? 0 : 8) | (pages ? 16 : 0) | (present ? 0 : 32), 13);
   return out;
 }
 
@@ -117,7 +119,16 @@ export class Recorder {
     this.#folder = mkdtempSync(join(tmpdir(), 'recorder-'));
     this.#program = join(this.#folder, 'recorder');
     const source = fileURLToPath(new URL('recorder.c', import.meta.url));
-    const flags = ['-O2', '-Wall', '-Wextra', '-Werror', '-fno-stack-protector', '-mfsgsbase', '-mgeneral-regs-only'];
+    const flags = [
+      '-O2',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
+      '-fno-stack-protector',
+      '-mfsgsbase',
+      '-mgeneral-regs-only',
+      '-Wl,-z,now',
+    ];
     execFileSync('gcc', [...flags, '-o', this.#program, source]);
     const segments = Object.values(LDT_SEGMENTS).map((segment, index) => encodeSegment(index, segment));
     this.#surroundings = Buffer.concat([...segments, Buffer.from('M'), buildImage()]);
