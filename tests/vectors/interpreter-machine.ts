@@ -6,7 +6,7 @@ import { updateFpuTrap } from '../../native-free-core/cpu/semantics/x87-control.
 import { S, Seg } from '../../native-free-core/cpu/state.ts';
 import type { SystemCpu } from '../../native-free-core/cpu/system/core.ts';
 import { memoryPages, RAM_BASE } from '../../native-free-core/memory/layout.ts';
-import { RAM_BYTES } from './environments.ts';
+import { type Mode, RAM_BYTES } from './environments.ts';
 import type { MachineUnderTest } from './machine-under-test.ts';
 import { fieldIndex, GPR_NAMES, ProcessorState, SEGMENT_NAMES, STATE_FIELDS } from './processor-state.ts';
 
@@ -82,25 +82,32 @@ const FSW_OFFSET = STATE_FIELDS[fieldIndex('fsw')].offset;
 const RFLAGS_OFFSET = STATE_FIELDS[fieldIndex('rflags')].offset;
 const STACK_OFFSET = STATE_FIELDS[fieldIndex('st0')].offset;
 
+/** A vCPU that single-steps through the interpreter. */
 export class InterpreterMachine implements MachineUnderTest {
-  readonly name = 'interpreter';
+  readonly name: string = 'interpreter';
+  readonly sample: number = 1;
   readonly ram: Uint8Array;
-  readonly #cpu: Cpu;
+  protected readonly cpu: Cpu;
   readonly #system: SystemCpu;
   readonly #view: DataView;
 
-  constructor() {
+  /** `hotness`: entries of a block before it is translated; 0: never. */
+  constructor(hotness = 0) {
     const pages = memoryPages(RAM_BYTES);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.#cpu = new Cpu(memory, RAM_BYTES, NO_DEVICES, NO_INTERRUPTS, NO_METER);
-    this.#system = this.#cpu.system;
+    this.cpu = new Cpu(memory, RAM_BYTES, NO_DEVICES, NO_INTERRUPTS, NO_METER, {}, { hotness });
+    this.#system = this.cpu.system;
     this.#view = new DataView(memory.buffer);
     this.ram = new Uint8Array(memory.buffer, RAM_BASE, RAM_BYTES);
-    this.#cpu.reset();
+    this.cpu.reset();
+  }
+
+  runsIn(_mode: Mode): boolean {
+    return true;
   }
 
   memoryChanged(at: number, length: number): void {
-    this.#cpu.blocks.invalidate(at, length);
+    this.cpu.blocks.invalidate(at, length);
   }
 
   load(state: ProcessorState): void {
@@ -140,7 +147,7 @@ export class InterpreterMachine implements MachineUnderTest {
   }
 
   step(): boolean {
-    return this.#cpu.executeOne() === RunEnd.budget;
+    return this.cpu.executeOne() === RunEnd.budget;
   }
 
   position(): number {

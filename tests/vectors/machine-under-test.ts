@@ -1,6 +1,7 @@
-// What the vectors' runner needs of a processor of ours: take a state and RAM, execute one instruction, give the state back.
-// Owns that interface alone. Adapters of the executions that exist are in machines.ts.
+// What the vectors' runner needs of a processor of ours: take a state and RAM, execute, give the state back.
+// Owns that interface alone. The executions that exist are listed in machines.ts.
 // Never knows vectors.
+import type { Mode } from './environments.ts';
 import type { ProcessorState } from './processor-state.ts';
 
 /**
@@ -12,6 +13,10 @@ export interface MachineUnderTest {
   readonly name: string;
   /** The guest's RAM, live. Whoever writes to it says so with `memoryChanged`. */
   readonly ram: Uint8Array;
+  /** Of so many vectors it need run but one: it is slow, and others of its kind are not. */
+  readonly sample: number;
+  /** Whether it can run in this mode. */
+  runsIn(mode: Mode): boolean;
   /** `length` bytes of RAM from `at` have been written by the runner: code decoded from there is void. */
   memoryChanged(at: number, length: number): void;
   /**
@@ -21,7 +26,8 @@ export interface MachineUnderTest {
   load(state: ProcessorState): void;
   /**
    * Executes one instruction, or one repetition of a string instruction, or delivers one exception. What an instruction
-   * leaves pending (a trap) is delivered in the same step. Returns false if the processor has shut down or halted.
+   * leaves pending (a trap) is delivered in the same step. A machine that does not single-step goes on to the next INT3
+   * or exception handler instead. Returns false if the processor has shut down or halted.
    */
   step(): boolean;
   /** Linear address of the next instruction: the code segment's base + the instruction pointer. */

@@ -3,8 +3,9 @@
 // Never judges what they do.
 import { InterpreterMachine } from './interpreter-machine.ts';
 import type { MachineUnderTest } from './machine-under-test.ts';
+import { RunningMachine } from './running-machine.ts';
 
 /** A fresh machine of every execution there is. */
 export function machinesUnderTest(): MachineUnderTest[] {
-  return [new InterpreterMachine()];
+  return [new InterpreterMachine(), new RunningMachine('blocks', 0, 1), new RunningMachine('translator', 1, 8)];
 }
