@@ -108,7 +108,8 @@ export class HypervisorTime {
       control.set(`${part}Nanoseconds`, nanoseconds);
     }
     control.set('guestNanoseconds', Math.max(0, this.executing - hypervisor));
-    control.set('instructions', cpu.instructions);
+    // Also in the middle of a burst, where the line that a run waits for is written.
+    control.set('instructions', cpu.executed);
     control.set('tlbMisses', cpu.system.mmu.misses);
     control.set('blocksDecoded', cpu.blocks.decoded);
     control.set('blocksInvalidated', cpu.blocks.invalidated);
