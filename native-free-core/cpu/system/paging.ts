@@ -134,7 +134,6 @@ export class Mmu {
     return this.read(bytes, this.cpu.cpl === 3);
   }
 
-  /** Reads, after making sure that writing the same bytes will not fault. */
   /**
    * Whether writing `bytes` at S.slowAddress would change decoded code. False also where the write would fault: whoever
    * asks then makes the access and gets the fault.
@@ -151,6 +150,7 @@ export class Mmu {
     return inPage < bytes && physical.holdsCode(this.translateNext(low, high, access), bytes - inPage);
   }
 
+  /** Reads, after making sure that writing the same bytes will not fault. */
   slowReadForWrite(bytes: number): 0 | 1 {
     const user = this.cpu.cpl === 3;
     return this.probe(bytes, user) || this.read(bytes, user);
