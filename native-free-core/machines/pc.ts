@@ -107,8 +107,8 @@ export class Pc implements Guest {
       {
         timestamp: () => BigInt(Math.floor(clock.now())),
         timestampHz: TSC_HZ,
-      crystalHz: TSC_HZ,
-      tscDeadline: true,
+        crystalHz: TSC_HZ,
+        tscDeadline: true,
         apicId: 0,
         processors: 1,
         readMsr: (index) => this.readMsr(index),

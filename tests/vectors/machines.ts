@@ -9,3 +9,8 @@ import { RunningMachine } from './running-machine.ts';
 export function machinesUnderTest(): MachineUnderTest[] {
   return [new InterpreterMachine(), new RunningMachine('blocks', 0, 1), new RunningMachine('translator', 1, 8)];
 }
+
+/** Those that stop after every instruction, in any mode and ring: what scenarios of system behaviour need. */
+export function steppingMachines(): MachineUnderTest[] {
+  return [new InterpreterMachine()];
+}

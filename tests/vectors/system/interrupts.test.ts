@@ -3,7 +3,7 @@
 // Never tests devices: interrupts here are software's and exceptions.
 import { test } from 'node:test';
 import { LAYOUT, LDT_SEGMENTS, SELECTORS, SYSTEM_BASE } from '../environments.ts';
-import { machinesUnderTest } from '../machines.ts';
+import { steppingMachines } from '../machines.ts';
 import { Scenario } from './scenario.ts';
 
 const IF = 0x200;
@@ -16,7 +16,7 @@ const INT = (vector: number): number[] => [0xcd, vector];
 const HANDLER = SYSTEM_BASE + LAYOUT.handlers;
 const STACK = LAYOUT.kernelStackTop;
 
-for (const machine of machinesUnderTest()) {
+for (const machine of steppingMachines()) {
   const check = (name: string, body: () => void): void => {
     test(`${machine.name}: ${name}`, body);
   };

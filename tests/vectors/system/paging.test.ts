@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CR0, LAYOUT } from '../environments.ts';
 import type { MachineUnderTest } from '../machine-under-test.ts';
-import { machinesUnderTest } from '../machines.ts';
+import { steppingMachines } from '../machines.ts';
 import { Scenario } from './scenario.ts';
 
 const PRESENT = 1;
@@ -126,7 +126,7 @@ function rights(noExecute: boolean): bigint[] {
   return out;
 }
 
-for (const machine of machinesUnderTest()) {
+for (const machine of steppingMachines()) {
   for (const kind of Object.keys(PAGING)) {
     for (const ring of [0, 3] as const) {
       for (const access of ['read', 'write', 'fetch'] as const) {

@@ -3,7 +3,7 @@
 // Never repeats what ring 3 can do alone: recorded vectors cover that.
 import { test } from 'node:test';
 import { LAYOUT, SELECTORS, SYSTEM_BASE } from '../environments.ts';
-import { machinesUnderTest } from '../machines.ts';
+import { steppingMachines } from '../machines.ts';
 import { Scenario } from './scenario.ts';
 
 const DB = 1;
@@ -18,7 +18,7 @@ const SPARE = 0x60;
 /** MOV to segment register `register` (es 0, ss 2, ds 3, fs 4, gs 5) from AX. */
 const load = (register: number): number[] => [0x8e, 0xc0 | (register << 3)];
 
-for (const machine of machinesUnderTest()) {
+for (const machine of steppingMachines()) {
   const check = (name: string, body: () => void): void => {
     test(`${machine.name}: ${name}`, body);
   };

@@ -3,7 +3,7 @@
 // Never repeats what ring 3 can do alone: recorded vectors cover that.
 import { test } from 'node:test';
 import { LAYOUT, LDT_SEGMENTS, SELECTORS, SYSTEM_BASE } from '../environments.ts';
-import { machinesUnderTest } from '../machines.ts';
+import { steppingMachines } from '../machines.ts';
 import { Scenario } from './scenario.ts';
 
 const GP = 13;
@@ -30,7 +30,7 @@ const far = (opcode: 0x9a | 0xea, selector: number, offset = TARGET): number[] =
 const TSS = 0x4800;
 const TSS_SELECTOR = 0xb0;
 
-for (const machine of machinesUnderTest()) {
+for (const machine of steppingMachines()) {
   const check = (name: string, body: () => void): void => {
     test(`${machine.name}: ${name}`, body);
   };
