@@ -113,6 +113,7 @@ export class Cpu {
   private running = false;
   private singleStepping = false;
   private leaving = false;
+  private deliveries = 0;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -196,7 +197,8 @@ export class Cpu {
     const { i32, system } = this;
     const until = this.instructions + instructions;
     this.leaving = false;
-    while (this.instructions < until) {
+    const lastDelivery = this.deliveries + instructions;
+    while (this.instructions < until && this.deliveries < lastDelivery) {
       this.takeInterrupt();
       if (system.shutdown) return RunEnd.shutdown;
       if (this.halted) return RunEnd.halted;
@@ -349,7 +351,9 @@ export class Cpu {
     this.raise();
   }
 
+  /** Deliveries are counted, so that a guest that does nothing but fault still comes to its burst's end. */
   private raise(): void {
+    this.deliveries++;
     const { u32, i32, system, meter } = this;
     meter.exit('exception');
     meter.measure('exits', () => deliverException(system, u32[S.faultVector >>> 2], i32[S.faultCode >>> 2]));

@@ -78,6 +78,11 @@ export const S = {
   cpl: take(4),
   /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */
   blockGeneration: take(4),
+  /**
+   * i32: changes with every flush of the TLBs and differs between supervisor and user: while it is the same, a linear code
+   * address leads to the same block. -1 where the code segment's limit must be looked at instead.
+   */
+  linkKey: take(4),
   /** i32: 1 for one instruction after STI, 2 after MOV SS and POP SS; see shadowIp. */
   interruptShadow: take(4),
 

@@ -113,6 +113,7 @@ export class HypervisorTime {
     control.set('tlbMisses', cpu.system.mmu.misses);
     control.set('blocksDecoded', cpu.blocks.decoded);
     control.set('blocksInvalidated', cpu.blocks.invalidated);
+    control.set('residentPages', cpu.system.mmu.touchedPages);
     control.set('regionsTranslated', cpu.translator.regions);
     control.set('translatedBytes', cpu.translator.bytes);
     for (const [reason, count] of this.exits) control.set(`exits.${reason}`, count);

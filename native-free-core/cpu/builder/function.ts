@@ -152,6 +152,14 @@ export class FunctionBuilder {
     this.code.unsigned(target.index);
   }
 
+  /** Leaves the function by a tail call through the table. */
+  returnCallIndirect(typeIndex: number, target: Node): void {
+    this.emit(target);
+    this.opcode(Code.returnCallIndirect);
+    this.code.unsigned(typeIndex);
+    this.code.unsigned(0);
+  }
+
   return(value?: Node): void {
     if (value) this.emit(value);
     this.opcode(Code.return);

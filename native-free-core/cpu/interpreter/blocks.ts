@@ -20,7 +20,7 @@ import { FETCH_DEVICE, FETCH_FAULT } from '../system/paging.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
 import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
-import { blockHash } from './module.ts';
+import { blockHash, LinkSlot } from './module.ts';
 
 /** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
 export const BLOCK_INSTRUCTIONS = 64;
@@ -234,11 +234,13 @@ export class BlockCache {
     return this.top + records * MICRO_OP_BYTES < SCRATCH_BASE;
   }
 
-  /** An i32 that remembers the block an exit leads to, 0 at first; void after a flush. */
-  linkSlot(): number {
+  /** A link slot for an exit to an offset of its page; void after a flush. */
+  linkSlot(offset: number): number {
     const at = this.top;
     this.top += MICRO_OP_BYTES;
     this.u32.fill(0, at >>> 2, this.top >>> 2);
+    this.u32[(at + LinkSlot.key) >>> 2] = 0xffffffff;
+    this.u32[(at + LinkSlot.offset) >>> 2] = offset;
     return at;
   }
 

@@ -98,6 +98,9 @@ export const REGION_SLOTS = 8192;
 /** log2 of the bytes of a block table entry. */
 const BLOCK_ENTRY_SHIFT = 4;
 
+/** What a translated region's link slot holds, each an i32: next micro-op, the key it holds under, the target's page offset. */
+export const LinkSlot = { next: 0, key: 4, offset: 8 } as const;
+
 /** Index of a block in the block table; `physicalPage` and `offset` say where it begins. Mirrors {@link hashNode}. */
 export function blockHash(physicalPage: number, offset: number): number {
   return (Math.imul(physicalPage, 0x2f1) ^ offset) & (BLOCK_TABLE_ENTRIES - 1);
@@ -339,14 +342,18 @@ function follow(enterReference: FunctionReference) {
   return f.finish();
 }
 
-/** (slot i32) -> i32: the block at S.ip; remembers it in a translated region's link slot. */
+/** (slot i32) -> i32: the block at S.ip; remembers it, with the key under which it holds, in a region's link slot. */
 function followSlotBody(enterReference: FunctionReference) {
   const f = new FunctionBuilder([i32]);
+  const slot = f.parameter(0, i32);
   const generation = f.let(field(loadOp.i32_load, S.blockGeneration));
   const next = f.callResult(enterReference);
-  f.if(and(eq(generation, field(loadOp.i32_load, S.blockGeneration)), ne(next, c32(0))), () =>
-    f.store(storeOp.i32_store, f.parameter(0, i32), next),
-  );
+  const key = f.let(field(loadOp.i32_load, S.linkKey));
+  const sameGeneration = eq(generation, field(loadOp.i32_load, S.blockGeneration));
+  f.if(and(and(sameGeneration, ne(next, c32(0))), ne(key, c32(-1))), () => {
+    f.store(storeOp.i32_store, slot, next, LinkSlot.next);
+    f.store(storeOp.i32_store, slot, key, LinkSlot.key);
+  });
   f.return(next);
   f.unreachable();
   return f.finish();

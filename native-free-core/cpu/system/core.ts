@@ -359,6 +359,14 @@ export class SystemCpu {
     const aligned = user && (this.cr0 & Cr0.am) !== 0 && (this.get32(S.eflags) & Flag.ac) !== 0;
     this.mmu.alignmentChecked = aligned;
     this.set32(S.tlb, this.mmu.tables(user, aligned));
+    this.updateLinkKey();
+  }
+
+  /** Makes links between translated regions valid for what the TLBs hold now. */
+  updateLinkKey(): void {
+    const limited = !this.code64 && this.limit(Seg.cs) !== 0xffffffff;
+    const key = ((this.mmu.flushes << 1) | (this.cpl === 3 ? 1 : 0)) & 0x7fffffff;
+    this.set32(S.linkKey, limited ? 0xffffffff : key);
   }
 
   // ---- faults for the hot side

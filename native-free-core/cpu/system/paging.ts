@@ -53,6 +53,11 @@ export class Mmu {
   /** Linear regions of 4 MiB, and of 1 GiB, of which a larger page than 4 KiB may be cached. */
   private readonly large = new Set<number>();
   private readonly huge = new Set<number>();
+  /** Flushes since the vCPU exists. */
+  flushes = 0;
+  /** Pages of RAM that have been in a TLB: what of a guest's memory has been used. */
+  touchedPages = 0;
+  private readonly touched: Uint8Array;
   /** Pages of RAM that may have write entries. */
   private readonly writeMapped: Uint8Array;
   /** Linear pages with data breakpoints, as the low and high halves of each; they get no entries. */
@@ -64,6 +69,7 @@ export class Mmu {
     this.u32 = cpu.u32;
     this.pageWalk = new PageWalk(cpu);
     this.writeMapped = new Uint8Array(cpu.physical.ramBytes / 4096);
+    this.touched = new Uint8Array(cpu.physical.ramBytes / 4096);
     const tables = 3 * TLB_ENTRIES + ENTRIES;
     for (let entry = 0; entry < tables; entry++) this.clear(entry);
   }
@@ -266,6 +272,11 @@ export class Mmu {
     this.u32[word] = page;
     this.u32[word + 1] = high;
     this.u32[word + 2] = host - page;
+    const ramPage = (host - RAM_BASE) >>> 12;
+    if (this.touched[ramPage] === 0) {
+      this.touched[ramPage] = 1;
+      this.touchedPages++;
+    }
     this.u32[word + 3] = this.pageWalk.page / 4096;
     const entry = (at - TLB_BASE) / TLB_ENTRY_BYTES;
     const state = this.entryState[entry];
@@ -293,12 +304,18 @@ export class Mmu {
 
   /** Forgets translations of non-global pages: a write to CR3. */
   flushNonGlobal(): void {
+    this.flushed();
     for (let index = 0; index < this.filledCount; index++) {
       const entry = this.filled[index];
       if ((this.entryState[entry] & HOLDS_GLOBAL) === 0) this.clear(entry);
       this.entryState[entry] &= ~LISTED;
     }
     this.filledCount = 0;
+  }
+
+  private flushed(): void {
+    this.flushes++;
+    this.cpu.updateLinkKey();
   }
 
   /** Forgets every translation. */
@@ -323,6 +340,7 @@ export class Mmu {
       this.flushAll();
       return;
     }
+    this.flushed();
     for (let table = 0; table < TLB_TABLES; table++) {
       const entry = table * TLB_ENTRIES + ((page >>> 12) & (TLB_ENTRIES - 1));
       const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;

@@ -14,11 +14,13 @@ import {
   c32,
   c64,
   cSize,
+  eq,
   extendU,
   field,
   load,
   ltS,
   type Node,
+  ne,
   or,
   type Size,
   shl,
@@ -32,6 +34,8 @@ import {
 import { BASE_RIP, type DecodedInstruction } from '../decoder/instruction.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
+import { SpecialHandler, U } from '../interpreter/micro-op.ts';
+import { LinkSlot } from '../interpreter/module.ts';
 import { FlagFormulas, type FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
@@ -63,8 +67,8 @@ export interface Subject {
 export interface RegionExits {
   /** Goes on at a page offset: a branch inside the region, or a way out (with the instruction pointer cut to `size`). */
   onward(offset: number, size: Size): void;
-  /** Address of a new link slot: an i32 that remembers the block an exit leads to. */
-  linkSlot(): number;
+  /** Address of a new link slot, which remembers the block that an exit to an offset of its page leads to. */
+  linkSlot(offset: number): number;
 }
 
 export class TranslatorMeaning extends Meaning {
@@ -78,6 +82,8 @@ export class TranslatorMeaning extends Meaning {
   private subject!: Subject;
   private readonly exits: RegionExits;
   private readonly mode: number;
+  /** Index of the type of a region's function in its module. */
+  private readonly regionType: number;
   private readonly code64: boolean;
   /** One local a register, taken at once: those taken while an instruction is built are given back behind it. */
   private readonly registers: readonly Local[];
@@ -100,10 +106,11 @@ export class TranslatorMeaning extends Meaning {
   private faultLabel!: Label;
   private coldLabel!: Label;
 
-  constructor(shared: ImportedFunctions, mode: number, exits: RegionExits) {
+  constructor(shared: ImportedFunctions, mode: number, regionType: number, exits: RegionExits) {
     super([]);
     this.shared = shared;
     this.mode = mode;
+    this.regionType = regionType;
     this.exits = exits;
     this.code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
     this.registers = Array.from({ length: this.code64 ? 16 : 8 }, () => this.local(this.code64 ? i64 : i32));
@@ -176,12 +183,36 @@ export class TranslatorMeaning extends Meaning {
       this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
       this.return(c32(0));
     });
-    this.if(this.detail, () => {
-      const next = this.let(load(loadOp.i32_load, this.detail));
-      this.if(next, () => this.return(next));
-      this.return(call(this.shared.followSlot, this.detail));
-    });
-    this.return(call(this.shared.enter));
+    const next = this.local(i32);
+    this.if(
+      this.detail,
+      () => {
+        // An exit inside the page holds whatever is mapped where; others as long as nothing is remapped.
+        const inPage = this.let(and(this.detail, c32(1)));
+        const slot = this.let(and(this.detail, c32(~1)));
+        const key = load(loadOp.i32_load, slot, LinkSlot.key);
+        this.set(next, load(loadOp.i32_load, slot, LinkSlot.next));
+        const holds = and(ne(next, c32(0)), or(inPage, eq(key, field(loadOp.i32_load, S.linkKey))));
+        this.if(
+          holds,
+          () => {
+            const offset = load(loadOp.i64_load32_u, slot, LinkSlot.offset);
+            this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, sub(this.target, offset));
+          },
+          () => this.set(next, call(this.shared.followSlot, slot)),
+        );
+      },
+      () => this.set(next, call(this.shared.enter)),
+    );
+    this.continueAt(next);
+  }
+
+  /** At another block: straight into its translation where it has one, else back to the interpreter's loop. */
+  private continueAt(next: Local): void {
+    // Address 0 is never a micro-op's, and no translation begins there.
+    const translated = eq(load(loadOp.i32_load16_u, next, U.handler), c32(SpecialHandler.translated));
+    this.if(translated, () => this.returnCallIndirect(this.regionType, load(loadOp.i32_load, next, U.immediate)));
+    this.return(next);
   }
 
   private ipAtDetail(): Node {
@@ -225,7 +256,9 @@ export class TranslatorMeaning extends Meaning {
   /** Out of the region, to a page offset; jumps cut the instruction pointer to their operand size. */
   exitTo(offset: number, size: Size = this.code64 ? 64 : 32): void {
     this.set(this.target, this.maskIp(add(this.codeBase(), c64(offset)), size));
-    this.set(this.detail, c32(offset >= 0 && offset < 0x1000 ? this.exits.linkSlot() : 0));
+    const inPage = offset >= 0 && offset < 0x1000;
+    const linkable = size >= 32;
+    this.set(this.detail, c32(linkable ? this.exits.linkSlot(offset & 0xfff) | (inPage ? 1 : 0) : 0));
     this.br(this.leaveLabel);
   }
 

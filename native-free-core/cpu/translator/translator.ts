@@ -111,11 +111,13 @@ export class Translator {
   private build(region: Region, mode: number): Uint8Array<ArrayBuffer> | undefined {
     const module = new ModuleBuilder();
     module.importMemory(1, this.memoryPages);
+    module.functionTable(this.exports.table.length, true);
+    const regionType = module.type([], ValueType.i32);
     const shared = new ImportedFunctions(module);
     let onward: (offset: number, size?: Size) => void = () => {};
-    const m = new TranslatorMeaning(shared, mode, {
+    const m = new TranslatorMeaning(shared, mode, regionType, {
       onward: (offset, size) => onward(offset, size),
-      linkSlot: () => this.blocks.linkSlot(),
+      linkSlot: (offset) => this.blocks.linkSlot(offset),
     });
     m.region(() =>
       emitStructured(m, region.blocks, {
