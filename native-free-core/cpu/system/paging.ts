@@ -205,9 +205,12 @@ export class Mmu {
 
   /** Pushes and pops do not say that they are such; an address right at the stack pointer that no page can have is one. */
   private nearStack(low: number, high: number): boolean {
-    const pointer = this.cpu.get64(S.regs + 4 * 8);
-    const distance = BigInt.asIntN(64, ((BigInt(high) << 32n) | BigInt(low)) - pointer);
-    return distance >= -16n && distance <= 16n;
+    const address = (BigInt(high) << 32n) | BigInt(low);
+    // LEAVE pops from where rBP points.
+    return [4, 5].some((register) => {
+      const distance = BigInt.asIntN(64, address - this.cpu.get64(S.regs + register * 8));
+      return distance >= -16n && distance <= 16n;
+    });
   }
 
   /** Physical address of a linear one, or -1 with the page fault raised. Looks in the TLB first and fills it. */
