@@ -8,6 +8,7 @@ import { type Encoding, type InstructionFamily, parseEncoding } from '../../nati
 import { buildCase, RECORDED_MODES } from './case-builder.ts';
 import { mnemonic } from './encoder.ts';
 import { MODES } from './environments.ts';
+import { sweepCases, sweptOpcodes } from './opcode-sweep.ts';
 import { fieldIndex } from './processor-state.ts';
 import { Recorder } from './recorder/record.ts';
 import { initialState, type Vector, type VectorInput, type VectorResult } from './vector.ts';
@@ -90,6 +91,31 @@ function recordFamily(recorder: Recorder, encodings: readonly Encoding[]): { gro
   return { groups: groups.filter(({ vectors }) => vectors.length > 0), ranAway };
 }
 
+/** The sweep over all opcodes, as one more family. */
+function recordSweep(recorder: Recorder): VectorGroup[] {
+  return sweptOpcodes().map((opcode) => {
+    const inputs = RECORDED_MODES.flatMap((mode) => sweepCases(opcode, mode));
+    const results = recorder.run(inputs);
+    const vectors = inputs.flatMap((input, index) => {
+      const result = results[index];
+      return result ? [{ ...input, ...result }] : [];
+    });
+    return { name: opcode.name, vectors };
+  });
+}
+
+function write(family: string, groups: readonly VectorGroup[], remark: string): void {
+  const file = `${RECORDED}${family}.vectors`;
+  if (groups.length === 0) {
+    rmSync(file, { force: true });
+    return;
+  }
+  const bytes = encodeVectors(groups);
+  writeFileSync(file, bytes);
+  const count = groups.reduce((sum, { vectors }) => sum + vectors.length, 0);
+  process.stdout.write(`${family}: ${count} vectors of ${groups.length} encodings, ${bytes.length} bytes${remark}\n`);
+}
+
 async function main(): Promise<void> {
   const folderAt = process.argv.indexOf('--table');
   const folder =
@@ -106,19 +132,10 @@ async function main(): Promise<void> {
     for (const [family, encodings] of table) {
       if (wanted.length > 0 && !wanted.includes(family)) continue;
       const { groups, ranAway } = recordFamily(recorder, encodings);
-      const file = `${RECORDED}${family}.vectors`;
-      if (groups.length === 0) {
-        rmSync(file, { force: true });
-        continue;
-      }
-      const bytes = encodeVectors(groups);
-      writeFileSync(file, bytes);
-      const count = groups.reduce((sum, { vectors }) => sum + vectors.length, 0);
       const silent = encodings.length - groups.length;
-      process.stdout.write(
-        `${family}: ${count} vectors of ${groups.length} encodings, ${bytes.length} bytes; ${silent} encodings not recordable, ${ranAway} cases ran away\n`,
-      );
+      write(family, groups, `; ${silent} encodings not recordable, ${ranAway} cases not usable`);
     }
+    if (wanted.length === 0 || wanted.includes('opcodes')) write('opcodes', recordSweep(recorder), '');
   } finally {
     recorder.close();
   }

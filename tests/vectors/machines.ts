@@ -7,7 +7,7 @@ import { RunningMachine } from './running-machine.ts';
 
 /** A fresh machine of every execution there is. */
 export function machinesUnderTest(): MachineUnderTest[] {
-  return [new InterpreterMachine(), new RunningMachine('blocks', 0, 1), new RunningMachine('translator', 1, 8)];
+  return [new InterpreterMachine(), new RunningMachine('blocks', 0, 5), new RunningMachine('translator', 1, 29)];
 }
 
 /** Those that stop after every instruction, in any mode and ring: what scenarios of system behaviour need. */
