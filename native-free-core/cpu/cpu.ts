@@ -186,6 +186,12 @@ export class Cpu {
     this.i32[S.budget >>> 2] = 0;
   }
 
+  /** The machine tells that what its interrupt source has to say has changed. */
+  interruptChanged(): void {
+    this.u32[S.interruptsQuiet >>> 2] = this.interrupts.pending() ? 0 : 1;
+    this.kick();
+  }
+
   /** Asks {@link run} to come back to its caller at the next opportunity. */
   leave(): void {
     this.leaving = true;

@@ -131,7 +131,10 @@ export class Pc implements Guest {
       bootstrap: true,
       bus: apicBus,
       processor: {
-        interruptChanged: () => this.cpu?.kick(),
+        interruptChanged: () => {
+          // The APIC's own constructor resets it, before there is anything to ask.
+          if (this.apic) this.cpu.interruptChanged();
+        },
         nmi: () => {
           this.nmi = true;
           this.cpu.kick();

@@ -27,6 +27,7 @@ import type { Meaning } from '../semantics/meaning.ts';
 import { Flag, S, Seg, segBaseAddress, Vector } from '../state.ts';
 import { Cr4 } from '../system/architecture.ts';
 import type { InstructionFamily, Row } from './row.ts';
+import { popFlags, setInterruptFlag, systemCall, systemReturn } from './system-fast.ts';
 
 const selectorOf = (segment: number): Node => field(loadOp.i32_load, S.segSelector + segment * 4);
 
@@ -103,8 +104,13 @@ const transfers: Row[] = [
   cold('INT3', 'CC :end'),
   cold('INT1', 'F1 :end'),
   { ...cold('INTO', 'CE :no64 :end'), flags: { read: 'O' } },
-  { ...cold('SYSCALL', '0F 05 :only64 :end'), flags: { read: all, written: all } },
-  { ...cold('SYSRET', '0F 07 :v :only64 :end'), flags: { written: all }, cpl: 0 },
+  {
+    name: 'SYSCALL',
+    encodings: ['0F 05 :q :only64 :end'],
+    meaning: systemCall,
+    flags: { read: all, written: all },
+  },
+  { name: 'SYSRET', encodings: ['0F 07 :v :only64 :end'], meaning: systemReturn, flags: { written: all }, cpl: 0 },
   cold('SYSENTER', '0F 34 :end'),
   privileged('SYSEXIT', '0F 35 :v :end'),
   cold('BOUND', '62 Gv,M :no64'),
@@ -190,7 +196,7 @@ const ports: Row[] = [
 
 const flagsAndStack: Row[] = [
   { name: 'CLI', encodings: ['FA :b'], meaning: clearInterruptFlag },
-  cold('STI', 'FB :end'),
+  { name: 'STI', encodings: ['FB :b'], meaning: setInterruptFlag },
   {
     name: 'PUSHF',
     encodings: ['9C :v :d64'],
@@ -198,7 +204,13 @@ const flagsAndStack: Row[] = [
     flags: { read: all },
     implicitMemory: true,
   },
-  { ...cold('POPF', '9D :v :d64 :end'), flags: { written: all } },
+  {
+    name: 'POPF',
+    encodings: ['9D :v :d64'],
+    meaning: popFlags,
+    flags: { written: all },
+    implicitMemory: true,
+  },
   cold('PUSHA', '60 :no64 :v'),
   cold('POPA', '61 :no64 :v'),
   cold('ENTER', 'C8 Iw,Ib :v :d64'),

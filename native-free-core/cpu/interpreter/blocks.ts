@@ -61,6 +61,7 @@ export interface Plan {
   readonly byte: readonly boolean[];
   readonly mmx: readonly boolean[];
   readonly relative: boolean;
+  readonly hasImmediate: boolean;
   readonly ends: boolean;
   readonly cold: boolean;
   /** Bytes of the memory operand by its width letter; 0 where the operand size says. */
@@ -96,6 +97,7 @@ export class BlockCache {
   private readonly known = new Map<number, number>();
   private readonly crossing = new Uint8Array(32);
   private top = MICRO_OP_BASE;
+  private flushDue = false;
   /** Entries after which a block counts as hot; 0: blocks are not counted. */
   hotness = 0;
   /** Called when everything decoded is dropped. */
@@ -120,9 +122,15 @@ export class BlockCache {
     return this.locate(1, false);
   }
 
+  /** Drops everything when the next block is looked for: now, micro-ops are being executed. */
+  flushSoon(): void {
+    this.flushDue = true;
+  }
+
   /** Drops everything. Micro-op addresses from before are void. */
   flush(): void {
     this.onFlush();
+    this.flushDue = false;
     this.top = MICRO_OP_BASE;
     this.coldInstructions.length = 0;
     this.u8.fill(0, BLOCK_TABLE_BASE, BLOCK_TABLE_BASE + BLOCK_TABLE_ENTRIES * BLOCK_TABLE_ENTRY_BYTES);
@@ -214,7 +222,11 @@ export class BlockCache {
       u32[word + 2] = known;
       return known;
     }
-    if (this.top + BLOCK_MICRO_OPS * MICRO_OP_BYTES > SCRATCH_BASE || this.coldInstructions.length > COLD_LIMIT) {
+    if (
+      this.flushDue ||
+      this.top + BLOCK_MICRO_OPS * MICRO_OP_BYTES > SCRATCH_BASE ||
+      this.coldInstructions.length > COLD_LIMIT
+    ) {
       this.flush();
     }
     const start = this.decode(host & ~(PAGE - 1), offset, limit, mode, instructions, entry, low, high);
@@ -420,6 +432,7 @@ export class BlockCache {
       byte: codes.map((code) => code.width === 'b'),
       mmx: codes.map((code) => 'PQN'.includes(code.where)),
       relative: codes.some((code) => code.where === 'J'),
+      hasImmediate: codes.some((code) => code.where === 'I'),
       ends: encoding.attributes.has('end') || encoding.row.meaning === 'cold',
       cold: encoding.row.meaning === 'cold',
       memoryBytes: memory ? (MEMORY_BYTES[memory.width] ?? 0) : 0,
@@ -487,6 +500,11 @@ export class BlockCache {
       u32[(at + U.immediate) >>> 2] = insn.immediate;
       u32[(at + U.immediate + 4) >>> 2] = insn.immediateHigh;
       u32[(at + U.target) >>> 2] = insn.immediate2;
+    }
+    if (this.handlers.handlers[handler].traits.mayBeCold) {
+      if (plan.relative || plan.hasImmediate) throw new Error(`${insn.encoding.text} has no room for its cold half.`);
+      u32[(at + U.immediate) >>> 2] = this.coldInstructions.length;
+      this.coldInstructions.push(insn.copy());
     }
     u16[(at + U.next) >>> 1] = next;
     u8[at + U.segment] = insn.isMemory ? insn.segment : insn.segmentOverride >= 0 ? insn.segmentOverride : Seg.ds;

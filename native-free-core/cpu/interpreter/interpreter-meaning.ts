@@ -58,6 +58,8 @@ export interface HandlerTraits {
   memoryBytes: number;
   /** May raise an exception or leave for TypeScript. */
   mayLeave: boolean;
+  /** May hand the instruction to TypeScript, though it is not always cold. */
+  mayBeCold: boolean;
 }
 
 /** Functions of the interpreter's module beyond those that every execution shares. */
@@ -85,6 +87,7 @@ const noTraits = (): HandlerTraits => ({
   writesMemory: false,
   memoryBytes: 0,
   mayLeave: false,
+  mayBeCold: false,
 });
 
 export class InterpreterMeaning extends Meaning {
@@ -317,6 +320,7 @@ export class InterpreterMeaning extends Meaning {
 
   cold(): void {
     this.traits.mayLeave = true;
+    this.traits.mayBeCold = true;
     this.goTo(call(this.shared.cold, this.pc));
   }
 

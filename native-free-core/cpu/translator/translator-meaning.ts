@@ -262,6 +262,13 @@ export class TranslatorMeaning extends Meaning {
     this.br(this.leaveLabel);
   }
 
+  /** The same without a link: for ways out that are hardly ever taken. */
+  leaveTo(offset: number): void {
+    this.set(this.target, this.maskIp(add(this.codeBase(), c64(offset)), this.code64 ? 64 : 32));
+    this.set(this.detail, c32(0));
+    this.br(this.leaveLabel);
+  }
+
   /** Before a loop starts over: out of the region when the budget is spent. */
   checkBudget(offset: number): void {
     this.if(ltS(this.left, c32(0)), () => this.exitTo(offset));

@@ -86,7 +86,7 @@ export class Translator {
     const { u16, u32 } = this.system;
     u16[pc >>> 1] = SpecialHandler.pass;
     if (this.nextSlot >= REGION_SLOTS) {
-      this.blocks.flush();
+      this.blocks.flushSoon();
       return;
     }
     const offset = u16[(pc + U.offset) >>> 1];
@@ -167,6 +167,8 @@ export class Translator {
       offset += instruction.length;
     });
     if (block.end.kind === 'fall') onward(block.end.next);
+    // Behind a jump this is never reached; other instructions that end a block go on at the next one.
+    else if (block.end.kind === 'other') m.leaveTo(block.end.next);
   }
 
   /** What the interpreter's handler of the same instruction showed about it. */
