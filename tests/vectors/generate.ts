@@ -11,7 +11,8 @@ import { MODES } from './environments.ts';
 import { sweepCases, sweptOpcodes } from './opcode-sweep.ts';
 import { fieldIndex } from './processor-state.ts';
 import { Recorder } from './recorder/record.ts';
-import { initialState, type Vector, type VectorInput, type VectorResult } from './vector.ts';
+import { buildSequence, sequenceEncodings } from './sequence-builder.ts';
+import { initialState, STOPPED, type Vector, type VectorInput, type VectorResult } from './vector.ts';
 import { encodeVectors, type VectorGroup } from './vector-file.ts';
 
 const RECORDED = fileURLToPath(new URL('recorded/', import.meta.url));
@@ -91,6 +92,35 @@ function recordFamily(recorder: Recorder, encodings: readonly Encoding[]): { gro
   return { groups: groups.filter(({ vectors }) => vectors.length > 0), ranAway };
 }
 
+/** Files of sequences, and the families of the table that each draws from. */
+const SEQUENCE_FAMILIES = {
+  'sequences-integer': ['arithmetic', 'bits', 'moves', 'control'],
+  'sequences-vector': ['sse', 'sse', 'mmx', 'moves', 'arithmetic'],
+  'sequences-x87': ['x87', 'x87', 'x87', 'arithmetic'],
+};
+const SEQUENCES = { groups: 60, each: 16 };
+
+/** Sequences of the instructions of some families. */
+function recordSequences(recorder: Recorder, name: string, encodings: readonly Encoding[]): VectorGroup[] {
+  const usable = sequenceEncodings(encodings);
+  return Array.from({ length: SEQUENCES.groups }, (_, group) => {
+    const cases = RECORDED_MODES.flatMap((mode) =>
+      Array.from({ length: SEQUENCES.each }, (_, i) =>
+        buildSequence(usable, mode, hash(`${name} ${group}`) + i * 3 + mode),
+      ),
+    );
+    const results = recorder.run(cases.map(({ input }) => input));
+    const vectors = cases.flatMap(({ input, everUndefined }, index): Vector[] => {
+      const result = results[index];
+      if (!result) return [];
+      return [
+        { ...input, ...result, undefinedFlags: result.outcome === STOPPED ? input.undefinedFlags : everUndefined },
+      ];
+    });
+    return { name: `${name} ${group}`, vectors };
+  });
+}
+
 /** The sweep over all opcodes, as one more family. */
 function recordSweep(recorder: Recorder): VectorGroup[] {
   return sweptOpcodes().map((opcode) => {
@@ -134,6 +164,18 @@ async function main(): Promise<void> {
       const { groups, ranAway } = recordFamily(recorder, encodings);
       const silent = encodings.length - groups.length;
       write(family, groups, `; ${silent} encodings not recordable, ${ranAway} cases not usable`);
+    }
+    for (const [name, families] of Object.entries(SEQUENCE_FAMILIES)) {
+      if (wanted.length > 0 && !wanted.includes(name)) continue;
+      write(
+        name,
+        recordSequences(
+          recorder,
+          name,
+          families.flatMap((family) => table.get(family) ?? []),
+        ),
+        '',
+      );
     }
     if (wanted.length === 0 || wanted.includes('opcodes')) write('opcodes', recordSweep(recorder), '');
   } finally {
