@@ -17,11 +17,11 @@ const WANTED = process.env.VECTORS ?? '';
 const SHOWN = Number(process.env.VECTORS_SHOW ?? 3);
 
 /** Runs the vectors of one encoding; the text of all that went wrong, or the empty string. */
-function checkGroup(machine: MachineUnderTest, vectors: readonly Vector[]): string {
+function checkGroup(machine: MachineUnderTest, vectors: readonly Vector[], sample: number): string {
   const shown: string[] = [];
   const counts = new Map<string, number>();
   let runs = 0;
-  for (let i = 0; i < vectors.length; i += machine.sample) {
+  for (let i = 0; i < vectors.length; i += sample) {
     const vector = vectors[i];
     for (const mode of modesOf(vector)) {
       if (!machine.runsIn(MODES[mode])) continue;
@@ -46,10 +46,12 @@ for (const machine of machines) {
   for (const file of readdirSync(FOLDER).sort()) {
     test(`${machine.name}: ${file}`, async (t) => {
       prepareMachine(machine);
+      // Sequences are what blocks and translations are most likely to get wrong.
+      const sample = file.startsWith('sequences') ? Math.ceil(machine.sample / 5) : machine.sample;
       for (const group of decodeVectors(readFileSync(`${FOLDER}${file}`))) {
         if (!`${file} ${group.name}`.includes(WANTED)) continue;
         await t.test(group.name, () => {
-          const trouble = checkGroup(machine, group.vectors);
+          const trouble = checkGroup(machine, group.vectors, sample);
           if (trouble !== '') assert.fail(trouble);
         });
       }
