@@ -56,7 +56,8 @@ export class Pc implements Guest {
   private readonly clock: GuestClock;
   private readonly timers = new TimerQueue();
   private readonly bus = new IoBus();
-  private readonly cpu: Cpu;
+  /** For tests and debuggers; everyone else uses the methods below. */
+  readonly cpu: Cpu;
   private readonly apic: LocalApic;
   private readonly uart: Uart;
   private readonly pm: AcpiPm;

@@ -68,24 +68,17 @@ export class FunctionBuilder {
 
   /** Runs `body`; the locals it took are free again afterwards, whether it released them or not. */
   scope(body: () => void): void {
-    const before = new Set([...this.free.values()].flat());
+    const before = [...this.free].map(([type, list]) => [type, list.slice()] as const);
     const count = this.locals.length;
     body();
-    for (const [type, list] of this.free) {
-      const kept = list.filter((index) => before.has(index));
-      this.free.set(type, kept);
-    }
-    const free = new Set([...this.free.values()].flat());
-    const give = (index: number): void => {
-      if (free.has(index)) return;
-      free.add(index);
-      const type = this.locals[index - this.parameterCount];
+    for (const list of this.free.values()) list.length = 0;
+    for (const [type, list] of before) this.free.get(type)!.push(...list);
+    for (let i = count; i < this.locals.length; i++) {
+      const type = this.locals[i];
       const list = this.free.get(type);
-      if (list) list.push(index);
-      else this.free.set(type, [index]);
-    };
-    for (const index of before) give(index);
-    for (let i = count; i < this.locals.length; i++) give(this.parameterCount + i);
+      if (list) list.push(this.parameterCount + i);
+      else this.free.set(type, [this.parameterCount + i]);
+    }
   }
 
   parameter(index: number, type: ValueType): Node & { kind: 'local' } {

@@ -14,7 +14,6 @@ import {
   cSize,
   extendU,
   field,
-  geS,
   load,
   type Node,
   not,
@@ -356,11 +355,10 @@ export class InterpreterMeaning extends Meaning {
   }
 
   repeat(): void {
-    const left = this.spend();
-    this.if(geS(left, c32(0)), () => this.goTo(this.pc));
+    // As a block of its own, so that each start of the instruction counts once.
+    this.spend();
     this.storeField(storeOp.i64_store, S.ip, this.instructionIp());
-    this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
-    this.goTo(c32(0));
+    this.goTo(call(this.shared.enter));
   }
 
   checkTarget(target: Node & { kind: 'local' }): void {

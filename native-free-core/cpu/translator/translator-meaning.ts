@@ -625,6 +625,8 @@ export class TranslatorMeaning extends Meaning {
   }
 
   repeat(): void {
+    // The instructions behind this one in its block have not been executed.
+    this.set(this.left, add(this.left, c32(this.subject.remaining - 1)));
     this.exitTo(this.subject.offset);
   }
 
