@@ -15,6 +15,7 @@ import {
   c64,
   cSize,
   eq,
+  extendS,
   extendU,
   field,
   load,
@@ -36,7 +37,7 @@ import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
 import { LinkSlot } from '../interpreter/module.ts';
-import { FlagFormulas, type FlagKind } from '../semantics/flags.ts';
+import { compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
@@ -115,8 +116,9 @@ export class TranslatorMeaning extends Meaning {
     this.code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
     this.registers = Array.from({ length: this.code64 ? 16 : 8 }, () => this.local(this.code64 ? i64 : i32));
     this.ccOp = this.local(i32);
-    this.ccA = this.local(i64);
-    this.ccB = this.local(i64);
+    // Outside of 64-bit code no operand is wider than 32 bits: the flags' operands are extended only when looked at.
+    this.ccA = this.local(this.code64 ? i64 : i32);
+    this.ccB = this.local(this.code64 ? i64 : i32);
     this.left = this.local(i32);
     this.tlb = this.local(i32);
     this.target = this.local(i64);
@@ -153,8 +155,8 @@ export class TranslatorMeaning extends Meaning {
     });
     if (this.flagsUsed) {
       this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
-      this.set(this.ccA, field(loadOp.i64_load, S.ccA));
-      this.set(this.ccB, field(loadOp.i64_load, S.ccB));
+      this.set(this.ccA, this.narrow(field(loadOp.i64_load, S.ccA)));
+      this.set(this.ccB, this.narrow(field(loadOp.i64_load, S.ccB)));
     }
     this.set(this.left, field(loadOp.i32_load, S.budget));
     if (this.tlbUsed) this.set(this.tlb, field(loadOp.i32_load, S.tlb));
@@ -170,8 +172,13 @@ export class TranslatorMeaning extends Meaning {
 
   private flagsToMemory(): void {
     this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
-    this.storeField(storeOp.i64_store, S.ccA, this.ccA);
-    this.storeField(storeOp.i64_store, S.ccB, this.ccB);
+    this.storeField(storeOp.i64_store, S.ccA, extendS(this.ccA));
+    this.storeField(storeOp.i64_store, S.ccB, extendS(this.ccB));
+  }
+
+  /** A flags' operand as its local holds it. */
+  private narrow(value: Node): Node {
+    return this.code64 ? value : wrap(value);
   }
 
   /** To another block: by its link slot where one is given and filled, else by looking S.ip up. */
@@ -511,8 +518,8 @@ export class TranslatorMeaning extends Meaning {
     if (this.subject.flagsDead) return;
     this.flagsUsed = true;
     this.flagsChanged = true;
-    this.set(this.ccA, a);
-    this.set(this.ccB, b);
+    this.set(this.ccA, this.narrow(a));
+    this.set(this.ccB, this.narrow(b));
     this.set(this.ccOp, ccOp);
     this.knownFlags =
       ccOp.kind === 'const'
@@ -521,7 +528,7 @@ export class TranslatorMeaning extends Meaning {
   }
 
   override setFlagsOperandB(b: Node): void {
-    if (!this.subject.flagsDead) this.set(this.ccB, b);
+    if (!this.subject.flagsDead) this.set(this.ccB, this.narrow(b));
   }
 
   override updateFlags(mask: number, bits: Node): void {
@@ -557,7 +564,10 @@ export class TranslatorMeaning extends Meaning {
       this.flagsToMemory();
       return undefined;
     }
-    return { formulas: new FlagFormulas(this, this.ccA, this.ccB, c64(64 - known.size)), kind: known.kind };
+    return {
+      formulas: new FlagFormulas(this, extendS(this.ccA), extendS(this.ccB), c64(64 - known.size)),
+      kind: known.kind,
+    };
   }
 
   override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Node {
@@ -588,7 +598,14 @@ export class TranslatorMeaning extends Meaning {
 
   override condition(code: number): Node {
     const known = this.formulas();
-    return known ? known.formulas.condition(known.kind, code) : super.condition(code);
+    if (!known) return super.condition(code);
+    const { formulas, kind } = known;
+    if (!this.code64 && (kind === FlagKind.sub || kind === FlagKind.logic)) {
+      // Sign extension keeps both orders, so that the narrow operands compare alike.
+      const compared = compareCondition(code, this.ccA, kind === FlagKind.sub ? this.ccB : c32(0));
+      if (compared) return compared;
+    }
+    return formulas.condition(kind, code);
   }
 
   // ---- leaving
