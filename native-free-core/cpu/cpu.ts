@@ -65,6 +65,9 @@ const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
   ...['LGDT', 'LIDT', 'LLDT', 'LTR'].map((name) => [name, 'descriptorTable'] as const),
 ]);
 
+/** INTO is one only if it is taken: TF tells. */
+const softwareInterrupts: ReadonlySet<string> = new Set(['INT', 'INT1', 'INT3', 'INTO']);
+
 /** The limit that modules declare for the guest's memory; every guest's own maximum is at most this. */
 const MEMORY_MAXIMUM_PAGES = 65536;
 
@@ -378,6 +381,8 @@ export class Cpu {
       this.raise();
       return 0;
     }
+    // The handler's first instruction comes before a trap of the software interrupt that led to it; delivery cleared TF.
+    if (softwareInterrupts.has(instruction.name) && (this.flags & Flag.tf) === 0) this.delivered = true;
     const reason = exitReasons.get(instruction.name);
     if (reason) meter.exit(reason);
     return this.singleStepping || this.mustLeave() ? 0 : 1;
