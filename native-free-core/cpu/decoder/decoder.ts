@@ -19,6 +19,8 @@ export const DecodeResult = {
 } as const;
 export type DecodeResult = (typeof DecodeResult)[keyof typeof DecodeResult];
 
+/** Number of GS: there are no segment registers 6 and 7. */
+const LAST_SEGMENT = 5;
 const SEGMENT_OF_PREFIX: Record<number, number> = { 38: 0, 46: 1, 54: 2, 62: 3, 100: 4, 101: 5 };
 
 /** Base and index registers of the eight 16-bit addressing forms. */
@@ -180,7 +182,7 @@ export class Decoder {
     this.operandSize(entry, codeSize, out);
     if (entry.needsModrm) {
       this.modrm(out);
-      if (entry.segmentRegister) out.reg &= 7;
+      if (entry.segmentRegister && (out.reg &= 7) > LAST_SEGMENT) return DecodeResult.undefined;
     } else if (entry.encoding.plusRegister) out.rm = (opcode & 7) | ((out.rex & 1) << 3);
     if (entry.immediates.length > 0) this.immediates(entry, out);
     if (out.lock && !(entry.lockable && out.isMemory)) return DecodeResult.undefined;
