@@ -239,6 +239,8 @@ function shapeFar(draft: Draft, bits: number): void {
   const { encoding } = draft;
   draft.portable = PORTABLE.nowhere;
   withoutWide(draft);
+  // Whether a misaligned stack or a bad selector comes first differs between makers.
+  override(draft, 'rflags', draft.state.get('rflags') & ~0x40000n);
   const [selector, offset] = farPointer(draft);
   if (/^(RETF|RET_?FAR|FAR_?RET)/i.test(mnemonic(encoding))) {
     stackWith(draft, [offset, selector, BigInt(LAYOUT.stack), BigInt(SELECTORS.userData)], bits / 8);
@@ -425,9 +427,9 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     if (name === 'ARPL') setTarget(draft, BigInt(random.below(65536)), 2);
     else setTarget(draft, selector, 2);
   } else if (/^POP/.test(name) && encoding.operands.length === 0) {
-    // POPF: not TF, NT, RF, nor ID, which the recording process cannot set back; POPA: whatever the stack holds.
-    const size = mode.bits === 64 ? (draft.shape.operandPrefix ? 2 : 8) : bits / 8;
-    if (/^POPF/.test(name)) stackWith(draft, [BigInt(random.u32() & 0x048ad5)], size);
+    // POPF: not TF, NT, RF; POPA: whatever the stack holds.
+    const size = bits / 8;
+    if (/^POPF/.test(name)) stackWith(draft, [BigInt(random.u32() & 0x248ad5)], size);
     if (/^POP_?[DEFGS]S/.test(name)) stackWith(draft, [BigInt(someSelector(draft))], size);
     if (/^POP(F|_?[DEFGS]S)/.test(name)) draft.portable = PORTABLE.nowhere;
   } else if (/^INT$/.test(name)) {
@@ -445,6 +447,8 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
   } else if (/^LEAVE$/.test(name)) {
     setLow(draft, RBP, state.getAt(RSP) + BigInt(8 * random.below(32)), mode.bits);
   } else if (/^ENTER$/.test(name)) {
+    // Whether the new top of the stack is probed, and so checked for alignment, differs between makers.
+    override(draft, 'rflags', state.get('rflags') & ~0x40000n);
     setLow(draft, RBP, state.getAt(RSP) + BigInt(8 * random.below(32)), mode.bits);
     draft.immediates = [
       [BigInt(random.below(0x400)), 2],
@@ -464,7 +468,11 @@ function prepareOther(draft: Draft, bits: 16 | 32 | 64): void {
     setLow(draft, RDI, BigInt((mode.bits === 16 ? 0 : LAYOUT.data) + random.below(0x8000)), mode.bits);
   } else if (/^(CLI|STI|IN|OUT|HLT)$/.test(name)) draft.portable = PORTABLE.nowhere;
   else if (/^PUSH(F|_?[CDEFGS]S)/.test(name)) draft.portable = PORTABLE.nowhere;
-  else if (encoding.row.cpl === 0) draft.portable = PORTABLE.nowhere;
+  else if (/^MOV_(TO|FROM)_CR/.test(name)) {
+    // LOCK selects CR8 with one maker.
+    draft.shape = { ...draft.shape, extra: 0 };
+    draft.portable = PORTABLE.nowhere;
+  } else if (encoding.row.cpl === 0) draft.portable = PORTABLE.nowhere;
 }
 
 function shapeAbsolute(draft: Draft): void {

@@ -1,7 +1,7 @@
 // Runs a vector on a machine under test and says where it ended differently from the real processor.
 // Owns the comparison: what counts in which mode, what is undefined, and how a mismatch reads.
 // Never decides what to do about a mismatch.
-import { buildImage, LAYOUT, MODES, type Mode, RAM_BYTES, SYSTEM_BASE } from './environments.ts';
+import { buildImage, LAYOUT, MODES, type Mode, RAM_BYTES, SELECTORS, SYSTEM_BASE } from './environments.ts';
 import type { MachineUnderTest } from './machine-under-test.ts';
 import { fieldIndex, GPR_NAMES, type ProcessorState, SEGMENT_NAMES, STATE_FIELDS } from './processor-state.ts';
 import { initialMemory, initialState, PORTABLE, STOPPED, type Vector } from './vector.ts';
@@ -145,7 +145,12 @@ function significant(field: number, vector: Vector, mode: Mode, expected: Proces
   if (NEVER.has(field) || vector.ignoredFields.includes(field)) return 0n;
   if (field > X87_FIRST && field < XMM_FIRST && vector.ignoredFields.includes(field - 1)) return 0n;
   const narrow = mode.bits !== 64;
-  if (field < GENERAL.length) return narrow ? (field < 8 ? 0xffffffffn : 0n) : -1n;
+  if (field < GENERAL.length) {
+    // What is above 32 bits is lost on the way out of 64-bit code.
+    const left = vector.changes.get(SELECTOR_FIELDS[1]);
+    if (narrow || (left !== undefined && left !== BigInt(SELECTORS.userCode64))) return field < 8 ? 0xffffffffn : 0n;
+    return -1n;
+  }
   if (field === RFLAGS) return BigInt(~vector.undefinedFlags);
   const base = BASE_FIELDS.indexOf(field);
   if (base >= 0) {

@@ -215,8 +215,11 @@ static void enter(ucontext_t *u) {
 }
 
 static void on_signal(int sig, siginfo_t *info, void *context) {
-  /* A case may have asked for alignment checks, and the kernel leaves AC as it was. */
-  __asm__ volatile("pushfq\n\tandl $0xfffbffff, (%%rsp)\n\tpopfq" : : : "memory", "cc");
+  /*
+   * The kernel leaves AC, NT and ID as the case had them. Checked alignment is not for this code, and NT and ID would
+   * pass on to the next case: returning from a signal keeps those of the handler.
+   */
+  __asm__ volatile("pushfq\n\tandl $0xffdbbfff, (%%rsp)\n\tpopfq" : : : "memory", "cc");
   ucontext_t *u = context;
   greg_t *g = u->uc_mcontext.gregs;
   if (sig == SIGALRM) {
