@@ -11,6 +11,12 @@ export class ByteWriter {
     this.buffer = new Uint8Array(capacity);
   }
 
+  /** Empties the writer and keeps its room, for a next use by the same owner. */
+  clear(): this {
+    this.length = 0;
+    return this;
+  }
+
   private reserve(count: number): void {
     if (this.length + count <= this.buffer.length) return;
     const grown = new Uint8Array(Math.max(this.buffer.length * 2, this.length + count));

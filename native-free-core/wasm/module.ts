@@ -25,6 +25,10 @@ interface Defined {
   exported: boolean;
 }
 
+/** Room for the section and the function head being written: a module is built often, and typed arrays are dear. */
+const sectionScratch = new ByteWriter(65536);
+const headScratch = new ByteWriter(256);
+
 const FUNCTION_TYPE = 0x60;
 const FUNCREF = 0x70;
 
@@ -100,10 +104,10 @@ export class ModuleBuilder {
 
   /** The finished binary. Throws if a declared function has no body. */
   build(): Uint8Array<ArrayBuffer> {
-    const out = new ByteWriter(4096);
+    const out = new ByteWriter(4096 + this.defined.reduce((sum, { body }) => sum + (body?.code.length ?? 0) + 64, 0));
     out.bytes(Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00));
     const section = (id: number, write: (bytes: ByteWriter) => void): void => {
-      const bytes = new ByteWriter(1024);
+      const bytes = sectionScratch.clear();
       write(bytes);
       out.byte(id);
       out.unsigned(bytes.length);
@@ -180,7 +184,7 @@ export class ModuleBuilder {
       bytes.unsigned(this.defined.length);
       for (const { reference, body } of this.defined) {
         if (!body) throw new Error(`Function ${reference.name} was declared and never defined.`);
-        const head = new ByteWriter(16);
+        const head = headScratch.clear();
         const groups: [number, ValueType][] = [];
         for (const type of body.locals) {
           const last = groups.at(-1);

@@ -16,20 +16,22 @@ export interface Label {
 }
 
 export class FunctionBuilder {
-  private code = new ByteWriter(256);
+  private code: ByteWriter;
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
   private readonly free = new Map<ValueType, number[]>();
   private depth = 0;
 
-  constructor(parameters: readonly ValueType[] = []) {
+  /** `code` is where the body goes: a writer of the caller's, where functions are built often. */
+  constructor(parameters: readonly ValueType[] = [], code: ByteWriter = new ByteWriter(256)) {
+    this.code = code;
     this.parameterCount = parameters.length;
   }
 
   /** Puts code in front of everything so far: what a function needs at its start is known only at its end. */
-  prologue(build: () => void): void {
+  prologue(build: () => void, into: ByteWriter = new ByteWriter(256)): void {
     const body = this.code;
-    this.code = new ByteWriter(256);
+    this.code = into;
     build();
     this.code.append(body);
   }

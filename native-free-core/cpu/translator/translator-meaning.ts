@@ -5,6 +5,7 @@
 // Locals hold the general registers that the region touches (i64 in 64-bit code, else i32), the lazy flags and what is
 // left of the budget. The state in memory is stale while the region executes; every way out writes it back.
 
+import { ByteWriter } from '../../wasm/bytes.ts';
 import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
 import { call, type Label } from '../builder/function.ts';
 import {
@@ -72,6 +73,10 @@ export interface RegionExits {
   linkSlot(offset: number): number;
 }
 
+/** One region is built at a time, so all share the room for their code. */
+const bodyWriter = new ByteWriter(65536);
+const wholeWriter = new ByteWriter(65536);
+
 export class TranslatorMeaning extends Meaning {
   readonly shared: ImportedFunctions;
   size: Size = 32;
@@ -108,7 +113,7 @@ export class TranslatorMeaning extends Meaning {
   private coldLabel!: Label;
 
   constructor(shared: ImportedFunctions, mode: number, regionType: number, exits: RegionExits) {
-    super([]);
+    super([], bodyWriter.clear());
     this.shared = shared;
     this.mode = mode;
     this.regionType = regionType;
@@ -144,7 +149,7 @@ export class TranslatorMeaning extends Meaning {
     });
     this.coldCode();
     this.unreachable();
-    this.prologue(() => this.entryCode());
+    this.prologue(() => this.entryCode(), wholeWriter.clear());
   }
 
   private entryCode(): void {

@@ -7,12 +7,14 @@ import { ValueType } from '../../wasm/opcodes.ts';
 import type { Size } from '../builder/nodes.ts';
 import type { Decoder } from '../decoder/decoder.ts';
 import type { DecodedInstruction } from '../decoder/instruction.ts';
+import type { Encoding } from '../instructions/row.ts';
 import type { BlockCache } from '../interpreter/blocks.ts';
 import { type HandlerSet, operandShapes, variantIndex } from '../interpreter/handlers.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
 import { type InterpreterExports, REGION_SLOTS } from '../interpreter/module.ts';
+import type { OperandShape } from '../semantics/meaning.ts';
 import { ModeBit, S } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
 import { ImportedFunctions } from './imported-functions.ts';
@@ -43,6 +45,18 @@ const PLACE: Record<string, 'rm' | 'reg' | 'vvvv' | 'stack'> = {
   T: 'stack',
 };
 
+/** What the translator asks of an encoding again and again. */
+interface EncodingFacts {
+  readonly places: Subject['places'];
+  /** Operand shapes by log2 of the operand's bytes, register forms first, then memory forms; made when first needed. */
+  readonly shapes: (readonly OperandShape[] | undefined)[];
+  readonly written: number;
+  readonly read: number;
+  readonly conditional: boolean;
+  /** Always ends its block, or leaves WebAssembly. */
+  readonly leaves: boolean;
+}
+
 export class Translator {
   regions = 0;
   bytes = 0;
@@ -50,10 +64,11 @@ export class Translator {
   private readonly blocks: BlockCache;
   private readonly handlers: HandlerSet;
   private readonly decoder: Decoder;
-  private readonly memory: WebAssembly.Memory;
+  private readonly imports: WebAssembly.Imports;
   private readonly exports: InterpreterExports;
   private readonly memoryPages: number;
   private nextSlot = 0;
+  private readonly facts = new Map<Encoding, EncodingFacts>();
 
   constructor(
     system: SystemCpu,
@@ -68,9 +83,9 @@ export class Translator {
     this.blocks = blocks;
     this.handlers = handlers;
     this.decoder = decoder;
-    this.memory = memory;
     this.memoryPages = memoryPages;
     this.exports = exports;
+    this.imports = { env: { memory, ...(exports as unknown as Record<string, WebAssembly.ImportValue>) } };
     blocks.onFlush = () => this.drop();
   }
 
@@ -96,9 +111,7 @@ export class Translator {
     if (!region || !this.blocks.hasRoom(2 * region.instructionCount + 16)) return;
     const bytes = this.build(region, mode);
     if (!bytes) return;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-      env: { memory: this.memory, ...(this.exports as unknown as Record<string, WebAssembly.ImportValue>) },
-    });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
     const slot = this.handlers.handlers.length + this.nextSlot++;
     this.exports.table.set(slot, instance.exports.region);
     for (const [from, to] of region.ranges) this.blocks.coverLines(page, from, to);
@@ -145,7 +158,8 @@ export class Translator {
   private emitBlock(m: TranslatorMeaning, block: BasicBlock, mode: number, onward: (offset: number) => void): void {
     const { instructions } = block;
     const traits = instructions.map((instruction) => this.traitsOf(instruction, mode));
-    const dead = deadFlags(instructions, traits);
+    const facts = instructions.map(({ encoding }) => this.factsOf(encoding));
+    const dead = deadFlags(instructions, facts, traits);
     m.beginBlock(instructions.length);
     let offset = block.offset;
     instructions.forEach((instruction, index) => {
@@ -153,8 +167,8 @@ export class Translator {
       const subject: Subject = {
         instruction,
         offset: at,
-        operands: operandShapes(instruction.encoding, instruction.operandSize, instruction.isMemory),
-        places: instruction.encoding.operands.map((operand) => PLACE[operand.where]),
+        operands: shapesOf(facts[index], instruction),
+        places: facts[index].places,
         traits: traits[index],
         remaining: instructions.length - index,
         flagsDead: dead[index],
@@ -171,6 +185,23 @@ export class Translator {
     else if (block.end.kind === 'other') m.leaveTo(block.end.next);
   }
 
+  private factsOf(encoding: Encoding): EncodingFacts {
+    const known = this.facts.get(encoding);
+    if (known) return known;
+    const { row, attributes, operands } = encoding;
+    const facts: EncodingFacts = {
+      places: operands.map((operand) => PLACE[operand.where]),
+      shapes: new Array(8),
+      // Undefined flags are not added: some that manuals call undefined are in truth kept.
+      written: flagBits(row.flags?.written ?? ''),
+      read: flagBits(row.flags?.read ?? ''),
+      conditional: row.flags?.conditional === true,
+      leaves: row.meaning === 'cold' || attributes.has('end') || attributes.has('if'),
+    };
+    this.facts.set(encoding, facts);
+    return facts;
+  }
+
   /** What the interpreter's handler of the same instruction showed about it. */
   private traitsOf(instruction: DecodedInstruction, mode: number): HandlerTraits {
     const { handlers } = this.blocks.planOf(instruction.encoding);
@@ -180,21 +211,36 @@ export class Translator {
   }
 }
 
+function shapesOf(facts: EncodingFacts, instruction: DecodedInstruction): readonly OperandShape[] {
+  const { encoding, operandSize, isMemory } = instruction;
+  const index = 31 - Math.clz32(operandSize >> 3) + (isMemory ? 4 : 0);
+  facts.shapes[index] ??= operandShapes(encoding, operandSize, isMemory);
+  return facts.shapes[index];
+}
+
+/** Flags as bits, in the order of ALL_FLAGS. */
+function flagBits(letters: string): number {
+  let bits = 0;
+  for (const letter of letters) bits |= 1 << ALL_FLAGS.indexOf(letter);
+  return bits;
+}
+const EVERY_FLAG = flagBits(ALL_FLAGS);
+
 /** For each instruction of a block: whether all flags it sets are set again before anything can look at them. */
-function deadFlags(instructions: readonly DecodedInstruction[], traits: readonly HandlerTraits[]): boolean[] {
+function deadFlags(
+  instructions: readonly DecodedInstruction[],
+  facts: readonly EncodingFacts[],
+  traits: readonly HandlerTraits[],
+): boolean[] {
   const dead: boolean[] = new Array(instructions.length);
-  let live = new Set(ALL_FLAGS);
+  let live = EVERY_FLAG;
   for (let index = instructions.length - 1; index >= 0; index--) {
-    const { row, attributes } = instructions[index].encoding;
-    // Undefined flags are written too, but only together with others: some undefined ones are in truth kept.
-    const written = row.flags?.written ?? '';
-    const always = row.flags?.conditional === undefined || countIsKnown(instructions[index]);
-    dead[index] = written !== '' && ![...written].some((flag) => live.has(flag));
-    if (row.meaning === 'cold' || traits[index].mayLeave || attributes.has('end') || attributes.has('if')) {
-      live = new Set(ALL_FLAGS);
-    } else {
-      if (always) for (const flag of written) live.delete(flag);
-      for (const flag of row.flags?.read ?? '') live.add(flag);
+    const { written, read, conditional, leaves } = facts[index];
+    dead[index] = written !== 0 && (written & live) === 0;
+    if (leaves || traits[index].mayLeave) live = EVERY_FLAG;
+    else {
+      if (!conditional || countIsKnown(instructions[index])) live &= ~written;
+      live |= read;
     }
   }
   return dead;
