@@ -47,6 +47,8 @@ export const S = {
   ccOp: take(4),
   /** i32: EFLAGS without OF, SF, ZF, AF, PF, CF, which the lazy flags give. Bit 1 is set. */
   eflags: take(4),
+  /** i32: CF and OF at their places in EFLAGS, where ccOp says that they were set apart from the others. */
+  ccC: take(4),
   ccA: take(8),
   ccB: take(8),
 

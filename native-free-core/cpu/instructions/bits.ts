@@ -75,7 +75,7 @@ const shiftArithmetic = shift(FlagKind.shiftArithmetic, (size, a, count) => shrS
 
 /** CF and OF after a rotate; the others stay. OF is defined for counts of one; processors compute it the same for all. */
 function rotateFlags(m: Meaning, carry: Node, overflow: Node): void {
-  m.updateFlags(Flag.cf | Flag.of, or(carry, shl(overflow, c32(11))));
+  m.setCarryOverflow(m.let(or(carry, shl(overflow, c32(11)))));
 }
 
 function rotate(left: boolean) {
@@ -181,7 +181,7 @@ function doubleShiftFlags(m: Meaning, before: Node, result: Node, carry: Node): 
   const bit = m.let(carry);
   const overflow = m.let(xor(signBit(size, before), signBit(size, result)));
   m.setFlagsLogic(result);
-  m.updateFlags(Flag.cf | Flag.of, or(bit, shl(overflow, c32(11))));
+  m.setCarryOverflow(m.let(or(bit, shl(overflow, c32(11)))));
 }
 
 type BitChange = ((a: Node, mask: Node) => Node) | undefined;
@@ -195,7 +195,7 @@ function bitTest(change: BitChange) {
     const finish = (a: Node): Node => {
       const bit = m.let(and(wrap(shrU(a, place)), c32(1)));
       const result = change ? m.let(change(a, shl(constLike(a, 1), place))) : a;
-      m.updateFlags(Flag.cf, bit);
+      m.setCarry(bit);
       return result;
     };
     if (m.operands[0].kind === 'mem') {
@@ -220,7 +220,6 @@ function bitScan(reverse: boolean) {
       m.write(0, reverse ? sub(constLike(source, source.type === i64 ? 63 : 31), clz(source)) : ctz(source));
     });
     m.setFlagsLogic(source);
-    m.updateFlags(Flag.cf, c32(0));
   };
 }
 
@@ -253,7 +252,7 @@ function populationCount(m: Meaning): void {
 function bmiFlags(m: Meaning, result: Node, carry: Node): void {
   const bit = m.let(carry);
   m.setFlagsLogic(result);
-  m.updateFlags(Flag.cf, bit);
+  m.setCarryOverflow(bit);
 }
 
 /** Parallel deposit and extract by walking the mask's ones. */

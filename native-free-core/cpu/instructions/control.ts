@@ -93,19 +93,19 @@ const rows: Row[] = [
   {
     name: 'CLC',
     encodings: ['F8 :b'],
-    meaning: (m) => m.updateFlags(Flag.cf, c32(0)),
+    meaning: (m) => m.setCarry(c32(0)),
     flags: { written: 'C' },
   },
   {
     name: 'STC',
     encodings: ['F9 :b'],
-    meaning: (m) => m.updateFlags(Flag.cf, c32(1)),
+    meaning: (m) => m.setCarry(c32(1)),
     flags: { written: 'C' },
   },
   {
     name: 'CMC',
     encodings: ['F5 :b'],
-    meaning: (m) => m.updateFlags(Flag.cf, xor(m.flagsAll(), c32(1))),
+    meaning: (m) => m.setCarry(xor(m.flag('cf'), c32(1))),
     flags: { read: 'C', written: 'C' },
   },
   {

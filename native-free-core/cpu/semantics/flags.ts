@@ -3,7 +3,8 @@
 // Never decides which instruction sets what: that is each meaning's statement.
 //
 // Operands a and b are kept as i64, sign-extended from the operand size; that keeps signed and unsigned order, so that
-// a comparison needs no size. ccOp = kind << 2 | log2(bytes).
+// a comparison needs no size. ccOp = kind << 2 | log2(bytes), and CARRY_OVERFLOW_APART where CF and OF have been
+// set since.
 
 import type { FunctionReference, ModuleBuilder } from '../../wasm/module.ts';
 import { ValueType } from '../../wasm/opcodes.ts';
@@ -69,6 +70,8 @@ export const FlagKind = {
 } as const;
 export type FlagKind = (typeof FlagKind)[keyof typeof FlagKind];
 const KINDS = 12;
+/** Added to ccOp: CF and OF are those in ccC. What rotates and bit tests leave, which keep the other flags. */
+export const CARRY_OVERFLOW_APART = 0x100;
 
 /** The functions that compute flags, as indexes that meanings can call. All take nothing and give an i32. */
 export interface FlagFunctions {
@@ -103,6 +106,7 @@ export function declareFlagFunctions(module: ModuleBuilder): FlagFunctions {
 const ccOp = field(loadOp.i32_load, S.ccOp);
 const ccA = field(loadOp.i64_load, S.ccA);
 const ccB = field(loadOp.i64_load, S.ccB);
+const ccC = field(loadOp.i32_load, S.ccC);
 
 /** The flags of a kind of operation as expressions over its operands: one definition for functions and translations. */
 export class FlagFormulas {
@@ -276,7 +280,7 @@ function byKind(f: FunctionBuilder, result: (formulas: FlagFormulas, kind: FlagK
   const labels: { depth: number }[] = [];
   const nest = (kind: number): void => {
     if (kind === KINDS) {
-      f.brTable(shrU(ccOp, c32(2)), labels.slice().reverse(), labels[labels.length - 1]);
+      f.brTable(and(shrU(ccOp, c32(2)), c32(63)), labels.slice().reverse(), labels[labels.length - 1]);
       return;
     }
     f.block((label) => {
@@ -326,6 +330,10 @@ export function compareCondition(code: number, a: Node, b: Node): Node | undefin
 export function defineFlagFunctions(module: ModuleBuilder, functions: FlagFunctions): void {
   const define = (reference: FunctionReference, answer: (f: FlagFormulas, kind: FlagKind) => Node): void => {
     const f = new FunctionBuilder();
+    const place = reference === functions.cf ? 0 : reference === functions.of ? 11 : -1;
+    if (place >= 0) {
+      f.if(and(ccOp, c32(CARRY_OVERFLOW_APART)), () => f.return(and(shrU(ccC, c32(place)), c32(1))));
+    }
     byKind(f, answer);
     module.define(reference, f.finish());
   };

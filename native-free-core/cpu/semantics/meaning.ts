@@ -30,7 +30,7 @@ import {
   wrap,
 } from '../builder/nodes.ts';
 import { Flag, regAddress, S, xmmAddress } from '../state.ts';
-import { ccOpOf, ccOpSelect, type FlagFunctions, FlagKind } from './flags.ts';
+import { CARRY_OVERFLOW_APART, ccOpOf, ccOpSelect, type FlagFunctions, FlagKind } from './flags.ts';
 
 const { i32, i64, v128 } = ValueType;
 
@@ -463,6 +463,17 @@ export abstract class Meaning extends FunctionBuilder {
   setFlagsExplicit(bits: Node): void {
     const mask = Flag.of | Flag.sf | Flag.zf | Flag.af | Flag.pf | Flag.cf;
     this.setLazyFlags(c32(0), extendU(and(bits, c32(mask))), c64(0));
+  }
+
+  /** Sets CF and OF (an i32 with both at their places in EFLAGS) and keeps the others. Cheaper than {@link updateFlags}. */
+  setCarryOverflow(bits: Node): void {
+    this.storeField(storeOp.i32_store, S.ccC, bits);
+    this.storeField(storeOp.i32_store, S.ccOp, or(field(loadOp.i32_load, S.ccOp), c32(CARRY_OVERFLOW_APART)));
+  }
+
+  /** Sets CF (an i32, 0 or 1) and keeps all others. */
+  setCarry(carry: Node): void {
+    this.setCarryOverflow(this.let(or(carry, shl(this.flag('of'), c32(11)))));
   }
 
   /** Changes some flags and keeps the others: `bits` is an i32, `mask` which of its bits count. */

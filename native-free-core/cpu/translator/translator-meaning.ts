@@ -16,6 +16,7 @@ import {
   c64,
   cSize,
   eq,
+  eqz,
   extendS,
   extendU,
   field,
@@ -31,6 +32,7 @@ import {
   signExtendTo64,
   sub,
   wrap,
+  xor,
   zeroExtend,
 } from '../builder/nodes.ts';
 import { BASE_RIP, type DecodedInstruction } from '../decoder/instruction.ts';
@@ -38,7 +40,7 @@ import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
 import { LinkSlot } from '../interpreter/module.ts';
-import { compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
+import { CARRY_OVERFLOW_APART, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
@@ -98,10 +100,11 @@ export class TranslatorMeaning extends Meaning {
   private readonly ccOp: Local;
   private readonly ccA: Local;
   private readonly ccB: Local;
+  private readonly ccC: Local;
   private flagsUsed = false;
   private flagsChanged = false;
   /** The kind and size of the flags in the locals, where it is the same on every way here. */
-  private knownFlags: { kind: FlagKind; size: number } | undefined;
+  private knownFlags: { kind: FlagKind; size: number; apart: boolean } | undefined;
   private readonly left: Local;
   private readonly tlb: Local;
   private tlbUsed = false;
@@ -124,6 +127,7 @@ export class TranslatorMeaning extends Meaning {
     // Outside of 64-bit code no operand is wider than 32 bits: the flags' operands are extended only when looked at.
     this.ccA = this.local(this.code64 ? i64 : i32);
     this.ccB = this.local(this.code64 ? i64 : i32);
+    this.ccC = this.local(i32);
     this.left = this.local(i32);
     this.tlb = this.local(i32);
     this.target = this.local(i64);
@@ -160,6 +164,7 @@ export class TranslatorMeaning extends Meaning {
     });
     if (this.flagsUsed) {
       this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
+      this.set(this.ccC, field(loadOp.i32_load, S.ccC));
       this.set(this.ccA, this.narrow(field(loadOp.i64_load, S.ccA)));
       this.set(this.ccB, this.narrow(field(loadOp.i64_load, S.ccB)));
     }
@@ -177,6 +182,7 @@ export class TranslatorMeaning extends Meaning {
 
   private flagsToMemory(): void {
     this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
+    this.storeField(storeOp.i32_store, S.ccC, this.ccC);
     this.storeField(storeOp.i64_store, S.ccA, extendS(this.ccA));
     this.storeField(storeOp.i64_store, S.ccB, extendS(this.ccB));
   }
@@ -528,12 +534,25 @@ export class TranslatorMeaning extends Meaning {
     this.set(this.ccOp, ccOp);
     this.knownFlags =
       ccOp.kind === 'const'
-        ? { kind: (Number(ccOp.value) >> 2) as FlagKind, size: 8 << (Number(ccOp.value) & 3) }
+        ? { kind: (Number(ccOp.value) >> 2) as FlagKind, size: 8 << (Number(ccOp.value) & 3), apart: false }
         : undefined;
   }
 
   override setFlagsOperandB(b: Node): void {
     if (!this.subject.flagsDead) this.set(this.ccB, this.narrow(b));
+  }
+
+  override setCarryOverflow(bits: Node): void {
+    if (this.subject.flagsDead) return;
+    this.flagsUsed = true;
+    this.flagsChanged = true;
+    this.set(this.ccC, bits);
+    this.set(this.ccOp, or(this.ccOp, c32(CARRY_OVERFLOW_APART)));
+    if (this.knownFlags) this.knownFlags = { ...this.knownFlags, apart: true };
+  }
+
+  override setCarry(carry: Node): void {
+    if (!this.subject.flagsDead) super.setCarry(carry);
   }
 
   override updateFlags(mask: number, bits: Node): void {
@@ -562,7 +581,7 @@ export class TranslatorMeaning extends Meaning {
     this.knownFlags = undefined;
   }
 
-  private formulas(): { formulas: FlagFormulas; kind: FlagKind } | undefined {
+  private formulas(): { formulas: FlagFormulas; kind: FlagKind; apart: boolean } | undefined {
     this.flagsUsed = true;
     const known = this.knownFlags;
     if (!known) {
@@ -572,13 +591,16 @@ export class TranslatorMeaning extends Meaning {
     return {
       formulas: new FlagFormulas(this, extendS(this.ccA), extendS(this.ccB), c64(64 - known.size)),
       kind: known.kind,
+      apart: known.apart,
     };
   }
 
   override flag(name: 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of'): Node {
     const known = this.formulas();
     if (!known) return super.flag(name);
-    const { formulas, kind } = known;
+    const { formulas, kind, apart } = known;
+    if (apart && name === 'cf') return and(this.ccC, c32(1));
+    if (apart && name === 'of') return and(shrU(this.ccC, c32(11)), c32(1));
     switch (name) {
       case 'cf':
         return formulas.carry(kind);
@@ -604,13 +626,30 @@ export class TranslatorMeaning extends Meaning {
   override condition(code: number): Node {
     const known = this.formulas();
     if (!known) return super.condition(code);
-    const { formulas, kind } = known;
+    const { formulas, kind, apart } = known;
+    if (apart) return this.conditionByFlags(code);
     if (!this.code64 && (kind === FlagKind.sub || kind === FlagKind.logic)) {
       // Sign extension keeps both orders, so that the narrow operands compare alike.
       const compared = compareCondition(code, this.ccA, kind === FlagKind.sub ? this.ccB : c32(0));
       if (compared) return compared;
     }
     return formulas.condition(kind, code);
+  }
+
+  /** A condition put together flag by flag: CF and OF are not those of the kind. */
+  private conditionByFlags(code: number): Node {
+    const less = (): Node => xor(this.flag('sf'), this.flag('of'));
+    const base = [
+      () => this.flag('of'),
+      () => this.flag('cf'),
+      () => this.flag('zf'),
+      () => or(this.flag('cf'), this.flag('zf')),
+      () => this.flag('sf'),
+      () => this.flag('pf'),
+      less,
+      () => or(this.flag('zf'), less()),
+    ][code >> 1]();
+    return code & 1 ? eqz(base) : base;
   }
 
   // ---- leaving
