@@ -86,6 +86,9 @@ function interpreter(): { module: WebAssembly.Module; interpreter: InterpreterMo
   return shared;
 }
 
+/** Flushes of the TLBs after which link keys could repeat, with room for those of one burst. */
+const LINK_KEY_EPOCH = 2 ** 26;
+
 export interface TranslationOptions {
   /** Entries of a block after which its region is translated; 0: never, 1: at once. */
   readonly hotness: number;
@@ -116,6 +119,7 @@ export class Cpu {
   private running = false;
   private singleStepping = false;
   private leaving = false;
+  private linkEpoch = 0;
   private deliveries = 0;
 
   constructor(
@@ -205,6 +209,12 @@ export class Cpu {
   run(instructions: number): RunEnd {
     const { i32, system } = this;
     const until = this.instructions + instructions;
+    // Links and shortcuts are told apart by a count of flushes that comes round: before it does, all are forgotten.
+    const epoch = Math.floor(system.mmu.flushes / LINK_KEY_EPOCH);
+    if (epoch !== this.linkEpoch) {
+      this.linkEpoch = epoch;
+      this.blocks.flush();
+    }
     this.leaving = false;
     const lastDelivery = this.deliveries + instructions;
     while (this.instructions < until && this.deliveries < lastDelivery) {

@@ -21,6 +21,14 @@ export const TLB_USER = TLB_BASE + 3 * TLB_TABLE_BYTES;
 /** A tag that no linear page has. */
 export const TLB_NO_TAG = 1n;
 
+/**
+ * Direct-mapped shortcut from an instruction pointer to its block, behind the TLB tables (nine, with those that are always
+ * empty). An entry: instruction pointer (i64), link key and mode (i32), micro-op (i32).
+ */
+export const JUMP_CACHE_BASE = 0xb0000;
+export const JUMP_CACHE_ENTRIES = 4096;
+export const JUMP_CACHE_ENTRY_BYTES = 16;
+
 /** Direct-mapped table from a block's key to its micro-ops. An entry: key (i64), micro-op address (i32), spare. */
 export const BLOCK_TABLE_BASE = 0x100000;
 export const BLOCK_TABLE_ENTRIES = 32768;

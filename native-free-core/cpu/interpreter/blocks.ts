@@ -7,6 +7,9 @@ import {
   BLOCK_TABLE_ENTRIES,
   BLOCK_TABLE_ENTRY_BYTES,
   CODE_LINES_BASE,
+  JUMP_CACHE_BASE,
+  JUMP_CACHE_ENTRIES,
+  JUMP_CACHE_ENTRY_BYTES,
   MICRO_OP_BASE,
   MICRO_OP_LIMIT,
   RAM_BASE,
@@ -134,6 +137,7 @@ export class BlockCache {
     this.top = MICRO_OP_BASE;
     this.coldInstructions.length = 0;
     this.u8.fill(0, BLOCK_TABLE_BASE, BLOCK_TABLE_BASE + BLOCK_TABLE_ENTRIES * BLOCK_TABLE_ENTRY_BYTES);
+    this.u8.fill(0, JUMP_CACHE_BASE, JUMP_CACHE_BASE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_BYTES);
     for (const page of this.pages.keys()) this.clearLines(page);
     this.pages.clear();
     this.known.clear();

@@ -5,6 +5,8 @@
 import {
   BLOCK_TABLE_BASE,
   BLOCK_TABLE_ENTRIES,
+  JUMP_CACHE_BASE,
+  JUMP_CACHE_ENTRIES,
   TLB_ENTRIES,
   TLB_SUPERVISOR,
   TLB_USER,
@@ -19,6 +21,7 @@ import {
   c32,
   c64,
   eq,
+  eqz,
   extendU,
   field,
   geU,
@@ -95,6 +98,8 @@ export interface InterpreterModule {
 /** Translated regions that can be installed at once: entries of the function table behind the handlers. */
 export const REGION_SLOTS = 8192;
 
+/** log2 of the bytes of an entry of the shortcut table. */
+const JUMP_CACHE_ENTRY_SHIFT = 4;
 /** log2 of the bytes of a block table entry. */
 const BLOCK_ENTRY_SHIFT = 4;
 
@@ -300,6 +305,26 @@ function enter(findBlock: FunctionReference) {
     f.return(c32(0));
   });
   const ip = f.let(field(loadOp.i64_load, S.ip));
+  // The shortcut holds where ip is the linear address, until the TLBs are flushed or mode or privilege change.
+  const mode = f.let(field(loadOp.i32_load, S.mode));
+  const linkKey = f.let(field(loadOp.i32_load, S.linkKey));
+  const shortcutKey = f.let(or(shl(linkKey, c32(4)), mode));
+  const ipIsLinear = f.let(or(isCode64(), eqz(field(loadOp.i64_load, S.segBase + Seg.cs * 8))));
+  const low = wrap(ip);
+  const shortcutIndex = and(xor(low, shrU(low, c32(12))), c32(JUMP_CACHE_ENTRIES - 1));
+  const shortcut = f.let(add(c32(JUMP_CACHE_BASE), shl(shortcutIndex, c32(JUMP_CACHE_ENTRY_SHIFT))));
+  const known = and(
+    eq(load(loadOp.i64_load, shortcut), ip),
+    and(eq(load(loadOp.i32_load, shortcut, 8), shortcutKey), ipIsLinear),
+  );
+  f.if(known, () => {
+    const next = f.let(load(loadOp.i32_load, shortcut, 12));
+    // A block that has gone stale is looked for anew; address 0 holds no handler either.
+    f.if(load(loadOp.i32_load16_u, next, U.handler), () => {
+      f.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, and(ip, c64(~0xfffn)));
+      f.return(next);
+    });
+  });
   const linear = f.let(linearOf(ip));
   const offset = f.let(and(wrap(linear), c32(0xfff)));
   const entry = f.let(executeEntry(linear));
@@ -312,7 +337,13 @@ function enter(findBlock: FunctionReference) {
     const block = f.let(add(c32(BLOCK_TABLE_BASE), shl(hashNode(page, offset), c32(BLOCK_ENTRY_SHIFT))));
     f.if(eq(load(loadOp.i64_load, block), key), () => {
       f.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, sub(ip, extendU(offset)));
-      f.return(load(loadOp.i32_load, block, 8));
+      const next = f.let(load(loadOp.i32_load, block, 8));
+      f.if(and(ipIsLinear, ne(linkKey, c32(-1))), () => {
+        f.store(storeOp.i64_store, shortcut, ip);
+        f.store(storeOp.i32_store, shortcut, shortcutKey, 8);
+        f.store(storeOp.i32_store, shortcut, next, 12);
+      });
+      f.return(next);
     });
   });
   f.return(call(findBlock));
