@@ -39,6 +39,7 @@ import {
 } from '../builder/nodes.ts';
 import { FlagKind, parityOf } from '../semantics/flags.ts';
 import type { Meaning } from '../semantics/meaning.ts';
+import { multiplyWide } from '../semantics/multiply.ts';
 import { Flag, Vector } from '../state.ts';
 import type { InstructionFamily, Row } from './row.ts';
 
@@ -138,20 +139,6 @@ function negate(m: Meaning): void {
     m.setFlags(FlagKind.sub, constLike(a, 0), a);
     return neg(a);
   });
-}
-
-/** Unsigned 64 x 64 -> 128 bits: [low, high], each an i64 local. */
-function multiplyWide(m: Meaning, a: Node, b: Node): [Node, Node] {
-  const mask = c64(0xffffffff);
-  const al = m.let(and(a, mask));
-  const ah = m.let(shrU(a, c64(32)));
-  const bl = m.let(and(b, mask));
-  const bh = m.let(shrU(b, c64(32)));
-  const low = m.let(mul(al, bl));
-  const middle = m.let(add(mul(ah, bl), shrU(low, c64(32))));
-  const cross = m.let(add(mul(al, bh), and(middle, mask)));
-  const high = m.let(add(add(mul(ah, bh), shrU(middle, c64(32))), shrU(cross, c64(32))));
-  return [m.let(mul(a, b)), high];
 }
 
 /** High half of the signed product, from the unsigned one: less b where a is negative, less a where b is. */

@@ -4,7 +4,6 @@
 
 import { ValueType } from '../../wasm/opcodes.ts';
 import {
-  add,
   and,
   asSize,
   c32,
@@ -41,6 +40,7 @@ import {
 } from '../builder/nodes.ts';
 import { FlagKind } from '../semantics/flags.ts';
 import type { Meaning } from '../semantics/meaning.ts';
+import { multiplyWide } from '../semantics/multiply.ts';
 import { Flag } from '../state.ts';
 import type { InstructionFamily, Row } from './row.ts';
 
@@ -314,13 +314,8 @@ function multiplyExtended(m: Meaning): void {
     m.write(0, wrap(shrU(product, c64(32))));
     return;
   }
-  const low = (value: Node): Node => and(value, c64(0xffffffff));
-  const high = (value: Node): Node => shrU(value, c64(32));
-  const bottom = m.let(mul(low(a), low(b)));
-  const middle = m.let(add(mul(high(a), low(b)), high(bottom)));
-  const cross = m.let(add(mul(low(a), high(b)), low(middle)));
-  const top = m.let(add(add(mul(high(a), high(b)), high(middle)), high(cross)));
-  m.write(1, mul(a, b));
+  const [bottom, top] = multiplyWide(m, a, b);
+  m.write(1, bottom);
   m.write(0, top);
 }
 
