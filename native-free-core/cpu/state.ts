@@ -273,3 +273,9 @@ export const Flag = {
 } as const;
 /** The flags that the lazy flags give. */
 export const ARITHMETIC_FLAGS = Flag.of | Flag.sf | Flag.zf | Flag.af | Flag.pf | Flag.cf;
+
+/** Default operand size that the bits of S.mode say, in bits. */
+export function codeSizeOf(mode: number): 16 | 32 | 64 {
+  const bits = mode & ModeBit.codeMask;
+  return bits === ModeBit.code64 ? 64 : bits === ModeBit.code32 ? 32 : 16;
+}

@@ -16,8 +16,9 @@ import {
 } from '../../memory/layout.ts';
 import { DecodeResult, type Decoder } from '../decoder/decoder.ts';
 import { BASE_RIP, DecodedInstruction } from '../decoder/instruction.ts';
+import { numberAt, type Place, placeOf } from '../decoder/operand-places.ts';
 import type { Encoding } from '../instructions/row.ts';
-import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
+import { codeSizeOf, Exit, ModeBit, S, Seg, Slot } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
 import { FETCH_DEVICE, FETCH_FAULT } from '../system/paging.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
@@ -35,30 +36,10 @@ const SCRATCH_BASE = MICRO_OP_LIMIT - BLOCK_MICRO_OPS * MICRO_OP_BYTES;
 const COLD_LIMIT = 1 << 18;
 const PAGE = 0x1000;
 
-/** Where an operand's register number comes from. */
-const Place = { none: 0, rm: 1, reg: 2, vvvv: 3, stack: 4 } as const;
-const PLACES: Record<string, number> = {
-  E: Place.rm,
-  R: Place.rm,
-  Z: Place.rm,
-  W: Place.rm,
-  U: Place.rm,
-  Q: Place.rm,
-  N: Place.rm,
-  G: Place.reg,
-  V: Place.reg,
-  P: Place.reg,
-  S: Place.reg,
-  C: Place.reg,
-  D: Place.reg,
-  B: Place.vvvv,
-  T: Place.stack,
-};
-
 /** What an encoding's micro-ops need, worked out once. */
 export interface Plan {
   readonly handlers: Int32Array;
-  readonly places: readonly number[];
+  readonly places: readonly (Place | undefined)[];
   /** The operand is a general register (byte offsets), of a byte if `byte`. */
   readonly general: readonly boolean[];
   readonly byte: readonly boolean[];
@@ -431,7 +412,7 @@ export class BlockCache {
     const memory = codes.find((code) => 'EMWQO'.includes(code.where));
     const plan: Plan = {
       handlers: this.handlers.of(encoding),
-      places: codes.map((code) => PLACES[code.where] ?? Place.none),
+      places: codes.map((code) => placeOf(code.where)),
       general: codes.map((code) => 'ERZGB'.includes(code.where)),
       byte: codes.map((code) => code.width === 'b'),
       mmx: codes.map((code) => 'PQN'.includes(code.where)),
@@ -557,9 +538,8 @@ export class BlockCache {
   private registerByte(plan: Plan, operand: number): number {
     const insn = this.instruction;
     const place = plan.places[operand];
-    if (place === undefined || place === Place.none) return 0;
-    const number =
-      place === Place.rm ? insn.rm : place === Place.reg ? insn.reg : place === Place.vvvv ? insn.vvvv : insn.modrm & 7;
+    if (place === undefined) return 0;
+    const number = numberAt(insn, place);
     if (plan.general[operand]) {
       return plan.byte[operand] && insn.rex === 0 && number >= 4 && number < 8 ? (number - 4) * 8 + 1 : number * 8;
     }
@@ -576,9 +556,4 @@ export class BlockCache {
     u16[(at + U.next) >>> 1] = next;
     return at + MICRO_OP_BYTES;
   }
-}
-
-function codeSizeOf(mode: number): 16 | 32 | 64 {
-  const bits = mode & ModeBit.codeMask;
-  return bits === ModeBit.code64 ? 64 : bits === ModeBit.code32 ? 32 : 16;
 }

@@ -36,6 +36,7 @@ import {
   zeroExtend,
 } from '../builder/nodes.ts';
 import { BASE_RIP, type DecodedInstruction } from '../decoder/instruction.ts';
+import { numberAt, type Place } from '../decoder/operand-places.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
@@ -48,16 +49,13 @@ import type { ImportedFunctions } from './imported-functions.ts';
 const { i32, i64 } = ValueType;
 type Local = Node & { kind: 'local' };
 
-/** Where an operand's register number comes from. */
-type Place = 'rm' | 'reg' | 'vvvv' | 'stack' | undefined;
-
 /** What the translator knows of the instruction whose meaning it asks for. */
 export interface Subject {
   readonly instruction: DecodedInstruction;
   /** Page offset of its first byte. */
   readonly offset: number;
   readonly operands: readonly OperandShape[];
-  readonly places: readonly Place[];
+  readonly places: readonly (Place | undefined)[];
   readonly traits: HandlerTraits;
   /** Instructions of its basic block from this one on, itself included. */
   readonly remaining: number;
@@ -373,18 +371,9 @@ export class TranslatorMeaning extends Meaning {
 
   private numberOf(operand: number): number {
     const { instruction, places } = this.subject;
-    switch (places[operand]) {
-      case 'rm':
-        return instruction.rm;
-      case 'reg':
-        return instruction.reg;
-      case 'vvvv':
-        return instruction.vvvv;
-      case 'stack':
-        return instruction.modrm & 7;
-      default:
-        throw new Error(`Operand ${operand} of ${instruction.encoding.text} is no register.`);
-    }
+    const place = places[operand];
+    if (place === undefined) throw new Error(`Operand ${operand} of ${instruction.encoding.text} is no register.`);
+    return numberAt(instruction, place);
   }
 
   /** Whether a byte operand's number means the second byte of a register. */

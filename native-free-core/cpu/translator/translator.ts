@@ -7,6 +7,7 @@ import { ValueType } from '../../wasm/opcodes.ts';
 import type { Size } from '../builder/nodes.ts';
 import type { Decoder } from '../decoder/decoder.ts';
 import type { DecodedInstruction } from '../decoder/instruction.ts';
+import { placeOf } from '../decoder/operand-places.ts';
 import type { Encoding } from '../instructions/row.ts';
 import type { BlockCache } from '../interpreter/blocks.ts';
 import { type HandlerSet, operandShapes, variantIndex } from '../interpreter/handlers.ts';
@@ -15,7 +16,7 @@ import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
 import { type InterpreterExports, REGION_SLOTS } from '../interpreter/module.ts';
 import type { OperandShape } from '../semantics/meaning.ts';
-import { ModeBit, S } from '../state.ts';
+import { codeSizeOf, S } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
 import { ImportedFunctions } from './imported-functions.ts';
 import { type BasicBlock, discoverRegion, type Region } from './region.ts';
@@ -25,25 +26,6 @@ import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
 const ALL_FLAGS = 'OSZAPC';
 /** Most bytes of one function's code: a region that needs more is left to the interpreter. */
 const FUNCTION_BYTES = 128 * 1024;
-
-/** Where operands' register numbers come from, by the letter of their encoding. */
-const PLACE: Record<string, 'rm' | 'reg' | 'vvvv' | 'stack'> = {
-  E: 'rm',
-  R: 'rm',
-  Z: 'rm',
-  W: 'rm',
-  U: 'rm',
-  Q: 'rm',
-  N: 'rm',
-  G: 'reg',
-  V: 'reg',
-  P: 'reg',
-  S: 'reg',
-  C: 'reg',
-  D: 'reg',
-  B: 'vvvv',
-  T: 'stack',
-};
 
 /** What the translator asks of an encoding again and again. */
 interface EncodingFacts {
@@ -190,7 +172,7 @@ export class Translator {
     if (known) return known;
     const { row, attributes, operands } = encoding;
     const facts: EncodingFacts = {
-      places: operands.map((operand) => PLACE[operand.where]),
+      places: operands.map((operand) => placeOf(operand.where)),
       shapes: new Array(8),
       // Undefined flags are not added: some that manuals call undefined are in truth kept.
       written: flagBits(row.flags?.written ?? ''),
@@ -251,9 +233,4 @@ function countIsKnown(instruction: DecodedInstruction): boolean {
   const { operands } = instruction.encoding;
   const count = operands[operands.length - 1];
   return count?.where === '1' || (count?.where === 'I' && (instruction.immediate & 31) !== 0);
-}
-
-function codeSizeOf(mode: number): 16 | 32 | 64 {
-  const bits = mode & ModeBit.codeMask;
-  return bits === ModeBit.code64 ? 64 : bits === ModeBit.code32 ? 32 : 16;
 }
