@@ -254,12 +254,8 @@ export class Pc implements Guest {
     const memory = {
       regions: ramRegions(ramBytes),
       write: (address: number, bytes: Uint8Array) => {
-        const at = physical.ramAddress(address);
-        const last = bytes.length === 0 ? at : physical.ramAddress(address + bytes.length - 1);
-        if (at < 0 || last !== at + Math.max(0, bytes.length - 1)) {
+        if (!physical.write(address, bytes))
           throw new Error(`No guest memory at 0x${address.toString(16)} for ${bytes.length} bytes.`);
-        }
-        cpu.system.u8.set(bytes, at);
       },
       read: (address: number, length: number) => {
         const at = physical.ramAddress(address);

@@ -1,18 +1,16 @@
 // Blocks of decoded code: micro-ops by physical address, found, made and dropped.
-// Owns the block table, the micro-op arena and the map of lines that hold decoded code.
+// Owns the block table and the micro-op arena.
 // Never executes a micro-op, and never asks what one means.
 
 import {
   BLOCK_TABLE_BASE,
   BLOCK_TABLE_ENTRIES,
   BLOCK_TABLE_ENTRY_BYTES,
-  CODE_LINES_BASE,
   JUMP_CACHE_BASE,
   JUMP_CACHE_ENTRIES,
   JUMP_CACHE_ENTRY_BYTES,
   MICRO_OP_BASE,
   MICRO_OP_LIMIT,
-  RAM_BASE,
 } from '../../memory/layout.ts';
 import { DecodeResult, type Decoder } from '../decoder/decoder.ts';
 import { BASE_RIP, DecodedInstruction } from '../decoder/instruction.ts';
@@ -21,6 +19,7 @@ import type { Encoding } from '../instructions/row.ts';
 import { codeSizeOf, Exit, ModeBit, S, Seg, Slot } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
 import { FETCH_DEVICE, FETCH_FAULT } from '../system/paging.ts';
+import { type CodeBlock, CodePages } from './code-pages.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
 import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
@@ -52,18 +51,12 @@ export interface Plan {
   readonly memoryBytes: number;
 }
 
-interface Block {
-  readonly start: number;
-  readonly end: number;
-  /** Index of its entry in the block table. */
-  readonly entry: number;
-}
-
 const MEMORY_BYTES: Record<string, number> = { b: 1, w: 2, d: 4, q: 8, o: 16 };
 
 export class BlockCache {
   /** Instructions that micro-ops of the cold handler stand for, by the micro-op's immediate. */
   readonly coldInstructions: DecodedInstruction[] = [];
+  /** Blocks decoded, and blocks dropped because their bytes changed, since the vCPU exists. */
   decoded = 0;
   invalidated = 0;
 
@@ -75,17 +68,20 @@ export class BlockCache {
   private readonly u32: Uint32Array;
   private readonly instruction = new DecodedInstruction();
   private readonly plans = new Map<Encoding, Plan>();
-  /** Blocks by the index of a page of RAM. */
-  private readonly pages = new Map<number, Block[]>();
+  private readonly pages: CodePages;
   /** Every block that is kept, by its key: also those whose place in the table another one has taken. */
   private readonly known = new Map<number, number>();
   private readonly crossing = new Uint8Array(32);
+  /** By handler: its micro-ops hold a link to another block. */
+  private readonly linking: Uint8Array;
   private top = MICRO_OP_BASE;
   private flushDue = false;
   /** Entries after which a block counts as hot; 0: blocks are not counted. */
   hotness = 0;
   /** Called when everything decoded is dropped. */
   onFlush: () => void = () => {};
+  /** Called when a block goes that was translated, with its entry of the function table. */
+  onTranslationLost: (slot: number) => void = () => {};
 
   constructor(system: SystemCpu, handlers: HandlerSet, decoder: Decoder) {
     this.system = system;
@@ -94,6 +90,9 @@ export class BlockCache {
     this.u8 = system.u8;
     this.u16 = system.u16;
     this.u32 = system.u32;
+    this.pages = new CodePages(system.u32);
+    this.linking = new Uint8Array(handlers.handlers.length);
+    this.linking[SpecialHandler.next] = 1;
   }
 
   /** The block at S.ip, decoding it if needed; 0 with a fault in the state when the code cannot be fetched. */
@@ -119,18 +118,24 @@ export class BlockCache {
     this.coldInstructions.length = 0;
     this.u8.fill(0, BLOCK_TABLE_BASE, BLOCK_TABLE_BASE + BLOCK_TABLE_ENTRIES * BLOCK_TABLE_ENTRY_BYTES);
     this.u8.fill(0, JUMP_CACHE_BASE, JUMP_CACHE_BASE + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_BYTES);
-    for (const page of this.pages.keys()) this.clearLines(page);
     this.pages.clear();
     this.known.clear();
     this.u32[S.blockGeneration >>> 2]++;
   }
 
-  /** Bytes of RAM that hold decoded code have changed: blocks of their pages go stale, the running one included. */
+  /** Bytes of RAM have changed: blocks that were made from any of them go stale, the running one included. */
   invalidate(physical: number, bytes: number): void {
-    for (let at = physical - (physical % PAGE); at < physical + bytes; at += PAGE) {
+    for (let at = physical; at < physical + bytes; ) {
+      const length = Math.min(PAGE - (at % PAGE), physical + bytes - at);
       const host = this.system.physical.ramAddress(at);
-      if (host >= 0) this.invalidatePage((host - RAM_BASE) >>> 12);
+      if (host >= 0) this.drop(host, this.pages.take(host, length));
+      at += length;
     }
+  }
+
+  /** Whether any of `bytes` at a host address in RAM, all in one page, is decoded code. */
+  holdsCode(host: number, bytes: number): boolean {
+    return this.pages.holds(host, bytes);
   }
 
   /**
@@ -146,28 +151,39 @@ export class BlockCache {
     const page = Math.floor(system.mmu.fetchPhysical / PAGE);
     if (host === FETCH_DEVICE || page !== u32[(pc + U.immediate) >>> 2]) {
       const expected = system.physical.ramAddress(u32[(pc + U.immediate) >>> 2] * PAGE);
-      this.invalidatePage((expected - RAM_BASE) >>> 12);
+      this.drop(expected, this.pages.takeBlockOf(expected, pc));
     }
     return 0;
   }
 
-  private invalidatePage(page: number): void {
-    const blocks = this.pages.get(page);
-    if (!blocks) return;
+  /** Makes blocks stale that {@link CodePages} has forgotten. */
+  private drop(host: number, blocks: readonly CodeBlock[]): void {
+    if (blocks.length === 0) return;
+    const { u16, u32 } = this;
     for (const { start, end, entry } of blocks) {
-      for (let at = start; at < end; at += MICRO_OP_BYTES) this.u16[at >>> 1] = SpecialHandler.stale;
+      if (u16[start >>> 1] === SpecialHandler.translated) {
+        this.onTranslationLost(u32[(start + U.immediate) >>> 2]);
+        this.pages.lostTranslation(host);
+      }
+      for (let at = start; at < end; at += MICRO_OP_BYTES) {
+        // What a block ends with holds whatever its instructions were: it goes on behind the last that was executed.
+        if (u16[at >>> 1] !== SpecialHandler.next) u16[at >>> 1] = SpecialHandler.stale;
+      }
       const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
-      if (this.u32[word + 2] === start) this.u32.fill(0, word, word + 3);
+      if (u32[word + 2] === start) u32.fill(0, word, word + 3);
     }
     this.invalidated += blocks.length;
-    this.pages.delete(page);
-    this.clearLines(page);
+    for (const block of this.pages.blocksOf(host)) this.unlink(block);
   }
 
-  private clearLines(page: number): void {
-    const word = (CODE_LINES_BASE >>> 2) + page * 2;
-    this.u32[word] = 0;
-    this.u32[word + 1] = 0;
+  /** Links lead to blocks of the same page. Those to stale ones are looked up anew, instead of by way of TypeScript. */
+  private unlink({ start, end }: CodeBlock): void {
+    const { u16, u32, linking } = this;
+    for (let at = start; at < end; at += MICRO_OP_BYTES) {
+      if (linking[u16[at >>> 1]] === 0) continue;
+      const link = (at + U.link) >>> 2;
+      if (u16[u32[link] >>> 1] === SpecialHandler.stale) u32[link] = 0;
+    }
   }
 
   // ---- finding
@@ -250,10 +266,16 @@ export class BlockCache {
     return at;
   }
 
-  /** Notes that a translated region covers bytes of the page at host address `page`: writes there drop the page's blocks. */
-  coverLines(page: number, from: number, to: number): void {
-    const word = (CODE_LINES_BASE >>> 2) + ((page - RAM_BASE) >>> 12) * 2;
-    for (let line = from >>> 6; line <= (to - 1) >>> 6; line++) this.u32[word + (line >>> 5)] |= 1 << (line & 31);
+  /**
+   * Notes that the region of a block's profile micro-op was made from these bytes of the page at host address `page`: a
+   * write to any of them drops the block. False where the block has been dropped before, and the region is not to be used.
+   */
+  cover(pc: number, page: number, ranges: readonly (readonly [number, number])[]): boolean {
+    const block = this.pages.blockAt(page, pc);
+    if (!block) return false;
+    for (const [from, to] of ranges) this.pages.cover(page, from, to, block);
+    this.pages.madeTranslation(page);
+    return true;
   }
 
   private setCodeBase(ipLow: number, ipHigh: number, offset: number): void {
@@ -302,7 +324,9 @@ export class BlockCache {
     const instruction = this.instruction;
     if (kept && this.hotness > 0) {
       at = this.special(SpecialHandler.profile, at, offset, 0, offset);
-      this.u32[(start + U.immediate) >>> 2] = this.hotness;
+      // Code that changes again and again is left to the interpreter for longer each time.
+      const hotness = this.hotness * 2 ** this.pages.backOff(page);
+      this.u32[(start + U.immediate) >>> 2] = Math.min(hotness, 0x7fffffff);
       this.u32[(start + U.target) >>> 2] = page;
     }
     while (open && ordinal < instructions && here < limit) {
@@ -313,7 +337,7 @@ export class BlockCache {
         nextPage = this.nextPage(page, here, linearLow, linearHigh);
         if (nextPage < 0) return nextPage === FETCH_FAULT ? this.leaveFault() : this.fromDevice(here, limit, mode);
         result = this.decoder.decode(this.crossing, 0, PAGE - here + 15, codeSize, instruction);
-        at = this.special(SpecialHandler.checkNextPage, at, here, 0, here);
+        at = this.special(SpecialHandler.checkNextPage, at, here, ordinal + 1, here);
         this.u32[(at - MICRO_OP_BYTES + U.immediate) >>> 2] = Math.floor(
           this.system.physical.physicalAddress(nextPage) / PAGE,
         );
@@ -344,7 +368,7 @@ export class BlockCache {
     this.decoded++;
     if (kept) {
       this.top = at;
-      const block = { start, end: at, entry };
+      const block: CodeBlock = { start, end: at, entry, dropped: false };
       const last = here < 0 ? offset + 1 : here;
       this.register(page, offset, Math.min(last, PAGE), block);
       if (nextPage >= 0) this.register(nextPage, 0, Math.max(1, last - PAGE), block);
@@ -393,16 +417,9 @@ export class BlockCache {
   }
 
   /** Notes that bytes `from` to `to` of a page of RAM have been decoded. */
-  private register(page: number, from: number, to: number, block: Block): void {
-    const index = (page - RAM_BASE) >>> 12;
-    const blocks = this.pages.get(index);
-    if (blocks) blocks.push(block);
-    else {
-      this.pages.set(index, [block]);
-      this.system.mmu.protectCode(page);
-    }
-    const word = (CODE_LINES_BASE >>> 2) + index * 2;
-    for (let line = from >>> 6; line <= (to - 1) >>> 6; line++) this.u32[word + (line >>> 5)] |= 1 << (line & 31);
+  private register(page: number, from: number, to: number, block: CodeBlock): void {
+    if (!this.system.physical.pageHoldsCode(page)) this.system.mmu.protectCode(page);
+    this.pages.cover(page, from, to, block);
   }
 
   planOf(encoding: Encoding): Plan {
@@ -422,6 +439,7 @@ export class BlockCache {
       cold: encoding.row.meaning === 'cold',
       memoryBytes: memory ? (MEMORY_BYTES[memory.width] ?? 0) : 0,
     };
+    if (plan.relative && !plan.cold) for (const handler of plan.handlers) if (handler >= 0) this.linking[handler] = 1;
     this.plans.set(encoding, plan);
     return plan;
   }

@@ -14,8 +14,10 @@ export type CpuidResult = readonly [number, number, number, number];
 export interface CpuHooks {
   /** The lazy arithmetic flags, computed (the WebAssembly export `flags_all`). */
   arithmeticFlags(): number;
-  /** Decoded code in these physical bytes has been overwritten. */
+  /** Lines with decoded code have been written to, at these physical bytes. */
   onCodeWrite(physical: number, bytes: number): void;
+  /** Whether any of `bytes` at a host address in RAM, in lines with decoded code of one page, is such code itself. */
+  isCode(host: number, bytes: number): boolean;
   /** Ticks since reset of the time-stamp counter's clock, before the guest's own offset. */
   timestamp(): bigint;
   /** Ticks a second of that clock. */
@@ -51,6 +53,7 @@ let ticks = 0n;
 export const CPU_HOOK_DEFAULTS: CpuHooks = {
   arithmeticFlags: () => 0,
   onCodeWrite: () => {},
+  isCode: () => true,
   timestamp: () => (ticks += 1000n),
   timestampHz: 1_000_000_000,
   crystalHz: 1_000_000_000,

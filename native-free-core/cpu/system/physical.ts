@@ -38,6 +38,8 @@ export class PhysicalMemory {
   private readonly bus: MmioBus;
   /** Told after a write to lines that hold decoded code. */
   onCodeWrite: (physical: number, bytes: number) => void = () => {};
+  /** Whether bytes in such lines are code themselves. */
+  isCode: (host: number, bytes: number) => boolean = () => true;
 
   /** `ramBytes` is a multiple of 4096 and fits the memory behind RAM_BASE; anything else throws an Error. */
   constructor(buffer: ArrayBufferLike, ramBytes: number, bus: MmioBus) {
@@ -144,6 +146,25 @@ export class PhysicalMemory {
   }
 
   /**
+   * Copies bytes into guest memory as a device's DMA does: decoded code there goes stale. Pages that are no plain RAM take
+   * nothing; gives whether all of them did. Any length.
+   */
+  write(physical: number, bytes: Uint8Array): boolean {
+    let whole = true;
+    for (let done = 0; done < bytes.length; ) {
+      const at = physical + done;
+      const length = Math.min(4096 - (at % 4096), bytes.length - done);
+      const host = this.ramAddress(at);
+      if (host >= 0 && this.kinds[(host - RAM_BASE) >>> 12] === PageKind.ram) {
+        this.bytes.set(bytes.subarray(done, done + length), host);
+        this.noteWrite(at, length);
+      } else whole = false;
+      done += length;
+    }
+    return whole;
+  }
+
+  /**
    * Says that bytes of RAM changed behind the TLB (DMA, page walks, slow writes): decoded code in those lines goes stale.
    * Any length.
    */
@@ -160,7 +181,7 @@ export class PhysicalMemory {
   /** Whether bytes of one page, from a physical address on, hold decoded code. */
   holdsCode(physical: number, length: number): boolean {
     const host = this.ramAddress(physical);
-    return host >= 0 && this.linesHoldCode(host, length);
+    return host >= 0 && this.linesHoldCode(host, length) && this.isCode(host, length);
   }
 
   /** Whether any line of the page of a host address in RAM holds decoded code. */

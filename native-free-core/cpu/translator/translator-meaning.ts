@@ -208,7 +208,9 @@ export class TranslatorMeaning extends Meaning {
         const slot = this.let(and(this.detail, c32(~1)));
         const key = load(loadOp.i32_load, slot, LinkSlot.key);
         this.set(next, load(loadOp.i32_load, slot, LinkSlot.next));
-        const holds = and(ne(next, c32(0)), or(inPage, eq(key, field(loadOp.i32_load, S.linkKey))));
+        // Address 0 holds no handler, and neither does a block that has been dropped.
+        const live = ne(load(loadOp.i32_load16_u, next, U.handler), c32(SpecialHandler.stale));
+        const holds = and(live, or(inPage, eq(key, field(loadOp.i32_load, S.linkKey))));
         this.if(
           holds,
           () => {

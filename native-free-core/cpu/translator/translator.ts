@@ -26,6 +26,8 @@ import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
 const ALL_FLAGS = 'OSZAPC';
 /** Most bytes of one function's code: a region that needs more is left to the interpreter. */
 const FUNCTION_BYTES = 128 * 1024;
+/** Bytes of translated code that can be installed at once; beyond, everything decoded is dropped. V8 needs a multiple. */
+export const TRANSLATED_BYTES = 16 << 20;
 
 /** What the translator asks of an encoding again and again. */
 interface EncodingFacts {
@@ -40,8 +42,12 @@ interface EncodingFacts {
 }
 
 export class Translator {
+  /** Regions translated since the vCPU exists, and the bytes of their code. */
   regions = 0;
   bytes = 0;
+  /** Those that are installed. */
+  liveRegions = 0;
+  liveBytes = 0;
   private readonly system: SystemCpu;
   private readonly blocks: BlockCache;
   private readonly handlers: HandlerSet;
@@ -49,7 +55,10 @@ export class Translator {
   private readonly imports: WebAssembly.Imports;
   private readonly exports: InterpreterExports;
   private readonly memoryPages: number;
-  private nextSlot = 0;
+  /** Entries of the function table behind the handlers that have been used, and those of them that are free again. */
+  private usedSlots = 0;
+  private readonly freeSlots: number[] = [];
+  private readonly slotBytes = new Uint32Array(REGION_SLOTS);
   private readonly facts = new Map<Encoding, EncodingFacts>();
 
   constructor(
@@ -69,20 +78,43 @@ export class Translator {
     this.exports = exports;
     this.imports = { env: { memory, ...(exports as unknown as Record<string, WebAssembly.ImportValue>) } };
     blocks.onFlush = () => this.drop();
+    blocks.onTranslationLost = (slot) => this.release(slot - handlers.handlers.length);
   }
 
   /** Every region becomes unreachable; their code is the garbage collector's. */
   private drop(): void {
     const first = this.handlers.handlers.length;
-    for (let slot = 0; slot < this.nextSlot; slot++) this.exports.table.set(first + slot, null);
-    this.nextSlot = 0;
+    for (let slot = 0; slot < this.usedSlots; slot++) this.exports.table.set(first + slot, null);
+    this.usedSlots = 0;
+    this.freeSlots.length = 0;
+    this.liveRegions = 0;
+    this.liveBytes = 0;
+  }
+
+  /** The same for one. It may be executing: its caller still holds it. */
+  private release(slot: number): void {
+    this.exports.table.set(this.handlers.handlers.length + slot, null);
+    this.freeSlots.push(slot);
+    this.liveRegions--;
+    this.liveBytes -= this.slotBytes[slot];
+  }
+
+  private install(region: unknown, bytes: number): number {
+    const slot = this.freeSlots.pop() ?? this.usedSlots++;
+    this.exports.table.set(this.handlers.handlers.length + slot, region);
+    this.slotBytes[slot] = bytes;
+    this.liveRegions++;
+    this.liveBytes += bytes;
+    this.regions++;
+    this.bytes += bytes;
+    return this.handlers.handlers.length + slot;
   }
 
   /** Translates the region that begins at the block of a profile micro-op, or marks the block as not worth it. */
   translate(pc: number): void {
     const { u16, u32 } = this.system;
     u16[pc >>> 1] = SpecialHandler.pass;
-    if (this.nextSlot >= REGION_SLOTS) {
+    if (this.liveRegions >= REGION_SLOTS || this.liveBytes >= TRANSLATED_BYTES) {
       this.blocks.flushSoon();
       return;
     }
@@ -92,15 +124,10 @@ export class Translator {
     const region = discoverRegion(this.decoder, this.system.u8, page, offset, codeSizeOf(mode));
     if (!region || !this.blocks.hasRoom(2 * region.instructionCount + 16)) return;
     const bytes = this.build(region, mode);
-    if (!bytes) return;
+    if (!bytes || !this.blocks.cover(pc, page, region.ranges)) return;
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
-    const slot = this.handlers.handlers.length + this.nextSlot++;
-    this.exports.table.set(slot, instance.exports.region);
-    for (const [from, to] of region.ranges) this.blocks.coverLines(page, from, to);
-    u32[(pc + U.immediate) >>> 2] = slot;
+    u32[(pc + U.immediate) >>> 2] = this.install(instance.exports.region, bytes.length);
     u16[pc >>> 1] = SpecialHandler.translated;
-    this.regions++;
-    this.bytes += bytes.length;
   }
 
   private build(region: Region, mode: number): Uint8Array<ArrayBuffer> | undefined {
