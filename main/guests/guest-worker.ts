@@ -10,6 +10,7 @@ import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hyper
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
+import { honourBranchHints } from './engine-flags.ts';
 import { seededRandomness } from './seeded-randomness.ts';
 import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
 
@@ -238,4 +239,5 @@ function configOf(start: GuestStart): GuestConfig {
 }
 
 if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');
+honourBranchHints();
 await new GuestThread(parentPort, workerData as WorkerStart).execute();

@@ -83,10 +83,13 @@ export const S = {
   /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */
   blockGeneration: take(4),
   /**
-   * i32: changes with every flush of the TLBs and differs between supervisor and user: while it is the same, a linear code
-   * address leads to the same block. -1 where the code segment's limit must be looked at instead.
+   * i32: while it is the same, an instruction pointer leads to the same block. Made of the mode, the privilege and of how
+   * often a translation of a code page has been dropped from that privilege's TLB. -1 where the code segment has a base
+   * other than 0 or a limit below 4 GiB, so that these must be looked at.
    */
   linkKey: take(4),
+  /** i32 each: what linkKey is in supervisor and in user code, but for the mode's bits. */
+  linkKeys: take(8, 4),
   /** i32: 1 for one instruction after STI, 2 after MOV SS and POP SS; see shadowIp. */
   interruptShadow: take(4),
 

@@ -23,11 +23,11 @@ export const TLB_NO_TAG = 1n;
 
 /**
  * Direct-mapped shortcut from an instruction pointer to its block, behind the TLB tables (nine, with those that are always
- * empty). An entry: instruction pointer (i64), link key and mode (i32), micro-op (i32).
+ * empty). An entry: instruction pointer (i64), link key (i32), micro-op (i32), function table index of its translation (i32, or 0).
  */
 export const JUMP_CACHE_BASE = 0xb0000;
 export const JUMP_CACHE_ENTRIES = 4096;
-export const JUMP_CACHE_ENTRY_BYTES = 16;
+export const JUMP_CACHE_ENTRY_BYTES = 32;
 
 /** Direct-mapped table from a block's key to its micro-ops. An entry: key (i64), micro-op address (i32), spare. */
 export const BLOCK_TABLE_BASE = 0x100000;

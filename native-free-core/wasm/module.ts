@@ -13,10 +13,18 @@ export interface FunctionReference {
   readonly name: string;
 }
 
+/** Which way an `if` mostly goes: its opcode's offset in the function's code. */
+export interface BranchHint {
+  readonly at: number;
+  readonly likely: boolean;
+}
+
 /** A finished function body: its locals beyond the parameters, and its code without the closing `end`. */
 export interface FunctionBody {
   readonly locals: readonly ValueType[];
   readonly code: ByteWriter;
+  /** In the order of their offsets. */
+  readonly hints: readonly BranchHint[];
 }
 
 interface Defined {
@@ -28,6 +36,23 @@ interface Defined {
 /** Room for the section and the function head being written: a module is built often, and typed arrays are dear. */
 const sectionScratch = new ByteWriter(65536);
 const headScratch = new ByteWriter(256);
+
+/** What precedes a function's code: its locals, in runs of a type. Void with the next call. */
+function localsHead({ locals }: FunctionBody): ByteWriter {
+  const head = headScratch.clear();
+  const groups: [number, ValueType][] = [];
+  for (const type of locals) {
+    const last = groups.at(-1);
+    if (last && last[1] === type) last[0]++;
+    else groups.push([1, type]);
+  }
+  head.unsigned(groups.length);
+  for (const [count, type] of groups) {
+    head.unsigned(count);
+    head.byte(type);
+  }
+  return head;
+}
 
 const FUNCTION_TYPE = 0x60;
 const FUNCREF = 0x70;
@@ -180,22 +205,31 @@ export class ModuleBuilder {
         }
       });
     }
+    const bodies = this.defined.map(({ reference, body }) => {
+      if (!body) throw new Error(`Function ${reference.name} was declared and never defined.`);
+      return { reference, body };
+    });
+    const hinted = bodies.filter(({ body }) => body.hints.length > 0);
+    if (hinted.length > 0) {
+      section(0, (bytes) => {
+        bytes.name('metadata.code.branch_hint');
+        bytes.unsigned(hinted.length);
+        for (const { reference, body } of hinted) {
+          const { length } = localsHead(body);
+          bytes.unsigned(reference.index);
+          bytes.unsigned(body.hints.length);
+          for (const { at, likely } of body.hints) {
+            bytes.unsigned(length + at);
+            bytes.unsigned(1);
+            bytes.byte(likely ? 1 : 0);
+          }
+        }
+      });
+    }
     section(10, (bytes) => {
-      bytes.unsigned(this.defined.length);
-      for (const { reference, body } of this.defined) {
-        if (!body) throw new Error(`Function ${reference.name} was declared and never defined.`);
-        const head = headScratch.clear();
-        const groups: [number, ValueType][] = [];
-        for (const type of body.locals) {
-          const last = groups.at(-1);
-          if (last && last[1] === type) last[0]++;
-          else groups.push([1, type]);
-        }
-        head.unsigned(groups.length);
-        for (const [count, type] of groups) {
-          head.unsigned(count);
-          head.byte(type);
-        }
+      bytes.unsigned(bodies.length);
+      for (const { body } of bodies) {
+        const head = localsHead(body);
         bytes.unsigned(head.length + body.code.length + 1);
         bytes.append(head);
         bytes.append(body.code);

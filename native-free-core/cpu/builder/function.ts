@@ -3,7 +3,7 @@
 // Never knows x86: meanings sit above, the binary encoding below.
 
 import { ByteWriter } from '../../wasm/bytes.ts';
-import type { FunctionBody, FunctionReference } from '../../wasm/module.ts';
+import type { BranchHint, FunctionBody, FunctionReference } from '../../wasm/module.ts';
 import { Code, type StoreOperation, ValueType } from '../../wasm/opcodes.ts';
 import { c32, type Node } from './nodes.ts';
 
@@ -21,6 +21,7 @@ export class FunctionBuilder {
   private readonly parameterCount: number;
   private readonly free = new Map<ValueType, number[]>();
   private depth = 0;
+  private readonly hints: BranchHint[] = [];
 
   /** `code` is where the body goes: a writer of the caller's, where functions are built often. */
   constructor(parameters: readonly ValueType[] = [], code: ByteWriter = new ByteWriter(256)) {
@@ -31,8 +32,10 @@ export class FunctionBuilder {
   /** Puts code in front of everything so far: what a function needs at its start is known only at its end. */
   prologue(build: () => void, into: ByteWriter = new ByteWriter(256)): void {
     const body = this.code;
+    const moved = this.hints.splice(0);
     this.code = into;
     build();
+    for (const { at, likely } of moved) this.hints.push({ at: at + this.code.length, likely });
     this.code.append(body);
   }
 
@@ -48,7 +51,7 @@ export class FunctionBuilder {
 
   finish(): FunctionBody {
     if (this.depth !== 0) throw new Error(`A function ends with ${this.depth} open blocks.`);
-    return { locals: this.locals, code: this.code };
+    return { locals: this.locals, code: this.code, hints: this.hints };
   }
 
   // ---- locals
@@ -183,7 +186,8 @@ export class FunctionBuilder {
 
   // ---- control flow
 
-  if(condition: Node, yes: () => void, no?: () => void): void {
+  /** `likely` tells the engine which side to keep out of the way: true, the else side; false, this one. */
+  if(condition: Node, yes: () => void, no?: () => void, likely?: boolean): void {
     if (condition.kind === 'const') {
       // A condition known now leaves only the side that runs, still in a block so that depths agree.
       const taken = condition.value !== 0 && condition.value !== 0n ? yes : no;
@@ -191,6 +195,7 @@ export class FunctionBuilder {
       return;
     }
     this.emit(condition);
+    if (likely !== undefined) this.hints.push({ at: this.code.length, likely });
     this.open(Code.if);
     yes();
     if (no) {

@@ -21,7 +21,7 @@ import {
   xor,
 } from '../builder/nodes.ts';
 import type { Meaning } from '../semantics/meaning.ts';
-import { ARITHMETIC_FLAGS, Flag, S, Seg, segBaseAddress, Vector } from '../state.ts';
+import { ARITHMETIC_FLAGS, Flag, ModeBit, S, Seg, segBaseAddress, Vector } from '../state.ts';
 import { Efer } from '../system/architecture.ts';
 
 /** EFLAGS bits that are kept in the state's field: all but the arithmetic ones, VM, and what does not exist here. */
@@ -89,7 +89,7 @@ export function systemCall(m: Meaning): void {
   setFlat(m, Seg.ss, and(add(selector, c32(8)), c32(0xfffc)), DATA, 3);
   m.setState32(S.cpl, c32(0));
   m.setState32(S.tlb, c32(TLB_SUPERVISOR));
-  m.setState32(S.linkKey, and(m.state32(S.linkKey), c32(~1)));
+  m.setState32(S.linkKey, or(m.state32(S.linkKeys), c32(ModeBit.code64 | ModeBit.flat)));
   m.jump(m.state64(S.lstar));
 }
 
@@ -112,6 +112,6 @@ export function systemReturn(m: Meaning): void {
   setFlat(m, Seg.ss, user(8), DATA | USER_DPL, 3);
   m.setState32(S.cpl, c32(3));
   m.setState32(S.tlb, c32(TLB_USER));
-  m.setState32(S.linkKey, or(m.state32(S.linkKey), c32(1)));
+  m.setState32(S.linkKey, or(m.state32(S.linkKeys + 4), c32(ModeBit.code64 | ModeBit.flat)));
   m.jump(target);
 }

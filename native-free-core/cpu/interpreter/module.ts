@@ -21,7 +21,6 @@ import {
   c32,
   c64,
   eq,
-  eqz,
   extendU,
   field,
   geU,
@@ -83,6 +82,8 @@ export interface InterpreterExports {
   run_from(pc: number): void;
   /** Handlers, and behind them translated regions. */
   readonly table: WebAssembly.Table;
+  /** The micro-op at S.ip, or 0 to leave: what a translation that has been dropped does instead. */
+  enter(): number;
   /** The six arithmetic flags at their places in EFLAGS. */
   flags_all(): number;
 }
@@ -99,12 +100,25 @@ export interface InterpreterModule {
 export const REGION_SLOTS = 8192;
 
 /** log2 of the bytes of an entry of the shortcut table. */
-const JUMP_CACHE_ENTRY_SHIFT = 4;
+const JUMP_CACHE_ENTRY_SHIFT = 5;
 /** log2 of the bytes of a block table entry. */
 const BLOCK_ENTRY_SHIFT = 4;
 
-/** What a translated region's link slot holds, each an i32: next micro-op, the key it holds under, the target's page offset. */
-export const LinkSlot = { next: 0, key: 4, offset: 8 } as const;
+/**
+ * What a translated region's link slot holds, each an i32: next micro-op, the key it holds under, the target's page offset,
+ * the function table's index of the target's translation (0 while it has none).
+ */
+export const LinkSlot = { next: 0, key: 4, offset: 8, region: 12 } as const;
+
+/** What an entry of the jump cache holds: instruction pointer (i64), then each an i32 as in a link slot. */
+export const Shortcut = { ip: 0, key: 8, next: 12, region: 16 } as const;
+
+/** Address of the jump cache's entry for an instruction pointer (an i64). */
+export function shortcutOf(ip: Node): Node {
+  const low = wrap(ip);
+  const index = and(xor(low, shrU(low, c32(12))), c32(JUMP_CACHE_ENTRIES - 1));
+  return add(c32(JUMP_CACHE_BASE), shl(index, c32(JUMP_CACHE_ENTRY_SHIFT)));
+}
 
 /** Index of a block in the block table; `physicalPage` and `offset` say where it begins. Mirrors {@link hashNode}. */
 export function blockHash(physicalPage: number, offset: number): number {
@@ -145,7 +159,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     enter: module.declare('enter', [], i32, true),
     follow: module.declare('follow', [i32, i64], i32),
     cold: module.declare('cold', [i32], i32, true),
-    badTarget: module.declare('bad_target', [i64], i32, true),
+    badTarget: module.declare('bad_target', [i64], i32),
     named,
   };
   const guardedReadForWrite = module.declare('guarded_read_for_write', [i64, i32], i32, true);
@@ -297,6 +311,10 @@ function segmentLinear(slow: FunctionReference) {
   return f.finish();
 }
 
+/** The function table's index of the translation that a block's first micro-op stands for, or 0. */
+const regionOf = (pc: Node, handler: Node): Node =>
+  select(eq(handler, c32(SpecialHandler.translated)), load(loadOp.i32_load, pc, U.immediate), c32(0));
+
 /** Finds the block at S.ip by the execute TLB and the block table; asks TypeScript where either misses. */
 function enter(findBlock: FunctionReference) {
   const f = new FunctionBuilder();
@@ -305,22 +323,19 @@ function enter(findBlock: FunctionReference) {
     f.return(c32(0));
   });
   const ip = f.let(field(loadOp.i64_load, S.ip));
-  // The shortcut holds where ip is the linear address, until the TLBs are flushed or mode or privilege change.
-  const mode = f.let(field(loadOp.i32_load, S.mode));
+  // A shortcut holds as long as the link key is the same, which is never that of an entry where there is none.
   const linkKey = f.let(field(loadOp.i32_load, S.linkKey));
-  const shortcutKey = f.let(or(shl(linkKey, c32(4)), mode));
-  const ipIsLinear = f.let(or(isCode64(), eqz(field(loadOp.i64_load, S.segBase + Seg.cs * 8))));
-  const low = wrap(ip);
-  const shortcutIndex = and(xor(low, shrU(low, c32(12))), c32(JUMP_CACHE_ENTRIES - 1));
-  const shortcut = f.let(add(c32(JUMP_CACHE_BASE), shl(shortcutIndex, c32(JUMP_CACHE_ENTRY_SHIFT))));
+  const shortcut = f.let(shortcutOf(ip));
   const known = and(
-    eq(load(loadOp.i64_load, shortcut), ip),
-    and(eq(load(loadOp.i32_load, shortcut, 8), shortcutKey), ipIsLinear),
+    eq(load(loadOp.i64_load, shortcut, Shortcut.ip), ip),
+    eq(load(loadOp.i32_load, shortcut, Shortcut.key), linkKey),
   );
   f.if(known, () => {
-    const next = f.let(load(loadOp.i32_load, shortcut, 12));
+    const next = f.let(load(loadOp.i32_load, shortcut, Shortcut.next));
+    const handler = f.let(load(loadOp.i32_load16_u, next, U.handler));
     // A block that has gone stale is looked for anew; address 0 holds no handler either.
-    f.if(load(loadOp.i32_load16_u, next, U.handler), () => {
+    f.if(handler, () => {
+      f.store(storeOp.i32_store, shortcut, regionOf(next, handler), Shortcut.region);
       f.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, and(ip, c64(~0xfffn)));
       f.return(next);
     });
@@ -338,10 +353,12 @@ function enter(findBlock: FunctionReference) {
     f.if(eq(load(loadOp.i64_load, block), key), () => {
       f.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, sub(ip, extendU(offset)));
       const next = f.let(load(loadOp.i32_load, block, 8));
-      f.if(and(ipIsLinear, ne(linkKey, c32(-1))), () => {
-        f.store(storeOp.i64_store, shortcut, ip);
-        f.store(storeOp.i32_store, shortcut, shortcutKey, 8);
-        f.store(storeOp.i32_store, shortcut, next, 12);
+      f.if(ne(linkKey, c32(-1)), () => {
+        const region = regionOf(next, load(loadOp.i32_load16_u, next, U.handler));
+        f.store(storeOp.i64_store, shortcut, ip, Shortcut.ip);
+        f.store(storeOp.i32_store, shortcut, linkKey, Shortcut.key);
+        f.store(storeOp.i32_store, shortcut, next, Shortcut.next);
+        f.store(storeOp.i32_store, shortcut, region, Shortcut.region);
       });
       f.return(next);
     });
@@ -382,8 +399,10 @@ function followSlotBody(enterReference: FunctionReference) {
   const key = f.let(field(loadOp.i32_load, S.linkKey));
   const sameGeneration = eq(generation, field(loadOp.i32_load, S.blockGeneration));
   f.if(and(and(sameGeneration, ne(next, c32(0))), ne(key, c32(-1))), () => {
+    const region = regionOf(next, load(loadOp.i32_load16_u, next, U.handler));
     f.store(storeOp.i32_store, slot, next, LinkSlot.next);
     f.store(storeOp.i32_store, slot, key, LinkSlot.key);
+    f.store(storeOp.i32_store, slot, region, LinkSlot.region);
   });
   f.return(next);
   f.unreachable();

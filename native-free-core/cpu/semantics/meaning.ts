@@ -275,7 +275,7 @@ export abstract class Meaning extends FunctionBuilder {
   private slow(access: FunctionReference, linear: Node, size: MemorySize): void {
     const failed = this.local(i32);
     this.aroundSlow(() => this.set(failed, call(access, linear, c32(size >> 3))));
-    this.if(failed, () => this.leaveFault());
+    this.if(failed, () => this.leaveFault(), undefined, false);
     this.release(failed);
   }
 
@@ -295,6 +295,7 @@ export abstract class Meaning extends FunctionBuilder {
         this.slow(this.shared.slowRead, linear, size);
         this.set(value, field(LOADS[size], S.slowValue));
       },
+      true,
     );
     this.release(entry);
     return value;
@@ -310,6 +311,7 @@ export abstract class Meaning extends FunctionBuilder {
         this.storeField(STORES[size], S.slowValue, kept);
         this.slow(this.shared.slowWrite, linear, size);
       },
+      true,
     );
     this.release(entry);
   }
@@ -333,6 +335,7 @@ export abstract class Meaning extends FunctionBuilder {
         this.set(value, field(LOADS[size], S.slowValue));
         this.set(host, c32(0));
       },
+      true,
     );
     this.release(entry);
     return { target: { host, linear, size }, value };
@@ -364,6 +367,7 @@ export abstract class Meaning extends FunctionBuilder {
         this.storeField(STORES[target.size], S.slowValue, value);
         this.aroundSlow(() => this.call(this.shared.finishSlowWrite, target.linear, c32(target.size >> 3)));
       },
+      true,
     );
   }
 
@@ -379,25 +383,20 @@ export abstract class Meaning extends FunctionBuilder {
   /** The same with the access (bytes | write << 8) as an i32, and never taken to be flat. */
   linearOf(segment: Node, offset: Node, access: Node): Node & { kind: 'local' } {
     const result = this.callResult(this.shared.segmentLinear, segment, offset, access);
-    this.if(field(loadOp.i32_load, S.faulted), () => this.leaveFault());
+    this.if(field(loadOp.i32_load, S.faulted), () => this.leaveFault(), undefined, false);
     return result;
   }
 
   // ---- stack
 
-  /** Stack pointer less `bytes`, as it will be after a push: i64, masked to the stack's size. */
+  /** Stack pointer moved by `delta` bytes: i64, masked to the stack's size. */
   private stackOffset(delta: number): Node {
-    return and(add(this.getReg(4, 64), c64(delta)), field(loadOp.i64_load, S.stackMask));
+    return and(add(this.getReg(4, 64), c64(delta)), this.stackMask());
   }
 
-  /** Moves the stack pointer by `delta` bytes; only the bits of the stack's size change. */
+  /** Moves the stack pointer by `delta` bytes (i64); only the bits of the stack's size change. */
   moveStack(delta: Node): void {
-    const mask = this.let(field(loadOp.i64_load, S.stackMask));
-    const rsp = this.let(this.getReg(4, 64));
-    const keep = and(rsp, not(mask));
-    this.setReg(4, 64, or(and(add(rsp, delta), mask), keep));
-    this.release(mask);
-    this.release(rsp);
+    this.setStackTo(add(this.getReg(4, 64), delta));
   }
 
   /** Mask of the stack pointer by the stack segment's size, as an i64. */
@@ -408,8 +407,10 @@ export abstract class Meaning extends FunctionBuilder {
   /** Sets the stack pointer's bits of the stack's size, keeping the others. */
   setStackTo(value: Node): void {
     const mask = this.let(this.stackMask());
-    this.setReg(4, 64, or(and(value, mask), and(this.getReg(4, 64), not(mask))));
+    const kept = this.let(and(this.getReg(4, 64), not(mask)));
+    this.setReg(4, 64, or(and(value, mask), kept));
     this.release(mask);
+    this.release(kept);
   }
 
   /** Pushes a value of `size` bits. Faults before anything changes. */
@@ -513,12 +514,12 @@ export abstract class Meaning extends FunctionBuilder {
   }
 
   raiseIf(condition: Node, vector: number, code = -1): void {
-    this.if(condition, () => this.raise(vector, code));
+    this.if(condition, () => this.raise(vector, code), undefined, false);
   }
 
   /** Hands the instruction to TypeScript if the i32 condition is not 0; nothing of it may have happened yet. */
   coldIf(condition: Node): void {
-    this.if(condition, () => this.cold());
+    this.if(condition, () => this.cold(), undefined, false);
   }
 
   /** A named helper function's result, evaluated now. */

@@ -363,10 +363,12 @@ export class SystemCpu {
     this.updateLinkKey();
   }
 
-  /** Makes links between translated regions valid for what the TLBs hold now. */
+  /** Makes links between translated regions valid for what the TLBs hold now, and in the current mode. */
   updateLinkKey(): void {
-    const limited = !this.code64 && this.limit(Seg.cs) !== 0xffffffff;
-    const key = ((this.mmu.flushes << 1) | (this.cpl === 3 ? 1 : 0)) & 0x7fffffff;
+    const limited = !this.code64 && (this.limit(Seg.cs) !== 0xffffffff || this.base(Seg.cs) !== 0n);
+    const privilege = this.cpl === 3 ? 1 : 0;
+    for (const user of [0, 1]) this.set32(S.linkKeys + user * 4, (this.mmu.codeFlushes[user] << 5) | (user << 4));
+    const key = this.u32[(S.linkKeys >>> 2) + privilege] | this.u32[S.mode >>> 2];
     this.set32(S.linkKey, limited ? 0xffffffff : key);
   }
 

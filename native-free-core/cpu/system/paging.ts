@@ -29,6 +29,11 @@ const NO_TAG = Number(TLB_NO_TAG);
 const LISTED = 1;
 const LISTED_GLOBAL = 2;
 const HOLDS_GLOBAL = 4;
+/** What has been displaced: a page's entry that is not global, one that is. */
+const DISPLACED = 1;
+const DISPLACED_GLOBAL = 2;
+/** Link keys have room for so many flushes; cpu.ts forgets all links before they come round. */
+const CODE_FLUSHES_MASK = 0x7ffffff;
 
 /** What {@link Mmu.fetch} gives for a byte that cannot be read as RAM. */
 export const FETCH_FAULT = -1;
@@ -55,6 +60,11 @@ export class Mmu {
   private readonly huge = new Set<number>();
   /** Flushes since the vCPU exists. */
   flushes = 0;
+  /** How often a translation of a code page has been dropped: in supervisor's execute table, in user's. */
+  readonly codeFlushes = [0, 0];
+  /** By index, supervisor's then user's: execute entries that another page displaced, so that nobody saw them dropped. */
+  private readonly displaced = new Uint8Array(2 * TLB_ENTRIES);
+  private readonly displacedAny = [0, 0];
   /** Pages of RAM that have been in a TLB: what of a guest's memory has been used. */
   touchedPages = 0;
   private readonly touched: Uint8Array;
@@ -272,6 +282,7 @@ export class Mmu {
     const base = access & Access.user ? TLB_USER : TLB_SUPERVISOR;
     const at = base + kind + ((page >>> 8) & ((TLB_ENTRIES - 1) << 4));
     const word = at >>> 2;
+    if (kind === TlbKind.execute) this.displace(access & Access.user ? 1 : 0, page, high, word);
     this.u32[word] = page;
     this.u32[word + 1] = high;
     this.u32[word + 2] = host - page;
@@ -292,6 +303,26 @@ export class Mmu {
     }
   }
 
+  /** Notes which kind of code page loses its entry to this one: INVLPG and CR3 would not find it there any more. */
+  private displace(user: 0 | 1, page: number, high: number, word: number): void {
+    const { u32 } = this;
+    if (u32[word] === NO_TAG || (u32[word] === page && u32[word + 1] === high)) return;
+    const entry = ((word << 2) - TLB_BASE) / TLB_ENTRY_BYTES;
+    const kind = this.entryState[entry] & HOLDS_GLOBAL ? DISPLACED_GLOBAL : DISPLACED;
+    this.displaced[user * TLB_ENTRIES + (entry % TLB_ENTRIES)] |= kind;
+    this.displacedAny[user] |= kind;
+  }
+
+  /** Links into code pages of a privilege no longer hold. */
+  private codeFlushed(user: 0 | 1): void {
+    this.codeFlushes[user] = (this.codeFlushes[user] + 1) & CODE_FLUSHES_MASK;
+    if (this.displacedAny[user] !== 0) {
+      this.displaced.fill(0, user * TLB_ENTRIES, (user + 1) * TLB_ENTRIES);
+      this.displacedAny[user] = 0;
+    }
+    this.cpu.updateLinkKey();
+  }
+
   private clear(entry: number): void {
     const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;
     this.u32[word] = NO_TAG;
@@ -307,18 +338,20 @@ export class Mmu {
 
   /** Forgets translations of non-global pages: a write to CR3. */
   flushNonGlobal(): void {
-    this.flushed();
+    this.flushes++;
+    const code = [this.displacedAny[0] & DISPLACED, this.displacedAny[1] & DISPLACED];
     for (let index = 0; index < this.filledCount; index++) {
       const entry = this.filled[index];
-      if ((this.entryState[entry] & HOLDS_GLOBAL) === 0) this.clear(entry);
+      if ((this.entryState[entry] & HOLDS_GLOBAL) === 0) {
+        const user = executeTableOf(entry);
+        if (user >= 0) code[user] = 1;
+        this.clear(entry);
+      }
       this.entryState[entry] &= ~LISTED;
     }
     this.filledCount = 0;
-  }
-
-  private flushed(): void {
-    this.flushes++;
-    this.cpu.updateLinkKey();
+    if (code[0] !== 0) this.codeFlushed(0);
+    if (code[1] !== 0) this.codeFlushed(1);
   }
 
   /** Forgets every translation. */
@@ -330,6 +363,8 @@ export class Mmu {
     }
     this.filledGlobalCount = 0;
     this.flushNonGlobal();
+    this.codeFlushed(0);
+    this.codeFlushed(1);
     this.writeMapped.fill(0);
     this.large.clear();
     this.huge.clear();
@@ -343,11 +378,15 @@ export class Mmu {
       this.flushAll();
       return;
     }
-    this.flushed();
+    this.flushes++;
+    const index = (page >>> 12) & (TLB_ENTRIES - 1);
     for (let table = 0; table < TLB_TABLES; table++) {
-      const entry = table * TLB_ENTRIES + ((page >>> 12) & (TLB_ENTRIES - 1));
+      const entry = table * TLB_ENTRIES + index;
       const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;
-      if (this.u32[word] === page && this.u32[word + 1] === high) this.clear(entry);
+      const user = executeTableOf(entry);
+      const held = this.u32[word] === page && this.u32[word + 1] === high;
+      if (held) this.clear(entry);
+      if (user >= 0 && (held || this.displaced[user * TLB_ENTRIES + index] !== 0)) this.codeFlushed(user as 0 | 1);
     }
   }
 
@@ -385,6 +424,12 @@ export class Mmu {
     this.onWatched = report;
     this.flushAll();
   }
+}
+
+/** Whose execute table an entry is in: 0 supervisor's, 1 user's, -1 neither. */
+function executeTableOf(entry: number): -1 | 0 | 1 {
+  const table = (entry / TLB_ENTRIES) | 0;
+  return table === 2 ? 0 : table === 5 ? 1 : -1;
 }
 
 const largeKey = (low: number, high: number): number => high * 1024 + (low >>> 22);

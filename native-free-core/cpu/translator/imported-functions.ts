@@ -88,10 +88,6 @@ export class ImportedFunctions implements SharedFunctions {
     return this.import('cold', [i32], i32);
   }
 
-  get badTarget(): FunctionReference {
-    return this.import('bad_target', [i64], i32);
-  }
-
   /** (slot i32) -> i32: the block at S.ip, remembered in a link slot. */
   get followSlot(): FunctionReference {
     return this.import('follow_slot', [i32], i32);

@@ -22,6 +22,7 @@ import {
   field,
   load,
   ltS,
+  ltU,
   type Node,
   ne,
   or,
@@ -40,7 +41,7 @@ import { numberAt, type Place } from '../decoder/operand-places.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
-import { LinkSlot } from '../interpreter/module.ts';
+import { LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
@@ -195,32 +196,70 @@ export class TranslatorMeaning extends Meaning {
     this.writeBack();
     this.storeField(storeOp.i32_store, S.budget, this.left);
     this.storeField(storeOp.i64_store, S.ip, this.target);
-    this.if(ltS(this.left, c32(0)), () => {
-      this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
-      this.return(c32(0));
-    });
+    this.if(
+      ltS(this.left, c32(0)),
+      () => {
+        this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
+        this.return(c32(0));
+      },
+      undefined,
+      false,
+    );
     const next = this.local(i32);
     this.if(
       this.detail,
       () => {
-        // An exit inside the page holds whatever is mapped where; others as long as nothing is remapped.
-        const inPage = this.let(and(this.detail, c32(1)));
+        // An exit inside the page holds whatever is mapped where; others as long as the link key is the same.
         const slot = this.let(and(this.detail, c32(~1)));
         const key = load(loadOp.i32_load, slot, LinkSlot.key);
-        this.set(next, load(loadOp.i32_load, slot, LinkSlot.next));
-        // Address 0 holds no handler, and neither does a block that has been dropped.
-        const live = ne(load(loadOp.i32_load16_u, next, U.handler), c32(SpecialHandler.stale));
-        const holds = and(live, or(inPage, eq(key, field(loadOp.i32_load, S.linkKey))));
+        const holds = or(and(this.detail, c32(1)), eq(key, field(loadOp.i32_load, S.linkKey)));
         this.if(
           holds,
           () => {
             const offset = load(loadOp.i64_load32_u, slot, LinkSlot.offset);
             this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, sub(this.target, offset));
+            const region = this.let(load(loadOp.i32_load, slot, LinkSlot.region));
+            this.if(region, () => this.returnCallIndirect(this.regionType, region), undefined, true);
+            this.set(next, load(loadOp.i32_load, slot, LinkSlot.next));
+            const handler = this.let(load(loadOp.i32_load16_u, next, U.handler));
+            this.if(eq(handler, c32(SpecialHandler.translated)), () => {
+              const found = this.let(load(loadOp.i32_load, next, U.immediate));
+              this.store(storeOp.i32_store, slot, found, LinkSlot.region);
+              this.returnCallIndirect(this.regionType, found);
+            });
+            // A block that has gone stale is looked for anew; address 0 holds no handler either.
+            this.if(handler, () => this.return(next));
           },
-          () => this.set(next, call(this.shared.followSlot, slot)),
+          undefined,
+          true,
         );
+        this.set(next, call(this.shared.followSlot, slot));
       },
-      () => this.set(next, call(this.shared.enter)),
+      () => {
+        const shortcut = this.let(shortcutOf(this.target));
+        const known = and(
+          eq(load(loadOp.i64_load, shortcut, Shortcut.ip), this.target),
+          eq(load(loadOp.i32_load, shortcut, Shortcut.key), field(loadOp.i32_load, S.linkKey)),
+        );
+        this.if(
+          known,
+          () => {
+            const region = this.let(load(loadOp.i32_load, shortcut, Shortcut.region));
+            this.if(
+              region,
+              () => {
+                this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, and(this.target, c64(~0xfffn)));
+                this.returnCallIndirect(this.regionType, region);
+              },
+              undefined,
+              true,
+            );
+          },
+          undefined,
+          true,
+        );
+        this.set(next, call(this.shared.enter));
+      },
     );
     this.continueAt(next);
   }
@@ -289,7 +328,7 @@ export class TranslatorMeaning extends Meaning {
 
   /** Before a loop starts over: out of the region when the budget is spent. */
   checkBudget(offset: number): void {
-    this.if(ltS(this.left, c32(0)), () => this.exitTo(offset));
+    this.if(ltS(this.left, c32(0)), () => this.exitTo(offset), undefined, false);
   }
 
   private codeBase(): Node {
@@ -491,6 +530,22 @@ export class TranslatorMeaning extends Meaning {
     return this.tlb;
   }
 
+  // ---- stack: its size is part of the mode
+
+  private stackSize(): 16 | 32 | 64 {
+    return this.code64 ? 64 : (this.mode & ModeBit.stack32) !== 0 ? 32 : 16;
+  }
+
+  override stackMask(): Node {
+    const size = this.stackSize();
+    return c64(size === 64 ? -1n : size === 32 ? 0xffffffffn : 0xffffn);
+  }
+
+  override setStackTo(value: Node): void {
+    const size = this.stackSize();
+    this.setReg(4, size, asSize(size, value));
+  }
+
   nextIp(): Node {
     return this.maskIp(add(this.codeBase(), c64(this.nextOffset())), this.ipSize());
   }
@@ -551,7 +606,7 @@ export class TranslatorMeaning extends Meaning {
   }
 
   /** The branches of a conditional change of flags leave different kinds behind. */
-  override if(condition: Node, yes: () => void, no?: () => void): void {
+  override if(condition: Node, yes: () => void, no?: () => void, likely?: boolean): void {
     const before = this.knownFlags;
     let afterYes = before;
     super.if(
@@ -562,6 +617,7 @@ export class TranslatorMeaning extends Meaning {
         this.knownFlags = before;
       },
       no,
+      likely,
     );
     if (afterYes !== this.knownFlags) this.knownFlags = undefined;
   }
@@ -683,6 +739,12 @@ export class TranslatorMeaning extends Meaning {
   }
 
   checkTarget(target: Local): void {
-    this.raiseIf(call(this.shared.badTarget, this.let(this.maskIp(target, this.ipSize()))), 13, 0);
+    if (this.code64) {
+      // A target cut to 16 bits is canonical.
+      if (this.size !== 16) this.raiseIf(ne(shrS(shl(target, c64(16)), c64(16)), target), 13, 0);
+      return;
+    }
+    const limit = field(loadOp.i64_load32_u, S.segLimit + Seg.cs * 4);
+    this.raiseIf(ltU(limit, this.maskIp(target, this.ipSize())), 13, 0);
   }
 }

@@ -2,6 +2,7 @@
 // Owns the choice of what to translate, the modules, and the table's slots.
 // Never executes a region: the interpreter does, by a micro-op at its entry.
 
+import { RAM_BASE } from '../../memory/layout.ts';
 import { ModuleBuilder } from '../../wasm/module.ts';
 import { ValueType } from '../../wasm/opcodes.ts';
 import type { Size } from '../builder/nodes.ts';
@@ -23,6 +24,8 @@ import { type BasicBlock, discoverRegion, type Region } from './region.ts';
 import { emitStructured } from './structure.ts';
 import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
 
+/** Values that S.mode can have. */
+const MODES = 16;
 const ALL_FLAGS = 'OSZAPC';
 /** Most bytes of one function's code: a region that needs more is left to the interpreter. */
 const FUNCTION_BYTES = 128 * 1024;
@@ -55,9 +58,11 @@ export class Translator {
   private readonly imports: WebAssembly.Imports;
   private readonly exports: InterpreterExports;
   private readonly memoryPages: number;
-  /** Entries of the function table behind the handlers that have been used, and those of them that are free again. */
-  private usedSlots = 0;
-  private readonly freeSlots: number[] = [];
+  /**
+   * Entries of the function table by block, kept until everything is dropped: those of a block that is translated anew stay
+   * the same, so that links to them hold.
+   */
+  private readonly slots = new Map<number, number>();
   private readonly slotBytes = new Uint32Array(REGION_SLOTS);
   private readonly facts = new Map<Encoding, EncodingFacts>();
 
@@ -78,55 +83,55 @@ export class Translator {
     this.exports = exports;
     this.imports = { env: { memory, ...(exports as unknown as Record<string, WebAssembly.ImportValue>) } };
     blocks.onFlush = () => this.drop();
-    blocks.onTranslationLost = (slot) => this.release(slot - handlers.handlers.length);
+    blocks.onTranslationLost = (slot) => this.release(slot);
   }
 
   /** Every region becomes unreachable; their code is the garbage collector's. */
   private drop(): void {
-    const first = this.handlers.handlers.length;
-    for (let slot = 0; slot < this.usedSlots; slot++) this.exports.table.set(first + slot, null);
-    this.usedSlots = 0;
-    this.freeSlots.length = 0;
+    for (const slot of this.slots.values()) this.exports.table.set(slot, null);
+    this.slots.clear();
     this.liveRegions = 0;
     this.liveBytes = 0;
   }
 
-  /** The same for one. It may be executing: its caller still holds it. */
+  /** The same for one. It may be executing: its caller still holds it. Links to it look for what is there now. */
   private release(slot: number): void {
-    this.exports.table.set(this.handlers.handlers.length + slot, null);
-    this.freeSlots.push(slot);
+    this.exports.table.set(slot, this.exports.enter);
     this.liveRegions--;
-    this.liveBytes -= this.slotBytes[slot];
+    this.liveBytes -= this.slotBytes[slot - this.handlers.handlers.length];
   }
 
-  private install(region: unknown, bytes: number): number {
-    const slot = this.freeSlots.pop() ?? this.usedSlots++;
-    this.exports.table.set(this.handlers.handlers.length + slot, region);
-    this.slotBytes[slot] = bytes;
+  private install(key: number, region: unknown, bytes: number): number {
+    const first = this.handlers.handlers.length;
+    const slot = this.slots.get(key) ?? first + this.slots.size;
+    this.slots.set(key, slot);
+    this.exports.table.set(slot, region);
+    this.slotBytes[slot - first] = bytes;
     this.liveRegions++;
     this.liveBytes += bytes;
     this.regions++;
     this.bytes += bytes;
-    return this.handlers.handlers.length + slot;
+    return slot;
   }
 
   /** Translates the region that begins at the block of a profile micro-op, or marks the block as not worth it. */
   translate(pc: number): void {
     const { u16, u32 } = this.system;
     u16[pc >>> 1] = SpecialHandler.pass;
-    if (this.liveRegions >= REGION_SLOTS || this.liveBytes >= TRANSLATED_BYTES) {
+    if (this.slots.size >= REGION_SLOTS || this.liveBytes >= TRANSLATED_BYTES) {
       this.blocks.flushSoon();
       return;
     }
     const offset = u16[(pc + U.offset) >>> 1];
     const page = u32[(pc + U.target) >>> 2];
     const mode = u32[S.mode >>> 2];
+    const key = (page - RAM_BASE + offset) * MODES + mode;
     const region = discoverRegion(this.decoder, this.system.u8, page, offset, codeSizeOf(mode));
     if (!region || !this.blocks.hasRoom(2 * region.instructionCount + 16)) return;
     const bytes = this.build(region, mode);
     if (!bytes || !this.blocks.cover(pc, page, region.ranges)) return;
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
-    u32[(pc + U.immediate) >>> 2] = this.install(instance.exports.region, bytes.length);
+    u32[(pc + U.immediate) >>> 2] = this.install(key, instance.exports.region, bytes.length);
     u16[pc >>> 1] = SpecialHandler.translated;
   }
 
