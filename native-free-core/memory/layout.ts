@@ -6,6 +6,9 @@
 export const STATE_BASE = 0x1000;
 export const STATE_LIMIT = 0x4000;
 
+/** Tables of the x87's transcendental functions (cpu/float80/tables.ts). */
+export const X87_TABLES = 0x8000;
+
 /** Entries of one TLB table. A power of two. */
 export const TLB_ENTRIES = 4096;
 /** An entry: tag (i64, linear page), addend (i32, host minus linear address), physical page number (i32). */

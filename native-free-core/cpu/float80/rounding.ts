@@ -207,9 +207,11 @@ export function emitRound(
   high: Local,
   low: Local,
   destination: Local,
+  precisionControl = true,
 ): void {
+  const usual = precisionControl ? eq(and(fcw, c32(0xf20)), c32(0x320)) : eq(and(fcw, c32(0xc20)), c32(0x20));
   f.if(
-    and(eq(and(fcw, c32(0xf20)), c32(0x320)), ltU(sub(exponent, c32(1)), c32(0x7ffd))),
+    and(usual, ltU(sub(exponent, c32(1)), c32(0x7ffd))),
     () => {
       const kept = and(fsw, c32(~Status.c1));
       const inexact = (): void => {
@@ -227,7 +229,7 @@ export function emitRound(
     },
     () => {
       setStatus(f, and(fsw, c32(~Status.c1)));
-      f.call(reach('f80.round'), sign, exponent, high, low, destination);
+      f.call(reach(precisionControl ? 'f80.round' : 'f80.roundFull'), sign, exponent, high, low, destination);
     },
   );
 }

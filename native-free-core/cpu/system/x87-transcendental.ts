@@ -1,8 +1,11 @@
 // The x87's transcendental instructions, to the last bit: F2XM1, FYL2X, FYL2XP1, FPATAN, FPTAN, FSIN, FCOS, FSINCOS.
 // Owns their special cases (Intel SDM volume 2) and their argument reduction by a pi of 66 bits, as processors do it.
+// The ordinary cases of some are WebAssembly's (float80/transcendental.ts), which gives the same bits.
 // Never evaluates a series itself: see x87-fixed-point.ts.
 
 import { Exception, Status } from '../float80/parts.ts';
+import { readyTables } from '../float80/tables.ts';
+import type { SystemCpu } from './core.ts';
 import type { ColdFunction } from './dispatch.ts';
 import {
   BIAS,
@@ -285,13 +288,19 @@ function tangentOf(x87: X87, x: Parts, angle: Angle | undefined): Extended {
 
 // ---- the instructions
 
+/** Runs one; from then on WebAssembly has what it needs for the ordinary cases. */
+function withTables(cpu: SystemCpu, start: bigint, work: (x87: X87) => void): void {
+  readyTables(cpu.view);
+  withX87(cpu, start, work);
+}
+
 const CLEAR_C1 = (x87: X87): void => x87.setConditions(Status.c1, 0);
 
 /** ST(0) = f(ST(0)). */
 const onTop =
   (f: (x87: X87, v: Extended) => Extended): ColdFunction =>
   (cpu, _insn, start) =>
-    withX87(cpu, start, (x87) => {
+    withTables(cpu, start, (x87) => {
       CLEAR_C1(x87);
       if (x87.isEmpty(0)) {
         x87.require(STACK_FAULT);
@@ -303,7 +312,7 @@ const onTop =
 const onTwo =
   (f: (x87: X87, st0: Extended, st1: Extended) => Extended): ColdFunction =>
   (cpu, _insn, start) =>
-    withX87(cpu, start, (x87) => {
+    withTables(cpu, start, (x87) => {
       CLEAR_C1(x87);
       if (x87.isEmpty(0) || x87.isEmpty(1)) {
         x87.require(STACK_FAULT);
@@ -326,7 +335,7 @@ const single =
     compute: (x87: X87, x: Parts, angle: Angle | undefined) => Extended,
   ): ColdFunction =>
   (cpu, _insn, start) =>
-    withX87(cpu, start, (x87) => {
+    withTables(cpu, start, (x87) => {
       x87.setConditions(Status.c1 | Status.c2, 0);
       if (x87.isEmpty(0)) {
         x87.require(STACK_FAULT);
@@ -351,7 +360,7 @@ const double =
     compute: (x87: X87, x: Parts, angle: Angle | undefined) => readonly [Extended, Extended],
   ): ColdFunction =>
   (cpu, _insn, start) =>
-    withX87(cpu, start, (x87) => {
+    withTables(cpu, start, (x87) => {
       x87.setConditions(Status.c1 | Status.c2, 0);
       const place = (first: Extended, second: Extended): void => {
         x87.write(0, first);

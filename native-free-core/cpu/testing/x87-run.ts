@@ -21,12 +21,19 @@ export class X87Runner {
   readonly view = new DataView(this.memory.buffer);
   private readonly table: WebAssembly.Table;
   private readonly flags: () => number;
+  /** Set when a handler has left its instruction to TypeScript; the handler's caller clears it. */
+  wentCold = false;
   private readonly handlers: ReturnType<typeof buildInterpreter>['handlers'];
 
   constructor() {
     const { bytes, handlers } = buildInterpreter(1024);
     this.handlers = handlers;
-    const instance = instantiateIsolated(bytes, this.memory);
+    const instance = instantiateIsolated(bytes, this.memory, {
+      cold: () => {
+        this.wentCold = true;
+        return 0;
+      },
+    });
     this.table = instance.exports.table;
     this.flags = instance.exports.flags_all;
     const { view } = this;
@@ -87,10 +94,11 @@ export class X87Runner {
   /** Runs a handler on the state that was written. `registers` are those of its operands. Throws if it faults. */
   run(handler: number, registers: readonly number[] = []): void {
     const vector = this.attempt(handler, registers);
+    if (this.wentCold) throw new Error('The handler went to TypeScript.');
     if (vector !== undefined) throw new Error(`The handler faulted with vector ${vector}.`);
   }
 
-  /** The same; gives the vector of the exception that it raised, if any. */
+  /** The same; gives the vector of the exception that it raised, if any (without a meaning where it went to TypeScript). */
   attempt(handler: number, registers: readonly number[] = []): number | undefined {
     const { view } = this;
     for (let i = 0; i < 3; i++) view.setUint8(MICRO_OP + U.registers + i, registers[i] ?? 0);

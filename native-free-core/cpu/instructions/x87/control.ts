@@ -1,4 +1,4 @@
-// x87 control: control and status words, stack pointer, environment, packed decimals, transcendental functions, FWAIT.
+// x87 control: control and status words, stack pointer, environment, packed decimals, FWAIT.
 // Owns the rows of those instructions.
 // Never carries out the cold ones: system/ does, by their names.
 
@@ -59,17 +59,6 @@ const free =
     if (pops) pop(m);
   };
 
-const transcendental: readonly (readonly [string, string])[] = [
-  ['F2XM1', 'F0'],
-  ['FYL2X', 'F1'],
-  ['FPTAN', 'F2'],
-  ['FPATAN', 'F3'],
-  ['FYL2XP1', 'F9'],
-  ['FSINCOS', 'FB'],
-  ['FSIN', 'FE'],
-  ['FCOS', 'FF'],
-];
-
 export const controlRows: readonly Row[] = [
   { name: 'FLDCW', encodings: ['D9/5 Mw'], meaning: loadControl },
   {
@@ -112,5 +101,4 @@ export const controlRows: readonly Row[] = [
   { name: 'FNSAVE', encodings: ['DD/6 M :v'], meaning: 'cold' },
   { name: 'FBLD', encodings: ['DF/4 Mt'], meaning: 'cold' },
   { name: 'FBSTP', encodings: ['DF/6 Mt'], meaning: 'cold' },
-  ...transcendental.map(([name, byte]): Row => ({ name, encodings: [`D9 ${byte}`], meaning: 'cold' })),
 ];

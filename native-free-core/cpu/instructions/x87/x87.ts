@@ -6,21 +6,25 @@ import { arithmeticHelpers } from '../../float80/arithmetic.ts';
 import { comparisonHelpers } from '../../float80/comparison.ts';
 import { conversionHelpers } from '../../float80/conversion.ts';
 import { roundingHelpers } from '../../float80/rounding.ts';
+import { transcendentalHelpers } from '../../float80/transcendental.ts';
 import type { InstructionFamily } from '../row.ts';
 import { arithmeticRows } from './arithmetic.ts';
 import { controlRows } from './control.ts';
 import { stackHelpers } from './stack.ts';
 import { transferHelpers } from './stack-transfer.ts';
+import { transcendentalRows, transcendentalStackHelpers } from './transcendental.ts';
 import { transferRows } from './transfer.ts';
 
 export const x87: InstructionFamily = {
-  rows: [...arithmeticRows, ...transferRows, ...controlRows],
+  rows: [...arithmeticRows, ...transferRows, ...controlRows, ...transcendentalRows],
   helpers: [
     ...roundingHelpers,
     ...arithmeticHelpers,
     ...conversionHelpers,
     ...comparisonHelpers,
+    ...transcendentalHelpers,
     ...stackHelpers,
+    ...transcendentalStackHelpers,
     ...transferHelpers,
   ],
 };
