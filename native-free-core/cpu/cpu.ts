@@ -160,6 +160,7 @@ export class Cpu {
       guardedReadForWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowReadForWrite(bytes)),
       hot: (pc) => meter.measure('translation', () => this.translator.translate(pc)),
       findBlock: () => meter.measure('translation', () => this.blocks.find()),
+      ticks: () => system.hooks.timestamp(),
       cold: (pc) => this.cold(pc),
     };
     const instance = new WebAssembly.Instance(module, { env: { memory, ...imports } });

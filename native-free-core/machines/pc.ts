@@ -106,7 +106,7 @@ export class Pc implements Guest {
       interrupts,
       this.time,
       {
-        timestamp: () => BigInt(Math.floor(clock.now())),
+        timestamp: () => Math.floor(clock.now()),
         timestampHz: TSC_HZ,
         crystalHz: TSC_HZ,
         tscDeadline: true,

@@ -21,6 +21,8 @@ export const TlbKind = { read: 0, write: TLB_TABLE_BYTES, execute: 2 * TLB_TABLE
 export type TlbKind = (typeof TlbKind)[keyof typeof TlbKind];
 export const TLB_SUPERVISOR = TLB_BASE;
 export const TLB_USER = TLB_BASE + 3 * TLB_TABLE_BYTES;
+/** Tables in which nothing is ever found, for code whose every access is checked: read, write, execute. */
+export const TLB_NEVER = TLB_BASE + TLB_TABLES * TLB_TABLE_BYTES;
 /** A tag that no linear page has. */
 export const TLB_NO_TAG = 1n;
 

@@ -1,4 +1,4 @@
-// The frequent halves of STI, POPF, SYSCALL and SYSRET: what a kernel does at every entry and exit.
+// The frequent halves of STI, POPF, SYSCALL, SYSENTER and their kin: what a kernel does at every entry and exit.
 // Owns those meanings; whatever is unusual about a case goes to TypeScript (system/), which has the whole instruction.
 // Never decides a privilege question differently from system/: doubtful cases are cold.
 
@@ -6,23 +6,28 @@ import { TLB_SUPERVISOR, TLB_USER } from '../../memory/layout.ts';
 import {
   add,
   and,
+  asSize,
   c32,
   c64,
+  eq,
   eqz,
   extendU,
   gtU,
+  load,
+  loadOp,
   type Node,
   ne,
   or,
   shl,
   shrS,
   shrU,
+  sub,
   wrap,
   xor,
 } from '../builder/nodes.ts';
 import type { Meaning } from '../semantics/meaning.ts';
 import { ARITHMETIC_FLAGS, Flag, ModeBit, S, Seg, segBaseAddress, Vector } from '../state.ts';
-import { Efer } from '../system/architecture.ts';
+import { Cr0, Cr4, Efer } from '../system/architecture.ts';
 
 /** EFLAGS bits that are kept in the state's field: all but the arithmetic ones, VM, and what does not exist here. */
 const KEPT = Flag.tf | Flag.if | Flag.df | Flag.iopl | Flag.nt | Flag.ac | Flag.id;
@@ -115,3 +120,87 @@ export function systemReturn(m: Meaning): void {
   m.setState32(S.linkKey, or(m.state32(S.linkKeys + 4), c32(ModeBit.code64 | ModeBit.flat)));
   m.jump(target);
 }
+
+const CODE_32 = 0xcf9b;
+
+/** SYSENTER outside of long mode. */
+export function systemEnter(m: Meaning): void {
+  const selector = m.let(and(m.state32(S.sysenterCs), c32(0xfffc)));
+  m.coldIf(or(eqz(and(m.state32(S.cr0), c32(Cr0.pe))), or(eqz(selector), and(m.state32(S.efer), c32(Efer.lma)))));
+  m.setState32(S.eflags, and(m.systemFlags(), c32(~(Flag.vm | Flag.if | Flag.rf))));
+  setFlat(m, Seg.cs, selector, CODE_32, 1);
+  setFlat(m, Seg.ss, and(add(selector, c32(8)), c32(0xfffc)), DATA, 3);
+  m.setState32(S.cpl, c32(0));
+  m.helperCall('update_mode');
+  m.setReg(4, 32, m.state32(S.sysenterEsp));
+  m.jump(and(m.state64(S.sysenterEip), c64(0xffffffffn)));
+}
+
+/** SYSEXIT to 32-bit code. */
+export function systemExit(m: Meaning): void {
+  if (m.size === 64) {
+    m.cold();
+    return;
+  }
+  const selector = m.let(and(m.state32(S.sysenterCs), c32(0xfffc)));
+  const real = eqz(and(m.state32(S.cr0), c32(Cr0.pe)));
+  m.coldIf(or(or(real, m.state32(S.cpl)), or(eqz(selector), and(m.state32(S.efer), c32(Efer.lma)))));
+  const user = (offset: number): Node => or(and(add(selector, c32(offset)), c32(0xfffc)), c32(3));
+  setFlat(m, Seg.cs, user(16), CODE_32 | USER_DPL, 1);
+  setFlat(m, Seg.ss, user(24), DATA | USER_DPL, 3);
+  m.setState32(S.cpl, c32(3));
+  m.helperCall('update_mode');
+  const target = m.let(m.getReg(2, 32));
+  m.setReg(4, 32, m.getReg(1, 32));
+  m.jump(extendU(target));
+}
+
+/** Segment registers that load_data_segment loads, as bits by number. */
+const DATA_SEGMENTS = (1 << Seg.es) | (1 << Seg.ds) | (1 << Seg.fs) | (1 << Seg.gs);
+
+/** MOV to ES, DS, FS or GS; SS casts a shadow, CS is #UD. */
+export function moveToSegment(m: Meaning): void {
+  const segment = m.let(and(m.registerNumber(0), c32(7)));
+  m.coldIf(eqz(and(shrU(c32(DATA_SEGMENTS), segment), c32(1))));
+  const selector = m.let(and(wrap(m.read(1)), c32(0xffff)));
+  m.coldIf(eqz(m.helper('load_data_segment', segment, selector)));
+  m.goOnAnew();
+}
+
+/** POP of ES, DS, FS or GS. */
+export const popSegment =
+  (segment: number) =>
+  (m: Meaning): void => {
+    const selector = m.let(and(wrap(m.peek(m.size)), c32(0xffff)));
+    const mask = m.let(m.stackMask());
+    m.coldIf(eqz(m.helper('load_data_segment', c32(segment), selector)));
+    m.setReg(4, 64, movedWithin(m.let(m.getReg(4, 64)), mask, m.size >> 3));
+    m.goOnAnew();
+  };
+
+/** A stack pointer moved by `delta` bytes within the bits of a mask. */
+const movedWithin = (pointer: Node, mask: Node, delta: number): Node =>
+  or(and(add(pointer, c64(delta)), mask), and(pointer, xor(mask, c64(-1))));
+
+/** MOV from CR0, CR2, CR3 and CR4. */
+export function moveFromControl(m: Meaning): void {
+  const number = m.let(m.registerNumber(1));
+  m.coldIf(or(eq(number, c32(1)), gtU(number, c32(4))));
+  m.raiseIf(m.state32(S.cpl), Vector.generalProtection, 0);
+  // There is no CR1 between CR0 and CR2.
+  const at = shl(sub(number, ne(number, c32(0))), c32(3));
+  m.write(0, m.let(asSize(m.size, load(loadOp.i64_load, at, S.cr0))));
+}
+
+/** RDTSC and RDTSCP. */
+export const readTimestamp =
+  (withProcessor: boolean) =>
+  (m: Meaning): void => {
+    // Real mode has CPL 0.
+    const disabled = and(ne(and(m.state32(S.cr4), c32(Cr4.tsd)), c32(0)), ne(m.state32(S.cpl), c32(0)));
+    m.raiseIf(disabled, Vector.generalProtection, 0);
+    const ticks = m.timestamp();
+    m.setReg(0, 32, wrap(ticks));
+    m.setReg(2, 32, wrap(shrU(ticks, c64(32))));
+    if (withProcessor) m.setReg(1, 32, m.state32(S.tscAux));
+  };

@@ -23,11 +23,23 @@ import {
   shrS,
   shrU,
 } from '../builder/nodes.ts';
+import { interruptReturn } from '../privileged/interrupt-return.ts';
 import type { Meaning } from '../semantics/meaning.ts';
 import { Flag, S, Seg, segBaseAddress, Vector } from '../state.ts';
 import { Cr4 } from '../system/architecture.ts';
 import type { InstructionFamily, Row } from './row.ts';
-import { popFlags, setInterruptFlag, systemCall, systemReturn } from './system-fast.ts';
+import {
+  moveFromControl,
+  moveToSegment,
+  popFlags,
+  popSegment,
+  readTimestamp,
+  setInterruptFlag,
+  systemCall,
+  systemEnter,
+  systemExit,
+  systemReturn,
+} from './system-fast.ts';
 
 const selectorOf = (segment: number): Node => field(loadOp.i32_load, S.segSelector + segment * 4);
 
@@ -99,7 +111,7 @@ const transfers: Row[] = [
   cold('CALL_FAR', '9A Iz,Iw :no64 :end', 'FF/3 M :v :end'),
   cold('RET_FAR', 'CB :v :end'),
   cold('RET_FAR_IMM', 'CA Iw :v :end'),
-  { ...cold('IRET', 'CF :v :end'), flags: { written: all } },
+  { name: 'IRET', encodings: ['CF :v :end'], meaning: interruptReturn, flags: { written: all } },
   cold('INT', 'CD Ib :end'),
   cold('INT3', 'CC :end'),
   cold('INT1', 'F1 :end'),
@@ -111,8 +123,8 @@ const transfers: Row[] = [
     flags: { read: all, written: all },
   },
   { name: 'SYSRET', encodings: ['0F 07 :v :only64 :end'], meaning: systemReturn, flags: { written: all }, cpl: 0 },
-  cold('SYSENTER', '0F 34 :end'),
-  privileged('SYSEXIT', '0F 35 :v :end'),
+  { name: 'SYSENTER', encodings: ['0F 34 :d :end'], meaning: systemEnter },
+  { name: 'SYSEXIT', encodings: ['0F 35 :v :end'], meaning: systemExit, cpl: 0 },
   cold('BOUND', '62 Gv,M :no64'),
   cold('UD0', '0F FF Gv,Ev :end'),
   cold('UD1', '0F B9 Gv,Ev :end'),
@@ -123,7 +135,7 @@ const transfers: Row[] = [
 ];
 
 const segments: Row[] = [
-  cold('MOV_TO_SEG', '8E S,Ew :end'),
+  { name: 'MOV_TO_SEG', encodings: ['8E S,Ew :end'], meaning: moveToSegment },
   { name: 'MOV_FROM_SEG', encodings: ['8C Mw,S', '8C Rv,S'], meaning: moveFromSegment },
   ...(
     [
@@ -136,7 +148,10 @@ const segments: Row[] = [
     ] as const
   ).flatMap(([name, segment, push, pop]): Row[] => [
     { name: `PUSH_${name}`, encodings: [push], meaning: pushSegment(segment), implicitMemory: true },
-    ...(pop ? [cold(`POP_${name}`, pop)] : []),
+    ...(pop && segment === Seg.ss ? [cold('POP_SS', pop)] : []),
+    ...(pop && segment !== Seg.ss
+      ? [{ name: `POP_${name}`, encodings: [pop], meaning: popSegment(segment), implicitMemory: true }]
+      : []),
   ]),
   cold('LES', 'C4 Gv,M :no64 :end'),
   cold('LDS', 'C5 Gv,M :no64 :end'),
@@ -164,7 +179,7 @@ const segments: Row[] = [
 ];
 
 const registers: Row[] = [
-  privileged('MOV_FROM_CR', '0F 20 Ry,C :f64'),
+  { name: 'MOV_FROM_CR', encodings: ['0F 20 Ry,C :f64'], meaning: moveFromControl, cpl: 0 },
   privileged('MOV_TO_CR', '0F 22 C,Ry :f64 :end'),
   privileged('MOV_FROM_DR', '0F 21 Ry,D :f64'),
   privileged('MOV_TO_DR', '0F 23 D,Ry :f64 :end'),
@@ -174,8 +189,8 @@ const registers: Row[] = [
   privileged('RDMSR', '0F 32'),
   privileged('WRMSR', '0F 30 :end'),
   cold('CPUID', '0F A2'),
-  cold('RDTSC', '0F 31'),
-  cold('RDTSCP', '0F 01 F9'),
+  { name: 'RDTSC', encodings: ['0F 31 :d'], meaning: readTimestamp(false) },
+  { name: 'RDTSCP', encodings: ['0F 01 F9 :d'], meaning: readTimestamp(true) },
   cold('RDPMC', '0F 33'),
   privileged('HLT', 'F4 :end'),
   privileged('INVLPG', '0F 01/7 M :end'),

@@ -2,6 +2,7 @@
 // Owns the list of families; a new one is added here.
 // Never describes an instruction itself.
 
+import { privilegedHelpers } from '../privileged/index.ts';
 import { arithmetic } from './arithmetic.ts';
 import { bits } from './bits.ts';
 import { control } from './control.ts';
@@ -33,4 +34,7 @@ export const encodings: readonly Encoding[] = families.flatMap((family) =>
 );
 
 /** Helper functions of all families; their names are distinct. */
-export const helperFunctions: readonly HelperFunction[] = families.flatMap((family) => family.helpers ?? []);
+export const helperFunctions: readonly HelperFunction[] = [
+  ...families.flatMap((family) => family.helpers ?? []),
+  ...privilegedHelpers,
+];

@@ -354,6 +354,21 @@ export class InterpreterMeaning extends Meaning {
     this.goOn();
   }
 
+  goOnAnew(): void {
+    const next = add(this.codeBase(), extendU(load(loadOp.i32_load16_u, this.pc, U.next)));
+    this.storeField(storeOp.i64_store, S.ip, and(next, field(loadOp.i64_load, S.addressMask)));
+    this.spend();
+    this.goTo(call(this.shared.enter));
+  }
+
+  timestamp(): Node & { kind: 'local' } {
+    const executed = this.let(load(loadOp.i32_load8_u, this.pc, U.ordinal));
+    this.storeField(storeOp.i32_store, S.budget, sub(field(loadOp.i32_load, S.budget), executed));
+    const ticks = this.callResult(this.shared.timestamp);
+    this.storeField(storeOp.i32_store, S.budget, add(field(loadOp.i32_load, S.budget), executed));
+    return ticks;
+  }
+
   repeat(): void {
     // As a block of its own, so that each start of the instruction counts once.
     this.spend();

@@ -31,7 +31,9 @@ import {
   mul,
   type Node,
   ne,
+  op,
   or,
+  pure,
   select,
   shl,
   shrS,
@@ -66,6 +68,8 @@ export interface InterpreterImports {
   /** As slowWrite and slowReadForWrite, but gives 1 with the fault vector {@link CODE_WRITE} where the bytes hold code. */
   guardedWrite(bytes: number): number;
   guardedReadForWrite(bytes: number): number;
+  /** The time-stamp counter's clock in ticks since reset, before the guest's own offset. */
+  ticks(): number;
   /** A block has been executed so often that its region is worth translating; the micro-op is its profile. */
   hot(pc: number): void;
   /** The block at S.ip: its first micro-op's address, or 0 to leave (S.exit says why). */
@@ -143,6 +147,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   const segmentSlowImport = module.importFunction('segmentSlow', [i32, i32], undefined);
   const guardedWriteImport = module.importFunction('guardedWrite', [i32], i32);
   const guardedReadForWriteImport = module.importFunction('guardedReadForWrite', [i32], i32);
+  const ticksImport = module.importFunction('ticks', [], ValueType.f64);
   const hotImport = module.importFunction('hot', [i32], undefined);
   const findBlockImport = module.importFunction('findBlock', [], i32);
   const coldImport = module.importFunction('cold', [i32], i32);
@@ -156,6 +161,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     slowWrite,
     finishSlowWrite: slowWrite,
     segmentLinear: module.declare('segment_linear', [i32, i64, i32], i64, true),
+    timestamp: module.declare('timestamp', [], i64, true),
     enter: module.declare('enter', [], i32, true),
     follow: module.declare('follow', [i32, i64], i32),
     cold: module.declare('cold', [i32], i32, true),
@@ -183,6 +189,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     f.unreachable();
     module.define(reference, f.finish());
   }
+  module.define(functions.timestamp, timestamp(ticksImport));
   module.define(functions.segmentLinear, segmentLinear(segmentSlowImport));
   module.define(functions.enter, enter(findBlockImport));
   module.define(functions.follow, follow(functions.enter));
@@ -289,6 +296,13 @@ function executeEntry(linear: Node): Node {
   const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
   const user = eq(field(loadOp.i32_load, S.cpl), c32(3));
   return add(select(user, c32(TLB_USER + TlbKind.execute), c32(TLB_SUPERVISOR + TlbKind.execute)), index);
+}
+
+function timestamp(ticks: FunctionReference) {
+  const f = new FunctionBuilder();
+  f.return(add(pure(op.i64_trunc_sat_f64_u, call(ticks)), field(loadOp.i64_load, S.tscOffset)));
+  f.unreachable();
+  return f.finish();
 }
 
 function segmentLinear(slow: FunctionReference) {

@@ -65,6 +65,8 @@ export interface SharedFunctions {
    * S.faulted is 1 when it raised an exception.
    */
   readonly segmentLinear: FunctionReference;
+  /** () -> i64: the time-stamp counter, by the instruction count in S.budget where time is made of that. */
+  readonly timestamp: FunctionReference;
   /** Named helper functions of instruction families (x87 arithmetic and the like); see instructions/helpers.ts. */
   readonly named: { get(name: string): FunctionReference | undefined };
 }
@@ -155,6 +157,10 @@ export abstract class Meaning extends FunctionBuilder {
   abstract checkTarget(target: Node & { kind: 'local' }): void;
   /** Linear address of XLAT's byte: rBX + AL in DS or the override. Segment checks have been made. */
   abstract translateAddress(): Node & { kind: 'local' };
+  /** Goes on at the next instruction, which is looked up anew: the mode may have changed. Ends the instruction. */
+  abstract goOnAnew(): void;
+  /** The time-stamp counter (i64, evaluated now), this instruction having been executed. */
+  abstract timestamp(): Node & { kind: 'local' };
   /** Starts this same instruction over (a string instruction with iterations left), letting interrupts in. */
   abstract repeat(): void;
   /** Instruction pointer that the relative operand names, masked to the operand size, i64. */

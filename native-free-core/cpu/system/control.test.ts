@@ -96,11 +96,11 @@ test('model-specific registers: canonical addresses, memory types, reserved bits
 });
 
 test('the time-stamp counter can be set, and TSC_ADJUST follows', () => {
-  let now = 1000n;
+  let now = 1000;
   const { cpu } = new SystemFixture({ timestamp: () => now, timestampHz: 1e9 });
   writeMsr(cpu, Msr.tsc, 5000n);
   assert.equal(readMsr(cpu, Msr.tscAdjust), 4000n);
-  now += 10n;
+  now += 10;
   assert.equal(readMsr(cpu, Msr.tsc), 5010n);
   writeMsr(cpu, Msr.tscAdjust, 0n);
   assert.equal(readMsr(cpu, Msr.tsc), 1010n);

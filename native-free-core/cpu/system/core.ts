@@ -358,7 +358,6 @@ export class SystemCpu {
   updateTlb(): void {
     const user = this.cpl === 3;
     const aligned = user && (this.cr0 & Cr0.am) !== 0 && (this.get32(S.eflags) & Flag.ac) !== 0;
-    this.mmu.alignmentChecked = aligned;
     this.set32(S.tlb, this.mmu.tables(user, aligned));
     this.updateLinkKey();
   }
@@ -386,7 +385,7 @@ export class SystemCpu {
 
   /** The time-stamp counter as the guest reads it. */
   timestamp(): bigint {
-    return BigInt.asUintN(64, this.hooks.timestamp() + this.get64(S.tscOffset));
+    return BigInt.asUintN(64, BigInt(this.hooks.timestamp()) + this.get64(S.tscOffset));
   }
 
   /** Nanoseconds of the guest's clock at which the time-stamp counter reaches a value. */

@@ -18,8 +18,8 @@ export interface CpuHooks {
   onCodeWrite(physical: number, bytes: number): void;
   /** Whether any of `bytes` at a host address in RAM, in lines with decoded code of one page, is such code itself. */
   isCode(host: number, bytes: number): boolean;
-  /** Ticks since reset of the time-stamp counter's clock, before the guest's own offset. */
-  timestamp(): bigint;
+  /** Whole ticks since reset of the time-stamp counter's clock, before the guest's own offset. */
+  timestamp(): number;
   /** Ticks a second of that clock. */
   readonly timestampHz: number;
   /**
@@ -49,12 +49,12 @@ export interface CpuHooks {
   hypercall(): boolean;
 }
 
-let ticks = 0n;
+let ticks = 0;
 export const CPU_HOOK_DEFAULTS: CpuHooks = {
   arithmeticFlags: () => 0,
   onCodeWrite: () => {},
   isCode: () => true,
-  timestamp: () => (ticks += 1000n),
+  timestamp: () => (ticks += 1000),
   timestampHz: 1_000_000_000,
   crystalHz: 1_000_000_000,
   tscDeadline: false,

@@ -194,7 +194,7 @@ export function writeMsr(cpu: SystemCpu, index: number, value: bigint): void {
 }
 
 function setTimestamp(cpu: SystemCpu, value: bigint): void {
-  const offset = BigInt.asUintN(64, value - cpu.hooks.timestamp());
+  const offset = BigInt.asUintN(64, value - BigInt(cpu.hooks.timestamp()));
   cpu.set64(S.tscAdjust, BigInt.asUintN(64, cpu.get64(S.tscAdjust) + offset - cpu.get64(S.tscOffset)));
   cpu.set64(S.tscOffset, offset);
 }

@@ -7,6 +7,7 @@ import {
   TLB_BASE,
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
+  TLB_NEVER,
   TLB_NO_TAG,
   TLB_SUPERVISOR,
   TLB_TABLES,
@@ -18,8 +19,6 @@ import type { SystemCpu } from './core.ts';
 import { Access, PageWalk } from './page-walk.ts';
 import { PageKind } from './physical.ts';
 
-/** Tables in which nothing is ever found, for code whose every access is checked: read, write, execute. */
-const TLB_NEVER = TLB_BASE + TLB_TABLES * TlbKind.write;
 const WORDS_PER_ENTRY = TLB_ENTRY_BYTES / 4;
 const ENTRIES = TLB_TABLES * TLB_ENTRIES;
 const HIGH = 0x1_0000_0000;
@@ -40,8 +39,6 @@ export const FETCH_FAULT = -1;
 export const FETCH_DEVICE = -2;
 
 export class Mmu {
-  /** Every access of CPL 3 must be naturally aligned (CR0.AM and EFLAGS.AC). */
-  alignmentChecked = false;
   /** Physical address of the byte {@link fetch} found. */
   fetchPhysical = 0;
 
@@ -87,6 +84,11 @@ export class Mmu {
   /** Base of the TLB tables for S.tlb. */
   tables(user: boolean, alignmentChecked: boolean): number {
     return alignmentChecked ? TLB_NEVER : user ? TLB_USER : TLB_SUPERVISOR;
+  }
+
+  /** Every access of CPL 3 must be naturally aligned (CR0.AM and EFLAGS.AC). */
+  private get alignmentChecked(): boolean {
+    return this.u32[S.tlb >>> 2] === TLB_NEVER;
   }
 
   // ---- accesses: linear address in S.slowAddress, value in S.slowValue, 1 when they raised an exception

@@ -47,6 +47,7 @@ export function buildKnownImmediates(
   const segmentLinear = outside('segmentLinear', [i32, i64, i32], i64);
   const follow = outside('follow', [i32, i64], i32);
   const badTarget = outside('badTarget', [i64], i32);
+  const timestamp = outside('timestamp', [], i64);
   const named = new Map<string, FunctionReference>();
   const functions = {
     flags: declareFlagFunctions(module),
@@ -55,6 +56,7 @@ export function buildKnownImmediates(
     slowWrite: slow,
     finishSlowWrite: slow,
     segmentLinear,
+    timestamp,
     enter,
     follow,
     cold: one,

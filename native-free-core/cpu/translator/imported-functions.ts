@@ -76,6 +76,10 @@ export class ImportedFunctions implements SharedFunctions {
     return this.import('slow_write', [i64, i32], i32);
   }
 
+  get timestamp(): FunctionReference {
+    return this.import('timestamp', [], i64);
+  }
+
   get segmentLinear(): FunctionReference {
     return this.import('segment_linear', [i32, i64, i32], i64);
   }

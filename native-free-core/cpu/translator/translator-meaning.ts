@@ -732,6 +732,15 @@ export class TranslatorMeaning extends Meaning {
     );
   }
 
+  goOnAnew(): void {
+    this.leaveTo(this.nextOffset());
+  }
+
+  timestamp(): Local {
+    this.storeField(storeOp.i32_store, S.budget, add(this.left, c32(this.subject.remaining - 1)));
+    return this.callResult(this.shared.timestamp);
+  }
+
   repeat(): void {
     // The instructions behind this one in its block have not been executed.
     this.set(this.left, add(this.left, c32(this.subject.remaining - 1)));
