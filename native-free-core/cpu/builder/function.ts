@@ -247,8 +247,10 @@ export class FunctionBuilder {
     this.code.unsigned(this.depth - label.depth);
   }
 
-  brIf(label: Label, condition: Node): void {
+  /** `likely`: whether it mostly branches. */
+  brIf(label: Label, condition: Node, likely?: boolean): void {
     this.emit(condition);
+    if (likely !== undefined) this.hints.push({ at: this.code.length, likely });
     this.opcode(Code.brIf);
     this.code.unsigned(this.depth - label.depth);
   }

@@ -52,6 +52,8 @@ export interface Row {
   readonly implicitMemory?: boolean;
   /** The meaning uses a register at the width of the address size (strings, LOOP, XLAT). */
   readonly usesAddressSize?: boolean;
+  /** Its meaning reads or writes all XMM registers where they lie in the state. */
+  readonly wholeVectorState?: boolean;
 }
 
 export type MandatoryPrefix = 'any' | 'np' | '66' | 'f3' | 'f2';

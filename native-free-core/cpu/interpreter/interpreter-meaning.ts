@@ -30,7 +30,7 @@ import {
   type SharedFunctions,
   type WriteTarget,
 } from '../semantics/meaning.ts';
-import { Exit, S, Slot } from '../state.ts';
+import { Exit, S, Slot, xmmAddress } from '../state.ts';
 import { MICRO_OP_BYTES, U } from './micro-op.ts';
 
 const { i32 } = ValueType;
@@ -155,8 +155,32 @@ export class InterpreterMeaning extends Meaning {
     }
   }
 
-  protected vectorAddress(operand: number): Node {
-    return add(shl(this.registerByte(operand), c32(4)), c32(S.xmm));
+  private vectorAddress(operand: number): Node {
+    return shl(this.registerByte(operand), c32(4));
+  }
+
+  protected readVectorRegister(operand: number): Node {
+    return load(loadOp.v128_load, this.vectorAddress(operand), S.xmm);
+  }
+
+  protected writeVectorRegister(operand: number, value: Node): void {
+    this.store(storeOp.v128_store, this.vectorAddress(operand), value, S.xmm);
+  }
+
+  protected readVectorLow(operand: number, size: Size): Node {
+    return load(size === 64 ? loadOp.i64_load : loadOp.i32_load, this.vectorAddress(operand), S.xmm);
+  }
+
+  protected writeVectorLow(operand: number, size: Size, value: Node): void {
+    this.store(size === 64 ? storeOp.i64_store : storeOp.i32_store, this.vectorAddress(operand), value, S.xmm);
+  }
+
+  getXmm(register: number): Node {
+    return field(loadOp.v128_load, xmmAddress(register));
+  }
+
+  setXmm(register: number, value: Node): void {
+    this.storeField(storeOp.v128_store, xmmAddress(register), value);
   }
 
   immediate(operand: number, size: Size = this.operands[operand].size as Size): Node {

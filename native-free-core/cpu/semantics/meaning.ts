@@ -29,7 +29,7 @@ import {
   signExtendTo64,
   wrap,
 } from '../builder/nodes.ts';
-import { Flag, regAddress, S, xmmAddress } from '../state.ts';
+import { Flag, regAddress, S } from '../state.ts';
 import { CARRY_OVERFLOW_APART, ccOpOf, ccOpSelect, type FlagFunctions, FlagKind } from './flags.ts';
 
 const { i32, i64, v128 } = ValueType;
@@ -116,8 +116,16 @@ export abstract class Meaning extends FunctionBuilder {
   /** Value of a register operand whose number the encoding gives; zero-extended in its i32 or i64. */
   protected abstract readRegister(operand: number, size: Size): Node;
   protected abstract writeRegister(operand: number, size: Size, value: Node): void;
-  /** Address (i32) in the CPU state of a vector operand's 16 bytes. */
-  protected abstract vectorAddress(operand: number): Node;
+  /** A vector operand's 16 bytes. */
+  protected abstract readVectorRegister(operand: number): Node;
+  protected abstract writeVectorRegister(operand: number, value: Node): void;
+  /** The lowest 64 or fewer bits of a vector operand, in an i32 up to 32 bits, else an i64. */
+  protected abstract readVectorLow(operand: number, size: Size): Node;
+  /** Writes the lowest 32 or 64 bits and keeps the others. */
+  protected abstract writeVectorLow(operand: number, size: Size, value: Node): void;
+  /** A vector register by number. */
+  abstract getXmm(register: number): Node;
+  abstract setXmm(register: number, value: Node): void;
   /** An immediate, sign-extended to the width asked for. */
   abstract immediate(operand: number, size?: Size): Node;
   /** Number (i32) of a register operand as encoded: segment, control, debug, MMX, x87 stack position. */
@@ -180,7 +188,7 @@ export abstract class Meaning extends FunctionBuilder {
       case 'imm':
         return this.immediate(index, width);
       case 'xmm':
-        return load(width === 64 ? loadOp.i64_load : loadOp.i32_load, this.vectorAddress(index));
+        return this.readVectorLow(index, width);
       case 'mmx':
         return load(width === 64 ? loadOp.i64_load : loadOp.i32_load, this.mmxAddress(index));
       default:
@@ -201,7 +209,7 @@ export abstract class Meaning extends FunctionBuilder {
         this.writeMemory(this.address(index), width, value);
         return;
       case 'xmm':
-        this.store(width === 64 ? storeOp.i64_store : storeOp.i32_store, this.vectorAddress(index), value);
+        this.writeVectorLow(index, width, value);
         return;
       case 'mmx':
         this.store(storeOp.i64_store, this.mmxAddress(index), value);
@@ -224,7 +232,7 @@ export abstract class Meaning extends FunctionBuilder {
 
   /** A vector operand's 16 bytes, from register or memory (aligned: #GP where the address is not). */
   readVector(index: number, aligned = false): Node {
-    if (this.operands[index].kind === 'xmm') return load(loadOp.v128_load, this.vectorAddress(index));
+    if (this.operands[index].kind === 'xmm') return this.readVectorRegister(index);
     const linear = this.address(index);
     if (aligned) this.requireAlignment(linear, 16);
     return this.readMemory(linear, 128);
@@ -232,21 +240,12 @@ export abstract class Meaning extends FunctionBuilder {
 
   writeVector(index: number, value: Node, aligned = false): void {
     if (this.operands[index].kind === 'xmm') {
-      this.store(storeOp.v128_store, this.vectorAddress(index), value);
+      this.writeVectorRegister(index, value);
       return;
     }
     const linear = this.address(index);
     if (aligned) this.requireAlignment(linear, 16);
     this.writeMemory(linear, 128, value);
-  }
-
-  /** A vector register by number. */
-  getXmm(register: number): Node {
-    return field(loadOp.v128_load, xmmAddress(register));
-  }
-
-  setXmm(register: number, value: Node): void {
-    this.storeField(storeOp.v128_store, xmmAddress(register), value);
   }
 
   /** Address (i32) of the significand of an MMX operand's x87 register. */
@@ -521,6 +520,14 @@ export abstract class Meaning extends FunctionBuilder {
 
   raiseIf(condition: Node, vector: number, code = -1): void {
     this.if(condition, () => this.raise(vector, code), undefined, false);
+  }
+
+  /**
+   * Builds a check whose outcome no instruction within a basic block changes; where it is known to have been made before,
+   * it may be left out. `name` tells one check from another.
+   */
+  oncePerBlock(_name: string, check: () => void): void {
+    check();
   }
 
   /** Hands the instruction to TypeScript if the i32 condition is not 0; nothing of it may have happened yet. */

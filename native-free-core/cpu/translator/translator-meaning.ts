@@ -19,6 +19,7 @@ import {
   eqz,
   extendS,
   extendU,
+  extract,
   field,
   load,
   ltS,
@@ -26,6 +27,7 @@ import {
   type Node,
   ne,
   or,
+  replace,
   type Size,
   shl,
   shrS,
@@ -44,10 +46,10 @@ import { SpecialHandler, U } from '../interpreter/micro-op.ts';
 import { LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
-import { Exit, ModeBit, S, Seg, Slot } from '../state.ts';
+import { Exit, ModeBit, S, Seg, Slot, xmmAddress } from '../state.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
 
-const { i32, i64 } = ValueType;
+const { i32, i64, v128 } = ValueType;
 type Local = Node & { kind: 'local' };
 
 /** What the translator knows of the instruction whose meaning it asks for. */
@@ -96,6 +98,13 @@ export class TranslatorMeaning extends Meaning {
   private readonly registers: readonly Local[];
   private readonly used: boolean[] = new Array(16).fill(false);
   private readonly dirty: boolean[] = new Array(16).fill(false);
+  /** The same of XMM registers. */
+  private readonly vectors: readonly Local[];
+  private readonly vectorsInLocals: boolean;
+  private readonly vectorUsed: boolean[] = new Array(16).fill(false);
+  private readonly vectorDirty: boolean[] = new Array(16).fill(false);
+  /** Checks that have been made in this basic block. */
+  private readonly checked = new Set<string>();
   private readonly ccOp: Local;
   private readonly ccA: Local;
   private readonly ccB: Local;
@@ -114,7 +123,14 @@ export class TranslatorMeaning extends Meaning {
   private faultLabel!: Label;
   private coldLabel!: Label;
 
-  constructor(shared: ImportedFunctions, mode: number, regionType: number, exits: RegionExits) {
+  /** `vectorsInLocals`: no instruction of the region goes for the XMM registers in the state. */
+  constructor(
+    shared: ImportedFunctions,
+    mode: number,
+    regionType: number,
+    vectorsInLocals: boolean,
+    exits: RegionExits,
+  ) {
     super([], bodyWriter.clear());
     this.shared = shared;
     this.mode = mode;
@@ -122,6 +138,8 @@ export class TranslatorMeaning extends Meaning {
     this.exits = exits;
     this.code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
     this.registers = Array.from({ length: this.code64 ? 16 : 8 }, () => this.local(this.code64 ? i64 : i32));
+    this.vectorsInLocals = vectorsInLocals;
+    this.vectors = vectorsInLocals ? this.registers.map(() => this.local(v128)) : [];
     this.ccOp = this.local(i32);
     // Outside of 64-bit code no operand is wider than 32 bits: the flags' operands are extended only when looked at.
     this.ccA = this.local(this.code64 ? i64 : i32);
@@ -161,6 +179,9 @@ export class TranslatorMeaning extends Meaning {
       const value = field(loadOp.i64_load, S.regs + register * 8);
       this.set(local, this.code64 ? value : wrap(value));
     });
+    this.vectors.forEach((local, register) => {
+      if (this.vectorUsed[register]) this.set(local, field(loadOp.v128_load, xmmAddress(register)));
+    });
     if (this.flagsUsed) {
       this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
       this.set(this.ccC, field(loadOp.i32_load, S.ccC));
@@ -175,6 +196,9 @@ export class TranslatorMeaning extends Meaning {
     this.registers.forEach((local, register) => {
       if (!this.dirty[register]) return;
       this.storeField(storeOp.i64_store, S.regs + register * 8, this.code64 ? local : extendU(local));
+    });
+    this.vectors.forEach((local, register) => {
+      if (this.vectorDirty[register]) this.storeField(storeOp.v128_store, xmmAddress(register), local);
     });
     if (this.flagsChanged) this.flagsToMemory();
   }
@@ -296,6 +320,7 @@ export class TranslatorMeaning extends Meaning {
   /** Takes a basic block's instructions off the budget, before the first of them. */
   beginBlock(instructions: number): void {
     this.knownFlags = undefined;
+    this.checked.clear();
     this.set(this.left, sub(this.left, c32(instructions)));
   }
 
@@ -437,8 +462,43 @@ export class TranslatorMeaning extends Meaning {
     else this.setByte(number, false, value);
   }
 
-  protected vectorAddress(operand: number): Node {
-    return c32(S.xmm + this.numberOf(operand) * 16);
+  // ---- vector registers: in locals, but for regions that save or restore all of them at once
+
+  getXmm(register: number): Node {
+    if (!this.vectorsInLocals) return field(loadOp.v128_load, xmmAddress(register));
+    this.vectorUsed[register] = true;
+    return this.vectors[register];
+  }
+
+  setXmm(register: number, value: Node): void {
+    if (!this.vectorsInLocals) {
+      this.storeField(storeOp.v128_store, xmmAddress(register), value);
+      return;
+    }
+    this.vectorUsed[register] = true;
+    this.vectorDirty[register] = true;
+    this.set(this.vectors[register], value);
+  }
+
+  protected readVectorRegister(operand: number): Node {
+    return this.getXmm(this.vectorNumber(operand));
+  }
+
+  protected writeVectorRegister(operand: number, value: Node): void {
+    this.setXmm(this.vectorNumber(operand), value);
+  }
+
+  protected readVectorLow(operand: number, size: Size): Node {
+    return extract(size === 64 ? 'i64' : 'i32', 0, this.readVectorRegister(operand));
+  }
+
+  protected writeVectorLow(operand: number, size: Size, value: Node): void {
+    const number = this.vectorNumber(operand);
+    this.setXmm(number, replace(size === 64 ? 'i64' : 'i32', 0, this.getXmm(number), value));
+  }
+
+  private vectorNumber(operand: number): number {
+    return this.operands[operand].fixed ?? this.numberOf(operand);
   }
 
   registerNumber(operand: number): Node {
@@ -697,6 +757,12 @@ export class TranslatorMeaning extends Meaning {
       () => or(this.flag('zf'), less()),
     ][code >> 1]();
     return code & 1 ? eqz(base) : base;
+  }
+
+  override oncePerBlock(name: string, check: () => void): void {
+    if (this.checked.has(name)) return;
+    this.checked.add(name);
+    check();
   }
 
   // ---- leaving

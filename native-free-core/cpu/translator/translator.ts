@@ -142,7 +142,10 @@ export class Translator {
     const regionType = module.type([], ValueType.i32);
     const shared = new ImportedFunctions(module);
     let onward: (offset: number, size?: Size) => void = () => {};
-    const m = new TranslatorMeaning(shared, mode, regionType, {
+    const vectorsInLocals = !region.blocks.some(({ instructions }) =>
+      instructions.some(({ encoding }) => encoding.row.wholeVectorState),
+    );
+    const m = new TranslatorMeaning(shared, mode, regionType, vectorsInLocals, {
       onward: (offset, size) => onward(offset, size),
       linkSlot: (offset) => this.blocks.linkSlot(offset),
     });

@@ -5,18 +5,19 @@
 import { ValueType } from '../../../wasm/opcodes.ts';
 import {
   add,
-  and,
   c32,
+  c64,
   cv64x2,
   cv128,
-  eqz,
   extract,
   isConst,
+  ltU,
   type Node,
   op,
-  or,
   pure,
+  shl,
   shuffle,
+  sub,
 } from '../../builder/nodes.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
 import { S } from '../../state.ts';
@@ -94,7 +95,10 @@ export function raiseVector(m: Meaning, vector: Node): void {
 /** A meaning that first raises #UD or #NM where CR0 and CR4 forbid SSE. */
 export function sse(body: (m: Meaning) => void): MeaningFunction {
   return (m) => {
-    m.if(m.state32(S.sseTrap), () => raiseVector(m, m.state32(S.sseTrap)));
+    // CR0 and CR4 change by instructions that end their block.
+    m.oncePerBlock('sse', () => {
+      m.if(m.state32(S.sseTrap), () => raiseVector(m, m.state32(S.sseTrap)), undefined, false);
+    });
     body(m);
   };
 }
@@ -112,8 +116,19 @@ export const row = (name: string, encoding: string, body: (m: Meaning) => void):
  */
 export function commit(m: Meaning): void {
   const vector = m.helper('sse.commit');
-  m.if(vector, () => raiseVector(m, vector));
+  m.if(vector, () => raiseVector(m, vector), undefined, false);
   m.release(vector);
+}
+
+/** Builds `slow` for when MXCSR asks for more than WebAssembly does, or the i32 `ordinary` is 0. */
+export function unless(m: Meaning, ordinary: Node, slow: () => void): void {
+  m.block((done) => {
+    m.block((rare) => {
+      m.brIf(rare, m.state32(S.sseSlow), false);
+      m.brIf(done, ordinary, true);
+    });
+    slow();
+  });
 }
 
 /**
@@ -122,7 +137,7 @@ export function commit(m: Meaning): void {
  */
 export function guarded(m: Meaning, fast: Node, ordinary: (result: Node) => Node, slow: () => Node): Local {
   const result = m.let(fast);
-  m.if(or(m.state32(S.sseSlow), eqz(ordinary(result))), () => {
+  unless(m, ordinary(result), () => {
     m.set(result, slow());
     commit(m);
   });
@@ -142,15 +157,23 @@ const LIMITS = {
 export const constant = (format: Format, value: number): Node => ({ kind: 'const', type: format.scalar, value });
 export const smallestNormal = (format: Format): number => LIMITS[format.bits].minimum;
 
+/** A scalar's bits without its sign, moved to the top of its integer: they order like its magnitude. */
+const magnitude = (format: Format, value: Node): Node =>
+  format.bits === 64
+    ? shl(pure(op.i64_reinterpret_f64, value), c64(1))
+    : shl(pure(op.i32_reinterpret_f32, value), c32(1));
+const magnitudeConst = (format: Format, bits: bigint): Node =>
+  format.bits === 64 ? c64(bits << 1n) : c32(Number(BigInt.asIntN(32, bits << 1n)));
+
 /** 1 when a scalar is neither infinite nor NaN. */
 export const isFiniteScalar = (format: Format, value: Node): Node =>
-  pure(scalarOp(format, 'lt'), pure(scalarOp(format, 'abs'), value), constant(format, Number.POSITIVE_INFINITY));
+  ltU(magnitude(format, value), magnitudeConst(format, LIMITS[format.bits].infinity));
 /** 1 when a scalar's magnitude is finite and above the smallest normal number: no overflow, underflow, zero or NaN. */
-export const isOrdinary = (format: Format, value: Node): Node =>
-  and(
-    isFiniteScalar(format, value),
-    pure(scalarOp(format, 'gt'), pure(scalarOp(format, 'abs'), value), constant(format, smallestNormal(format))),
-  );
+export const isOrdinary = (format: Format, value: Node): Node => {
+  const { infinity, smallest } = LIMITS[format.bits];
+  const above = sub(magnitude(format, value), magnitudeConst(format, smallest + 1n));
+  return ltU(above, magnitudeConst(format, infinity - smallest - 1n));
+};
 
 const allTrue = (format: Format, mask: Node): Node =>
   pure(operation(`i${format.bits}x${128 / format.bits}_all_true`), mask);

@@ -6,7 +6,6 @@ import {
   and,
   c32,
   eq,
-  eqz,
   extract,
   type Node,
   ne,
@@ -20,7 +19,6 @@ import {
   sub,
 } from '../../builder/nodes.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
-import { S } from '../../state.ts';
 import type { Row } from '../row.ts';
 import {
   bitsOf,
@@ -35,6 +33,7 @@ import {
   readScalar,
   row,
   scalarOp,
+  unless,
   v128,
 } from './common.ts';
 import { Relation } from './soft-comparison.ts';
@@ -114,7 +113,7 @@ function relations(name: 'COMI' | 'UCOMI', opcode: string): Row[] {
       const equal = m.let(pure(scalarOp(format, 'eq'), a, b));
       const greater = pure(scalarOp(format, 'gt'), a, b);
       const bits = m.let(or(less, shl(equal, c32(6))));
-      m.if(or(m.state32(S.sseSlow), eqz(or(or(less, equal), greater))), () => {
+      unless(m, or(or(less, equal), greater), () => {
         const relation = m.helper(
           `sse.compare${format.bits}`,
           bitsOf(format, a),
