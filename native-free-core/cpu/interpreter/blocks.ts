@@ -59,6 +59,8 @@ export class BlockCache {
   /** Blocks decoded, and blocks dropped because their bytes changed, since the vCPU exists. */
   decoded = 0;
   invalidated = 0;
+  /** How often everything was dropped: the arena or the translated code had reached its bound, or the vCPU was reset. */
+  flushes = 0;
 
   private readonly system: SystemCpu;
   private readonly handlers: HandlerSet;
@@ -113,6 +115,7 @@ export class BlockCache {
   /** Drops everything. Micro-op addresses from before are void. */
   flush(): void {
     this.onFlush();
+    this.flushes++;
     this.flushDue = false;
     this.top = MICRO_OP_BASE;
     this.coldInstructions.length = 0;

@@ -25,6 +25,7 @@ export const FREE = 0x20000;
 const STACK = FREE;
 
 const PRESENT_WRITABLE = 3;
+const LARGE = 0x80;
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
 const NO_METER: WorkMeter = { exit: () => {}, measure: (_part, act) => act() };
 const NO_DEVICES: PortBus & MmioBus = {
@@ -38,12 +39,18 @@ export class CodeMachine {
   readonly cpu: Cpu;
   readonly bits: 16 | 32 | 64;
 
-  /** `ramBytes` is at least 4 MiB. In 16 bits there is no paging: real mode. */
+  /** `ramBytes` is a multiple of 4 MiB, 1 GiB at most. In 16 bits there is no paging: real mode. */
   constructor(bits: 16 | 32 | 64, hotness: number, devices: Partial<PortBus & MmioBus> = {}, ramBytes = MAPPED) {
     const pages = memoryPages(ramBytes);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bits = bits;
     this.cpu = new Cpu(memory, ramBytes, { ...NO_DEVICES, ...devices }, NO_INTERRUPTS, NO_METER, {}, { hotness });
+    this.powerOn();
+  }
+
+  /** Begins anew: the processor is reset, its environment is set up again, and the rest of RAM stays as it is. */
+  powerOn(): void {
+    const { bits } = this;
     this.cpu.reset();
     const { system } = this.cpu;
     system.setReg(4, BigInt(bits === 16 ? 0xfff0 : STACK));
@@ -65,19 +72,26 @@ export class CodeMachine {
     this.pageTables();
     system.set64(S.cr3, BigInt(TABLES));
     system.set64(S.cr0, BigInt((Cr0.pe | Cr0.pg | Cr0.wp | Cr0.et | Cr0.ne) >>> 0));
-    system.set64(S.cr4, BigInt(bits === 64 ? Cr4.pae | Cr4.pge : Cr4.pge));
+    system.set64(S.cr4, BigInt(bits === 64 ? Cr4.pae | Cr4.pge : Cr4.pse | Cr4.pge));
     system.set64(S.efer, BigInt(bits === 64 ? Efer.lme | Efer.lma : 0));
     system.controlChanged();
   }
 
-  /** The first 4 MiB, page by page onto themselves. */
+  /** RAM onto itself: the first 4 MiB page by page, the rest by large pages. */
   private pageTables(): void {
+    const { ramBytes } = this.cpu.system.physical;
     if (this.bits === 64) {
       this.put64(TABLES, BigInt((TABLES + 0x1000) | PRESENT_WRITABLE));
       this.put64(TABLES + 0x1000, BigInt((TABLES + 0x2000) | PRESENT_WRITABLE));
       for (let table = 0; table < 2; table++)
         this.put64(TABLES + 0x2000 + table * 8, BigInt((TABLES + 0x3000 + table * 0x1000) | PRESENT_WRITABLE));
-    } else this.put32(TABLES, (TABLES + 0x3000) | PRESENT_WRITABLE);
+      for (let at = MAPPED; at < ramBytes; at += 2 << 20)
+        this.put64(TABLES + 0x2000 + (at >>> 21) * 8, BigInt(at | LARGE | PRESENT_WRITABLE));
+    } else {
+      this.put32(TABLES, (TABLES + 0x3000) | PRESENT_WRITABLE);
+      for (let at = MAPPED; at < ramBytes; at += MAPPED)
+        this.put32(TABLES + (at >>> 22) * 4, at | LARGE | PRESENT_WRITABLE);
+    }
     for (let at = 0; at < MAPPED; at += 0x1000) this.map(at, at);
   }
 
@@ -102,6 +116,13 @@ export class CodeMachine {
     const { system } = this.cpu;
     system.setSegment(Seg.cs, 8, 0n, 0xffffffff, bits === 64 ? 0xa09b : bits === 32 ? 0xc09b : 0x809b);
     system.updateMode();
+  }
+
+  /** Lets x87, MMX and SSE instructions run. */
+  enableFloating(): void {
+    const { system } = this.cpu;
+    system.set64(S.cr4, system.get64(S.cr4) | BigInt(Cr4.osfxsr | Cr4.osxmmexcpt));
+    system.controlChanged();
   }
 
   /** All exceptions go to one address, without a change of privilege or stack. */

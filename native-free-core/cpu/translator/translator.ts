@@ -28,7 +28,7 @@ import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
 const MODES = 16;
 const ALL_FLAGS = 'OSZAPC';
 /** Most bytes of one function's code: a region that needs more is left to the interpreter. */
-const FUNCTION_BYTES = 128 * 1024;
+export const FUNCTION_BYTES = 128 * 1024;
 /** Bytes of translated code that can be installed at once; beyond, everything decoded is dropped. V8 needs a multiple. */
 export const TRANSLATED_BYTES = 16 << 20;
 
@@ -51,6 +51,8 @@ export class Translator {
   /** Those that are installed. */
   liveRegions = 0;
   liveBytes = 0;
+  /** The most of each that one region had since the vCPU exists; bytes are those of its module. */
+  readonly largest = { blocks: 0, instructions: 0, bytes: 0 };
   private readonly system: SystemCpu;
   private readonly blocks: BlockCache;
   private readonly handlers: HandlerSet;
@@ -130,6 +132,10 @@ export class Translator {
     if (!region || !this.blocks.hasRoom(2 * region.instructionCount + 16)) return;
     const bytes = this.build(region, mode);
     if (!bytes || !this.blocks.cover(pc, page, region.ranges)) return;
+    const { largest } = this;
+    largest.blocks = Math.max(largest.blocks, region.blocks.length);
+    largest.instructions = Math.max(largest.instructions, region.instructionCount);
+    largest.bytes = Math.max(largest.bytes, bytes.length);
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports);
     u32[(pc + U.immediate) >>> 2] = this.install(key, instance.exports.region, bytes.length);
     u16[pc >>> 1] = SpecialHandler.translated;
