@@ -426,8 +426,8 @@ each('a function that changes leaves the others of its page alone', (make) => {
   m.write(CODE, a.finish());
   m.run(CODE);
   assert.equal(m.reg(EBX), sumOfLowBytes(LOOPS));
-  // The one block of the function that changes, each time.
-  assert.ok(m.cpu.blocks.invalidated <= LOOPS, `${m.cpu.blocks.invalidated} blocks were dropped`);
+  // The one block of the function that changes, each time; at first also its caller, which had taken it in.
+  assert.ok(m.cpu.blocks.invalidated <= LOOPS + 10, `${m.cpu.blocks.invalidated} blocks were dropped`);
 });
 
 for (const engine of engines) {

@@ -23,7 +23,7 @@ import { type CodeBlock, CodePages } from './code-pages.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
 import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
-import { blockHash, LinkSlot } from './module.ts';
+import { blockHash, GuardSlot, LinkSlot } from './module.ts';
 
 /** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
 export const BLOCK_INSTRUCTIONS = 64;
@@ -260,6 +260,14 @@ export class BlockCache {
     return at;
   }
 
+  /** A slot by which a region checks that another page of its code is still where it was, under the current link key. */
+  guardSlot(physicalPage: number): number {
+    const at = this.linkSlot(0);
+    this.u32[(at + GuardSlot.key) >>> 2] = this.u32[S.linkKey >>> 2];
+    this.u32[(at + GuardSlot.page) >>> 2] = physicalPage;
+    return at;
+  }
+
   /** A micro-op that stands for an instruction TypeScript carries out. */
   coldMicroOp(instruction: DecodedInstruction, offset: number): number {
     const at = this.top;
@@ -270,15 +278,31 @@ export class BlockCache {
   }
 
   /**
-   * Notes that the region of a block's profile micro-op was made from these bytes of the page at host address `page`: a
-   * write to any of them drops the block. False where the block has been dropped before, and the region is not to be used.
+   * Notes that the translation in front of a block is made from bytes [from, to) of a page: a write to any of them drops
+   * the block. False where it has been dropped before, and the translation is not to be used.
    */
-  cover(pc: number, page: number, ranges: readonly (readonly [number, number])[]): boolean {
-    const block = this.pages.blockAt(page, pc);
+  cover(pc: number, entryPage: number, page: number, from: number, to: number): boolean {
+    const block = this.pages.blockAt(entryPage, pc);
     if (!block) return false;
-    for (const [from, to] of ranges) this.pages.cover(page, from, to, block);
-    this.pages.madeTranslation(page);
+    this.register(page, from, to, block);
     return true;
+  }
+
+  /** A page's block has been translated. */
+  translated(page: number): void {
+    this.pages.madeTranslation(page);
+  }
+
+  /** Whether translations of code of a page have lately been lost to writes. */
+  isChanging(page: number): boolean {
+    return this.pages.backOff(page) > 0;
+  }
+
+  /** Whether a block that begins there has been decoded and still holds. */
+  isKnown(physicalPage: number, offset: number, mode: number): boolean {
+    const keyLow = (((physicalPage & 0xffff) << 16) | offset | (mode << 12)) >>> 0;
+    const start = this.known.get(Math.floor(physicalPage / 0x10000) * 2 ** 32 + keyLow);
+    return start !== undefined && this.u16[start >>> 1] !== SpecialHandler.stale;
   }
 
   private setCodeBase(ipLow: number, ipHigh: number, offset: number): void {

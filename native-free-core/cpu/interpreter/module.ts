@@ -114,6 +114,9 @@ const BLOCK_ENTRY_SHIFT = 4;
  */
 export const LinkSlot = { next: 0, key: 4, offset: 8, region: 12 } as const;
 
+/** What a region's slot for another page of its code holds, each an i32: the key under which it was checked, the physical page. */
+export const GuardSlot = { key: 4, page: 8 } as const;
+
 /** What an entry of the jump cache holds: instruction pointer (i64), then each an i32 as in a link slot. */
 export const Shortcut = { ip: 0, key: 8, next: 12, region: 16 } as const;
 
@@ -171,6 +174,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   const guardedReadForWrite = module.declare('guarded_read_for_write', [i64, i32], i32, true);
   const guardedWrite = module.declare('guarded_write', [i64, i32], i32, true);
   const followSlot = module.declare('follow_slot', [i32], i32, true);
+  const checkPage = module.declare('check_page', [i32, i64], i32, true);
   for (const helper of helperFunctions) {
     if (named.has(helper.name)) throw new Error(`Two helper functions are named ${helper.name}.`);
     named.set(helper.name, module.declare(helper.name, helper.parameters, helper.result, true));
@@ -194,6 +198,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   module.define(functions.enter, enter(findBlockImport));
   module.define(functions.follow, follow(functions.enter));
   module.define(followSlot, followSlotBody(functions.enter));
+  module.define(checkPage, checkPageBody());
   module.define(functions.cold, cold(coldImport, functions.enter));
   module.define(functions.badTarget, badTarget());
   for (const helper of helperFunctions) {
@@ -419,6 +424,29 @@ function followSlotBody(enterReference: FunctionReference) {
     f.store(storeOp.i32_store, slot, region, LinkSlot.region);
   });
   f.return(next);
+  f.unreachable();
+  return f.finish();
+}
+
+/**
+ * (slot i32, linear page i64) -> i32: 1 when a page of a region's code is still where its guard slot says, by the execute
+ * TLB, and remembers that for the current link key.
+ */
+function checkPageBody() {
+  const f = new FunctionBuilder([i32, i64]);
+  const slot = f.parameter(0, i32);
+  const linear = f.parameter(1, i64);
+  const key = f.let(field(loadOp.i32_load, S.linkKey));
+  const entry = f.let(executeEntry(linear));
+  const same = and(
+    eq(load(loadOp.i64_load, entry), linear),
+    eq(load(loadOp.i32_load, entry, 12), load(loadOp.i32_load, slot, GuardSlot.page)),
+  );
+  f.if(and(same, ne(key, c32(-1))), () => {
+    f.store(storeOp.i32_store, slot, key, GuardSlot.key);
+    f.return(c32(1));
+  });
+  f.return(c32(0));
   f.unreachable();
   return f.finish();
 }

@@ -92,6 +92,11 @@ export class ImportedFunctions implements SharedFunctions {
     return this.import('cold', [i32], i32);
   }
 
+  /** (slot i32, linear page i64) -> i32: whether a page of the region's code is still where it was. */
+  get checkPage(): FunctionReference {
+    return this.import('check_page', [i32, i64], i32);
+  }
+
   /** (slot i32) -> i32: the block at S.ip, remembered in a link slot. */
   get followSlot(): FunctionReference {
     return this.import('follow_slot', [i32], i32);

@@ -43,11 +43,12 @@ import { numberAt, type Place } from '../decoder/operand-places.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
-import { LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
+import { GuardSlot, LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot, xmmAddress } from '../state.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
+import { pageOf } from './region.ts';
 
 const { i32, i64, v128 } = ValueType;
 type Local = Node & { kind: 'local' };
@@ -55,7 +56,7 @@ type Local = Node & { kind: 'local' };
 /** What the translator knows of the instruction whose meaning it asks for. */
 export interface Subject {
   readonly instruction: DecodedInstruction;
-  /** Page offset of its first byte. */
+  /** Offset of its first byte from the start of the entry's page. */
   readonly offset: number;
   readonly operands: readonly OperandShape[];
   readonly places: readonly (Place | undefined)[];
@@ -74,6 +75,8 @@ export interface RegionExits {
   onward(offset: number, size: Size): void;
   /** Address of a new link slot, which remembers the block that an exit to an offset of its page leads to. */
   linkSlot(offset: number): number;
+  /** Offset at which the return that is being built is expected to go on within the region, if it is. */
+  expectedReturn(): number | undefined;
 }
 
 /** One region is built at a time, so all share the room for their code. */
@@ -768,18 +771,51 @@ export class TranslatorMeaning extends Meaning {
   // ---- leaving
 
   leaveFault(): void {
-    this.set(this.detail, c32(this.subject.offset | (this.subject.remaining << 16)));
+    const { offset, remaining } = this.subject;
+    this.moveCodeBase(offset);
+    this.set(this.detail, c32((offset & 0xfff) | (remaining << 16)));
     this.br(this.faultLabel);
   }
 
   cold(): void {
+    this.moveCodeBase(this.subject.offset);
     this.set(this.target, c64(this.subject.remaining));
     this.set(this.detail, c32(this.subject.coldMicroOp()));
     this.br(this.coldLabel);
   }
 
+  /** On the way out at an offset: the state's code base becomes that of its page. */
+  private moveCodeBase(offset: number): void {
+    const page = pageOf(offset);
+    if (page === 0) return;
+    const base = this.maskIp(add(this.codeBase(), c64(page * 0x1000)), this.code64 ? 64 : 32);
+    this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, base);
+  }
+
+  /** Goes on in another page of the region's code if that is still where it was, else leaves. */
+  guardPage(slot: number, offset: number, go: () => void): void {
+    const linear = this.maskIp(add(this.codeBase(), c64(pageOf(offset) * 0x1000)), this.code64 ? 64 : 32);
+    const known = eq(load(loadOp.i32_load, c32(slot), GuardSlot.key), field(loadOp.i32_load, S.linkKey));
+    this.block((moved) => {
+      this.if(
+        eqz(known),
+        () => this.brIf(moved, eqz(call(this.shared.checkPage, c32(slot), linear))),
+        undefined,
+        false,
+      );
+      go();
+    });
+    this.exitTo(offset);
+  }
+
   jump(target: Node): void {
     this.set(this.target, this.maskIp(target, this.ipSize()));
+    const expected = this.exits.expectedReturn();
+    if (expected !== undefined) {
+      const there = this.maskIp(add(this.codeBase(), c64(expected)), this.code64 ? 64 : 32);
+      const go = (): void => this.exits.onward(expected, this.code64 ? 64 : 32);
+      this.if(eq(this.target, there), go, undefined, true);
+    }
     this.set(this.detail, c32(0));
     this.br(this.leaveLabel);
   }

@@ -19,8 +19,9 @@ import { type InterpreterExports, REGION_SLOTS } from '../interpreter/module.ts'
 import type { OperandShape } from '../semantics/meaning.ts';
 import { codeSizeOf, S } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
+import { GuestCode } from './guest-code.ts';
 import { ImportedFunctions } from './imported-functions.ts';
-import { type BasicBlock, discoverRegion, type Region } from './region.ts';
+import { type BasicBlock, discoverRegion, pageOf, type Region } from './region.ts';
 import { emitStructured } from './structure.ts';
 import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
 
@@ -128,10 +129,16 @@ export class Translator {
     const page = u32[(pc + U.target) >>> 2];
     const mode = u32[S.mode >>> 2];
     const key = (page - RAM_BASE + offset) * MODES + mode;
-    const region = discoverRegion(this.decoder, this.system.u8, page, offset, codeSizeOf(mode));
-    if (!region || !this.blocks.hasRoom(2 * region.instructionCount + 16)) return;
-    const bytes = this.build(region, mode);
-    if (!bytes || !this.blocks.cover(pc, page, region.ranges)) return;
+    const view = new GuestCode(this.system, this.blocks, page, mode);
+    const region = discoverRegion(this.decoder, view, offset, codeSizeOf(mode));
+    if (!region || !this.blocks.hasRoom(3 * region.instructionCount + 16)) return;
+    const bytes = this.build(region, view, mode);
+    if (!bytes) return;
+    for (const [from, to] of region.ranges) {
+      const inPage = from & 0xfff;
+      if (!this.blocks.cover(pc, page, view.page(pageOf(from)), inPage, inPage + to - from)) return;
+    }
+    this.blocks.translated(page);
     const { largest } = this;
     largest.blocks = Math.max(largest.blocks, region.blocks.length);
     largest.instructions = Math.max(largest.instructions, region.instructionCount);
@@ -141,20 +148,28 @@ export class Translator {
     u16[pc >>> 1] = SpecialHandler.translated;
   }
 
-  private build(region: Region, mode: number): Uint8Array<ArrayBuffer> | undefined {
+  private build(region: Region, view: GuestCode, mode: number): Uint8Array<ArrayBuffer> | undefined {
     const module = new ModuleBuilder();
     module.importMemory(1, this.memoryPages);
     module.functionTable(this.exports.table.length, true);
     const regionType = module.type([], ValueType.i32);
     const shared = new ImportedFunctions(module);
     let onward: (offset: number, size?: Size) => void = () => {};
+    let expected: number | undefined;
     const vectorsInLocals = !region.blocks.some(({ instructions }) =>
       instructions.some(({ encoding }) => encoding.row.wholeVectorState),
     );
     const m = new TranslatorMeaning(shared, mode, regionType, vectorsInLocals, {
       onward: (offset, size) => onward(offset, size),
       linkSlot: (offset) => this.blocks.linkSlot(offset),
+      expectedReturn: () => expected,
     });
+    const guards = new Map<number, number>();
+    const guardOf = (page: number): number => {
+      const slot = guards.get(page) ?? this.blocks.guardSlot(view.physicalPage(page));
+      guards.set(page, slot);
+      return slot;
+    };
     m.region(() =>
       emitStructured(m, region.blocks, {
         block: (block, go) => {
@@ -162,10 +177,13 @@ export class Translator {
           onward = (offset, size) => {
             const to = targets.get(offset);
             const saved = onward;
-            if (to) go(to);
-            else m.exitTo(offset, size);
+            const page = pageOf(offset);
+            if (!to) m.exitTo(offset, size);
+            else if (page === 0 || page === pageOf(block.offset)) go(to);
+            else m.guardPage(guardOf(page), offset, () => go(to));
             onward = saved;
           };
+          expected = block.end.kind === 'return' && block.successors.length > 0 ? block.end.target : undefined;
           this.emitBlock(m, block, mode, (offset) => onward(offset));
         },
         backEdge: (to) => m.checkBudget(to.offset),
@@ -195,7 +213,7 @@ export class Translator {
         traits: traits[index],
         remaining: instructions.length - index,
         flagsDead: dead[index],
-        coldMicroOp: () => this.blocks.coldMicroOp(instruction, at),
+        coldMicroOp: () => this.blocks.coldMicroOp(instruction, at - pageOf(at) * 0x1000),
       };
       m.become(subject);
       const { meaning } = instruction.encoding.row;
