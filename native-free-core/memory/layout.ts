@@ -41,7 +41,40 @@ export const BLOCK_TABLE_ENTRY_BYTES = 16;
 
 /** Micro-ops of decoded blocks, allocated upwards; when full, everything decoded is dropped. */
 export const MICRO_OP_BASE = 0x200000;
-export const MICRO_OP_LIMIT = 0x1800000;
+export const MICRO_OP_LIMIT = 0x15c0000;
+
+/**
+ * What is known of the TLBs' entries beside the tables: a byte an entry ({@link TlbEntryState}), lists of the entries filled
+ * since the last flush (i32 each: non-global ones, global ones), a byte an execute entry that says what another page
+ * displaced, a byte a hash of linear regions of 4 MiB of which larger pages than 4 KiB may be cached, and {@link TlbBook}.
+ */
+export const TLB_ENTRY_STATE_BASE = 0x15c0000;
+export const TLB_FILLED_BASE = TLB_ENTRY_STATE_BASE + TLB_TABLES * TLB_ENTRIES;
+export const TLB_FILLED_GLOBAL_BASE = TLB_FILLED_BASE + TLB_TABLES * TLB_ENTRIES * 4;
+export const TLB_DISPLACED_BASE = TLB_FILLED_GLOBAL_BASE + TLB_TABLES * TLB_ENTRIES * 4;
+export const TLB_LARGE_BASE = TLB_DISPLACED_BASE + 2 * TLB_ENTRIES;
+export const TLB_LARGE_ENTRIES = 0x4000;
+const TLB_BOOK_BASE = TLB_LARGE_BASE + TLB_LARGE_ENTRIES;
+/** State of a TLB entry: it stands in the list of non-global entries, of global ones; what it holds now is global. */
+export const TlbEntryState = { listed: 1, listedGlobal: 2, holdsGlobal: 4 } as const;
+export const TlbBook = {
+  /** i32 each: entries in the lists. */
+  filled: TLB_BOOK_BASE,
+  filledGlobal: TLB_BOOK_BASE + 4,
+  /** i32: pages of RAM that have been in a TLB. */
+  touchedPages: TLB_BOOK_BASE + 8,
+  /** i32: not 0 while data breakpoints keep pages out of the TLBs. */
+  watching: TLB_BOOK_BASE + 12,
+  /** i64: bytes of RAM below 4 GiB, and above. */
+  lowRam: TLB_BOOK_BASE + 16,
+  highRam: TLB_BOOK_BASE + 24,
+} as const;
+
+/** One byte a page of RAM: 1 where it may have write entries in the TLBs. */
+export const WRITE_MAPPED_BASE = 0x1600000;
+/** One byte a page of RAM: what kind of memory it is, and whether it has been in a TLB. */
+export const PAGE_STATE_BASE = 0x1700000;
+export const PageState = { kindMask: 3, touched: 4 } as const;
 
 /** One 64-bit map a physical page: which of its 64-byte lines hold bytes of decoded code. */
 export const CODE_LINES_BASE = 0x1800000;

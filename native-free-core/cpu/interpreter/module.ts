@@ -43,8 +43,10 @@ import {
   xor,
 } from '../builder/nodes.ts';
 import { encodings, helperFunctions } from '../instructions/table.ts';
+import { slowAccess } from '../privileged/page-walk.ts';
 import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts';
 import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
+import { Access } from '../system/page-walk.ts';
 import { type Handler, HandlerSet } from './handlers.ts';
 import { isHot } from './hot-handlers.ts';
 import {
@@ -180,22 +182,20 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     named.set(helper.name, module.declare(helper.name, helper.parameters, helper.result, true));
   }
   defineFlagFunctions(module, functions.flags);
-  for (const [reference, target] of [
-    [functions.slowRead, slowReadImport],
-    [functions.slowReadForWrite, slowReadForWriteImport],
-    [functions.slowWrite, slowWriteImport],
-    [guardedReadForWrite, guardedReadForWriteImport],
-    [guardedWrite, guardedWriteImport],
+  for (const [reference, kind, target] of [
+    [functions.slowRead, 'read', slowReadImport],
+    [functions.slowReadForWrite, 'readForWrite', slowReadForWriteImport],
+    [functions.slowWrite, 'write', slowWriteImport],
+    [guardedReadForWrite, 'readForWrite', guardedReadForWriteImport],
+    [guardedWrite, 'write', guardedWriteImport],
   ] as const) {
     const f = new FunctionBuilder([i64, i32]);
-    f.storeField(storeOp.i64_store, S.slowAddress, f.parameter(0, i64));
-    f.return(call(target, f.parameter(1, i32)));
-    f.unreachable();
+    slowAccess(f, kind, named.get('walk_page')!, target);
     module.define(reference, f.finish());
   }
   module.define(functions.timestamp, timestamp(ticksImport));
   module.define(functions.segmentLinear, segmentLinear(segmentSlowImport));
-  module.define(functions.enter, enter(findBlockImport));
+  module.define(functions.enter, enter(findBlockImport, named.get('walk_page')!));
   module.define(functions.follow, follow(functions.enter));
   module.define(followSlot, followSlotBody(functions.enter));
   module.define(checkPage, checkPageBody());
@@ -335,7 +335,7 @@ const regionOf = (pc: Node, handler: Node): Node =>
   select(eq(handler, c32(SpecialHandler.translated)), load(loadOp.i32_load, pc, U.immediate), c32(0));
 
 /** Finds the block at S.ip by the execute TLB and the block table; asks TypeScript where either misses. */
-function enter(findBlock: FunctionReference) {
+function enter(findBlock: FunctionReference, walkPage: FunctionReference) {
   const f = new FunctionBuilder();
   f.if(ltS(field(loadOp.i32_load, S.budget), c32(0)), () => {
     f.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
@@ -362,6 +362,11 @@ function enter(findBlock: FunctionReference) {
   const linear = f.let(linearOf(ip));
   const offset = f.let(and(wrap(linear), c32(0xfff)));
   const entry = f.let(executeEntry(linear));
+  // Where the walk does not bring the page into the TLB, TypeScript finds out why.
+  f.if(ne(load(loadOp.i64_load, entry), and(linear, c64(~0xfffn))), () => {
+    const user = select(eq(field(loadOp.i32_load, S.cpl), c32(3)), c32(Access.user), c32(0));
+    f.call(walkPage, linear, or(c32(Access.fetch), user));
+  });
   // Near the end of a limited code segment TypeScript decodes byte by byte.
   const pageEnd = add(ip, extendU(sub(c32(0xfff), offset)));
   const inLimit = or(isCode64(), leU(pageEnd, field(loadOp.i64_load32_u, S.segLimit + Seg.cs * 4)));

@@ -4,6 +4,7 @@
 
 import type { HelperFunction } from '../instructions/row.ts';
 import { returnHelpers } from './interrupt-return.ts';
+import { pageWalkHelpers } from './page-walk.ts';
 import { segmentHelpers } from './segment-state.ts';
 
-export const privilegedHelpers: readonly HelperFunction[] = [...segmentHelpers, ...returnHelpers];
+export const privilegedHelpers: readonly HelperFunction[] = [...segmentHelpers, ...returnHelpers, ...pageWalkHelpers];

@@ -3,16 +3,27 @@
 // Never throws for a guest's fault: it leaves the exception in the state and returns 1, since loads and stores are hot.
 
 import {
+  PAGE_STATE_BASE,
+  PageState,
   RAM_BASE,
   TLB_BASE,
+  TLB_DISPLACED_BASE,
   TLB_ENTRIES,
   TLB_ENTRY_BYTES,
+  TLB_ENTRY_STATE_BASE,
+  TLB_FILLED_BASE,
+  TLB_FILLED_GLOBAL_BASE,
+  TLB_LARGE_BASE,
+  TLB_LARGE_ENTRIES,
   TLB_NEVER,
   TLB_NO_TAG,
   TLB_SUPERVISOR,
   TLB_TABLES,
   TLB_USER,
+  TlbBook,
+  TlbEntryState,
   TlbKind,
+  WRITE_MAPPED_BASE,
 } from '../../memory/layout.ts';
 import { S, Vector } from '../state.ts';
 import type { SystemCpu } from './core.ts';
@@ -24,10 +35,7 @@ const ENTRIES = TLB_TABLES * TLB_ENTRIES;
 const HIGH = 0x1_0000_0000;
 const NO_TAG = Number(TLB_NO_TAG);
 
-/** State of an entry beyond what guest memory holds. */
-const LISTED = 1;
-const LISTED_GLOBAL = 2;
-const HOLDS_GLOBAL = 4;
+const { listed: LISTED, listedGlobal: LISTED_GLOBAL, holdsGlobal: HOLDS_GLOBAL } = TlbEntryState;
 /** What has been displaced: a page's entry that is not global, one that is. */
 const DISPLACED = 1;
 const DISPLACED_GLOBAL = 2;
@@ -47,24 +55,20 @@ export class Mmu {
   private readonly u32: Uint32Array;
   private readonly pageWalk: PageWalk;
   // Entries filled since the last flush, so that a flush visits only those: non-global ones, and global ones.
-  private readonly filled = new Int32Array(ENTRIES);
-  private filledCount = 0;
-  private readonly filledGlobal = new Int32Array(ENTRIES);
-  private filledGlobalCount = 0;
-  private readonly entryState = new Uint8Array(ENTRIES);
-  /** Linear regions of 4 MiB, and of 1 GiB, of which a larger page than 4 KiB may be cached. */
-  private readonly large = new Set<number>();
-  private readonly huge = new Set<number>();
+  private readonly filled: Int32Array;
+  private readonly filledGlobal: Int32Array;
+  private readonly entryState: Uint8Array;
+  /** By hash, linear regions of 4 MiB of which a larger page than 4 KiB may be cached. */
+  private readonly large: Uint8Array;
   /** Flushes since the vCPU exists. */
   flushes = 0;
   /** How often a translation of a code page has been dropped: in supervisor's execute table, in user's. */
   readonly codeFlushes = [0, 0];
   /** By index, supervisor's then user's: execute entries that another page displaced, so that nobody saw them dropped. */
-  private readonly displaced = new Uint8Array(2 * TLB_ENTRIES);
+  private readonly displaced: Uint8Array;
   private readonly displacedAny = [0, 0];
-  /** Pages of RAM that have been in a TLB: what of a guest's memory has been used. */
-  touchedPages = 0;
-  private readonly touched: Uint8Array;
+  /** {@link PageState} of each page of RAM. */
+  private readonly pages: Uint8Array;
   /** Pages of RAM that may have write entries. */
   private readonly writeMapped: Uint8Array;
   /** Linear pages with data breakpoints, as the low and high halves of each; they get no entries. */
@@ -75,8 +79,19 @@ export class Mmu {
     this.cpu = cpu;
     this.u32 = cpu.u32;
     this.pageWalk = new PageWalk(cpu);
-    this.writeMapped = new Uint8Array(cpu.physical.ramBytes / 4096);
-    this.touched = new Uint8Array(cpu.physical.ramBytes / 4096);
+    const { buffer } = cpu.u8;
+    const { ramBytes, lowRam } = cpu.physical;
+    this.writeMapped = new Uint8Array(buffer, WRITE_MAPPED_BASE, ramBytes / 4096).fill(0);
+    this.pages = new Uint8Array(buffer, PAGE_STATE_BASE, ramBytes / 4096);
+    this.entryState = new Uint8Array(buffer, TLB_ENTRY_STATE_BASE, ENTRIES).fill(0);
+    this.filled = new Int32Array(buffer, TLB_FILLED_BASE, ENTRIES);
+    this.filledGlobal = new Int32Array(buffer, TLB_FILLED_GLOBAL_BASE, ENTRIES);
+    this.displaced = new Uint8Array(buffer, TLB_DISPLACED_BASE, 2 * TLB_ENTRIES).fill(0);
+    this.large = new Uint8Array(buffer, TLB_LARGE_BASE, TLB_LARGE_ENTRIES).fill(0);
+    for (const count of [TlbBook.filled, TlbBook.filledGlobal, TlbBook.touchedPages, TlbBook.watching])
+      this.u32[count >>> 2] = 0;
+    cpu.set64(TlbBook.lowRam, BigInt(lowRam));
+    cpu.set64(TlbBook.highRam, BigInt(ramBytes - lowRam));
     const tables = 3 * TLB_ENTRIES + ENTRIES;
     for (let entry = 0; entry < tables; entry++) this.clear(entry);
   }
@@ -264,8 +279,10 @@ export class Mmu {
     if (kind === PageKind.mmio) return;
     const page = (low & ~0xfff) >>> 0;
     if (walk.pageBits !== 12) {
-      if (walk.pageBits === 30) this.huge.add(hugeKey(low, high));
-      else this.large.add(largeKey(low, high));
+      // A page of 1 GiB is 256 such regions.
+      const regions = walk.pageBits === 30 ? 256 : 1;
+      const first = regions === 1 ? low : low & ~0x3fffffff;
+      for (let region = 0; region < regions; region++) this.large[largeHash(first + (region << 22), high)] = 1;
     }
     if (access & Access.fetch) {
       this.put(TlbKind.execute, page, high, access, host);
@@ -289,18 +306,18 @@ export class Mmu {
     this.u32[word + 1] = high;
     this.u32[word + 2] = host - page;
     const ramPage = (host - RAM_BASE) >>> 12;
-    if (this.touched[ramPage] === 0) {
-      this.touched[ramPage] = 1;
-      this.touchedPages++;
+    if ((this.pages[ramPage] & PageState.touched) === 0) {
+      this.pages[ramPage] |= PageState.touched;
+      this.u32[TlbBook.touchedPages >>> 2]++;
     }
     this.u32[word + 3] = this.pageWalk.page / 4096;
     const entry = (at - TLB_BASE) / TLB_ENTRY_BYTES;
     const state = this.entryState[entry];
     if (this.pageWalk.global) {
-      if ((state & LISTED_GLOBAL) === 0) this.filledGlobal[this.filledGlobalCount++] = entry;
+      if ((state & LISTED_GLOBAL) === 0) this.filledGlobal[this.u32[TlbBook.filledGlobal >>> 2]++] = entry;
       this.entryState[entry] = state | LISTED_GLOBAL | HOLDS_GLOBAL;
     } else {
-      if ((state & LISTED) === 0) this.filled[this.filledCount++] = entry;
+      if ((state & LISTED) === 0) this.filled[this.u32[TlbBook.filled >>> 2]++] = entry;
       this.entryState[entry] = (state | LISTED) & ~HOLDS_GLOBAL;
     }
   }
@@ -331,6 +348,11 @@ export class Mmu {
     this.u32[word + 1] = 0;
   }
 
+  /** Pages of RAM that have been in a TLB: what of a guest's memory has been used. */
+  get touchedPages(): number {
+    return this.u32[TlbBook.touchedPages >>> 2];
+  }
+
   /** Walks since reset. */
   get misses(): number {
     return this.u32[S.tlbMisses >>> 2] + this.u32[(S.tlbMisses >>> 2) + 1] * HIGH;
@@ -354,7 +376,8 @@ export class Mmu {
   flushNonGlobal(): void {
     this.flushes++;
     const code = [this.displacedAny[0] & DISPLACED, this.displacedAny[1] & DISPLACED];
-    for (let index = 0; index < this.filledCount; index++) {
+    const count = this.u32[TlbBook.filled >>> 2];
+    for (let index = 0; index < count; index++) {
       const entry = this.filled[index];
       if ((this.entryState[entry] & HOLDS_GLOBAL) === 0) {
         const user = executeTableOf(entry);
@@ -363,32 +386,32 @@ export class Mmu {
       }
       this.entryState[entry] &= ~LISTED;
     }
-    this.filledCount = 0;
+    this.u32[TlbBook.filled >>> 2] = 0;
     if (code[0] !== 0) this.codeFlushed(0);
     if (code[1] !== 0) this.codeFlushed(1);
   }
 
   /** Forgets every translation. */
   flushAll(): void {
-    for (let index = 0; index < this.filledGlobalCount; index++) {
+    const count = this.u32[TlbBook.filledGlobal >>> 2];
+    for (let index = 0; index < count; index++) {
       const entry = this.filledGlobal[index];
       this.clear(entry);
       this.entryState[entry] &= ~(LISTED_GLOBAL | HOLDS_GLOBAL);
     }
-    this.filledGlobalCount = 0;
+    this.u32[TlbBook.filledGlobal >>> 2] = 0;
     this.flushNonGlobal();
     this.codeFlushed(0);
     this.codeFlushed(1);
     this.writeMapped.fill(0);
-    this.large.clear();
-    this.huge.clear();
+    this.large.fill(0);
   }
 
   /** INVLPG: forgets one linear page, global or not. */
   flushPage(low: number, high: number): void {
     const page = (low & ~0xfff) >>> 0;
     // Large pages are cached by 4 KiB: INVLPG of any address in one forgets all of them. Rare enough to forget everything.
-    if (this.large.has(largeKey(low, high)) || this.huge.has(hugeKey(low, high))) {
+    if (this.large[largeHash(low, high)] !== 0) {
       this.flushAll();
       return;
     }
@@ -413,8 +436,8 @@ export class Mmu {
     if (this.writeMapped[page] === 0) return;
     this.writeMapped[page] = 0;
     const target = (host & ~0xfff) >>> 0;
-    this.dropWrites(this.filled, this.filledCount, target);
-    this.dropWrites(this.filledGlobal, this.filledGlobalCount, target);
+    this.dropWrites(this.filled, this.u32[TlbBook.filled >>> 2], target);
+    this.dropWrites(this.filledGlobal, this.u32[TlbBook.filledGlobal >>> 2], target);
   }
 
   private dropWrites(list: Int32Array, count: number, target: number): void {
@@ -435,6 +458,7 @@ export class Mmu {
     report: ((low: number, high: number, bytes: number, write: boolean) => void) | undefined,
   ): void {
     this.watched = pages;
+    this.u32[TlbBook.watching >>> 2] = pages.length;
     this.onWatched = report;
     this.flushAll();
   }
@@ -446,8 +470,8 @@ function executeTableOf(entry: number): -1 | 0 | 1 {
   return table === 2 ? 0 : table === 5 ? 1 : -1;
 }
 
-const largeKey = (low: number, high: number): number => high * 1024 + (low >>> 22);
-const hugeKey = (low: number, high: number): number => high * 4 + (low >>> 30);
+/** Which of the marks of large pages is an address's. Mirrored in privileged/page-walk.ts. */
+const largeHash = (low: number, high: number): number => ((low >>> 22) ^ (high << 10)) & (TLB_LARGE_ENTRIES - 1);
 
 /** Bits 47 to 63 are alike. */
 function isCanonical(high: number): boolean {

@@ -4,7 +4,7 @@
 //
 // Physical addresses are plain numbers: below 2^52 they are exact.
 
-import { CODE_LINES_BASE, LOW_RAM_LIMIT, RAM_BASE } from '../../memory/layout.ts';
+import { CODE_LINES_BASE, LOW_RAM_LIMIT, PAGE_STATE_BASE, PageState, RAM_BASE } from '../../memory/layout.ts';
 
 /** Widths that device memory is asked for. */
 export type MmioSize = 1 | 2 | 4;
@@ -31,7 +31,8 @@ export class PhysicalMemory {
   readonly ramBytes: number;
   /** RAM below 4 GiB. */
   readonly lowRam: number;
-  private readonly kinds: Uint8Array;
+  /** {@link PageState} of each page. */
+  private readonly pages: Uint8Array;
   private readonly view: DataView;
   private readonly bytes: Uint8Array;
   private readonly codeLines: Uint32Array;
@@ -47,7 +48,7 @@ export class PhysicalMemory {
       throw new Error(`A guest's RAM of ${ramBytes} bytes does not fit its memory.`);
     this.ramBytes = ramBytes;
     this.lowRam = Math.min(ramBytes, LOW_RAM_LIMIT);
-    this.kinds = new Uint8Array(ramBytes / 4096);
+    this.pages = new Uint8Array(buffer, PAGE_STATE_BASE, ramBytes / 4096).fill(0);
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
     this.codeLines = new Uint32Array(buffer, CODE_LINES_BASE, (ramBytes / 4096) * 2);
@@ -70,7 +71,7 @@ export class PhysicalMemory {
 
   /** Kind of the page of a host address that {@link ramAddress} gave. */
   kindAt(host: number): PageKind {
-    return this.kinds[(host - RAM_BASE) >>> 12] as PageKind;
+    return (this.pages[(host - RAM_BASE) >>> 12] & PageState.kindMask) as PageKind;
   }
 
   /**
@@ -81,14 +82,16 @@ export class PhysicalMemory {
     if (physical % 4096 !== 0 || length % 4096 !== 0) throw new Error('Page kinds are set by whole pages.');
     for (let at = physical; at < physical + length; at += 4096) {
       const host = this.ramAddress(at);
-      if (host >= 0) this.kinds[(host - RAM_BASE) >>> 12] = kind;
+      if (host < 0) continue;
+      const page = (host - RAM_BASE) >>> 12;
+      this.pages[page] = (this.pages[page] & ~PageState.kindMask) | kind;
     }
   }
 
   /** Copies `bytes` (at most 16, within one page) from a physical address to host address `into`. */
   readInto(physical: number, bytes: number, into: number): void {
     const host = this.ramAddress(physical);
-    if (host >= 0 && this.kinds[(host - RAM_BASE) >>> 12] !== PageKind.mmio) {
+    if (host >= 0 && this.kindAt(host) !== PageKind.mmio) {
       this.copy(host, into, bytes);
       return;
     }
@@ -106,7 +109,7 @@ export class PhysicalMemory {
   writeFrom(physical: number, bytes: number, from: number): void {
     const host = this.ramAddress(physical);
     if (host >= 0) {
-      const kind = this.kinds[(host - RAM_BASE) >>> 12];
+      const kind = this.kindAt(host);
       if (kind === PageKind.rom) return;
       if (kind === PageKind.ram) {
         this.copy(from, host, bytes);
@@ -130,17 +133,17 @@ export class PhysicalMemory {
   /** 32 bits at a physical address; what a page walk reads. */
   read32(physical: number): number {
     const host = this.ramAddress(physical);
-    if (host >= 0 && this.kinds[(host - RAM_BASE) >>> 12] !== PageKind.mmio) return this.view.getUint32(host, true);
+    if (host >= 0 && this.kindAt(host) !== PageKind.mmio) return this.view.getUint32(host, true);
     return this.bus.readMmio(physical, 4) >>> 0;
   }
 
   write32(physical: number, value: number): void {
     const host = this.ramAddress(physical);
-    if (host < 0 || this.kinds[(host - RAM_BASE) >>> 12] === PageKind.mmio) {
+    if (host < 0 || this.kindAt(host) === PageKind.mmio) {
       this.bus.writeMmio(physical, 4, value >>> 0);
       return;
     }
-    if (this.kinds[(host - RAM_BASE) >>> 12] === PageKind.rom) return;
+    if (this.kindAt(host) === PageKind.rom) return;
     this.view.setUint32(host, value, true);
     this.noteWrite(physical, 4);
   }
@@ -155,7 +158,7 @@ export class PhysicalMemory {
       const at = physical + done;
       const length = Math.min(4096 - (at % 4096), bytes.length - done);
       const host = this.ramAddress(at);
-      if (host >= 0 && this.kinds[(host - RAM_BASE) >>> 12] === PageKind.ram) {
+      if (host >= 0 && this.kindAt(host) === PageKind.ram) {
         this.bytes.set(bytes.subarray(done, done + length), host);
         this.noteWrite(at, length);
       } else whole = false;
