@@ -49,6 +49,7 @@ export type RunEnd = (typeof RunEnd)[keyof typeof RunEnd];
 export interface WorkMeter {
   exit(
     reason: 'interrupt' | 'exception' | 'hlt' | 'cpuid' | 'msr' | 'controlRegister' | 'descriptorTable' | 'hypercall',
+    times?: number,
   ): void;
   measure<T>(part: 'exits' | 'paging' | 'translation', act: () => T): T;
 }
@@ -234,7 +235,7 @@ export class Cpu {
       i32[S.budget >>> 2] = this.burst;
       this.running = true;
       if (this.singleStepping) this.step();
-      else this.exports.run();
+      else this.execute(lastDelivery - this.deliveries);
       this.running = false;
       this.instructions += this.burst - (i32[S.budget >>> 2] + this.held);
       const exit = i32[S.exit >>> 2];
@@ -243,6 +244,17 @@ export class Cpu {
       if (this.leaving) break;
     }
     return RunEnd.budget;
+  }
+
+  /** Executes in WebAssembly, which delivers at most so many exceptions itself. */
+  private execute(deliveries: number): void {
+    const { i32 } = this;
+    i32[S.deliveriesLeft >>> 2] = deliveries;
+    this.exports.run();
+    const delivered = deliveries - i32[S.deliveriesLeft >>> 2];
+    if (delivered === 0) return;
+    this.deliveries += delivered;
+    this.meter.exit('exception', delivered);
   }
 
   /**

@@ -78,6 +78,8 @@ export const S = {
   stackMask: take(8),
   /** i32: current privilege level. */
   cpl: take(4),
+  /** i32: exceptions that WebAssembly may still deliver before it must leave. */
+  deliveriesLeft: take(4),
   /** i32: 1 while the machine vouches that no maskable interrupt waits, so that setting IF needs nobody to look. */
   interruptsQuiet: take(4),
   /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */

@@ -55,9 +55,9 @@ export class HypervisorTime {
     this.overhead = (this.now() - before) / 65;
   }
 
-  /** Counts an exit. */
-  exit(reason: ExitReason): void {
-    this.exits.set(reason, (this.exits.get(reason) ?? 0) + 1);
+  /** Counts an exit, or some of a kind. */
+  exit(reason: ExitReason, times = 1): void {
+    this.exits.set(reason, (this.exits.get(reason) ?? 0) + times);
   }
 
   /** Does an act of the hypervisor's, timing a sample of them. */

@@ -43,6 +43,7 @@ import {
   xor,
 } from '../builder/nodes.ts';
 import { encodings, helperFunctions } from '../instructions/table.ts';
+import { deliverFault } from '../privileged/delivery.ts';
 import { slowAccess } from '../privileged/page-walk.ts';
 import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts';
 import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
@@ -227,9 +228,15 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   module.fillTable(0, references);
   const runFrom = module.declare('run_from', [i32], undefined, true);
   module.define(runFrom, dispatchLoop(functions, module.type([i32], i32), handlers.handlers));
+  const deliver = module.declare('deliver_fault', [], i32, true);
+  module.define(deliver, deliverFault(functions.flags.all, named.get('deliver_event')!).finish());
   const run = module.declare('run', [], undefined, true);
   const body = new FunctionBuilder();
-  body.call(runFrom, call(functions.enter));
+  body.loop((again) => {
+    body.call(runFrom, call(functions.enter));
+    const faulted = eq(field(loadOp.i32_load, S.exit), c32(Exit.fault));
+    body.if(faulted, () => body.brIf(again, call(deliver)));
+  });
   module.define(run, body.finish());
   return { bytes: module.build(), handlers };
 }

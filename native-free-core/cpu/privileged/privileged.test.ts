@@ -279,3 +279,64 @@ for (const { name, bytes, width, frame } of INSTRUCTIONS) {
     assert.ok(inWebAssembly > CASES / 8, `only ${inWebAssembly} of ${CASES} cases stayed in WebAssembly`);
   });
 }
+
+/** A gate of the vector, mostly an interrupt gate to kernel code. */
+function randomGate(random: Random, width: Width): [low: number, high: number, upper: number] {
+  const selector = random(6) > 0 ? 8 : random(GDT_ENTRIES * 8);
+  const access = random(6) > 0 ? [0x8e, 0xee, 0x8f][random(3)] : random(256);
+  const upper = width === 64 && random(4) > 0 ? 0xffffffff : random(8) === 0 ? 0x12345678 : 0;
+  const offset = upper === 0xffffffff ? 0x81000000 + random(0x1000) : random(0x10000);
+  const stack = width === 64 && random(10) === 0 ? 1 : 0;
+  return [((selector << 16) | (offset & 0xffff)) >>> 0, ((offset & 0xffff0000) | (access << 8) | stack) >>> 0, upper];
+}
+
+for (const width of [64, 32] as const) {
+  test(`exceptions in ${width}-bit kernels are delivered in WebAssembly as by their definition`, () => {
+    const exports = (fast.cpu as unknown as { exports: { deliver_fault(): number } }).exports;
+    let inWebAssembly = 0;
+    for (let seed = 1; seed <= CASES; seed++) {
+      let vector = 0;
+      let code = 0;
+      for (const one of [fast, slow]) {
+        const random = generator(Math.imul(seed, 0x85ebca6b));
+        prepare(one, random, width, [0x90]);
+        const { system } = one.cpu;
+        vector = [0, 6, 7, 14, 14, 14, 13][random(7)];
+        code = vector >= 13 ? random(32) : -1;
+        const { view } = system;
+        const [low, high, upper] = randomGate(random, width);
+        const gate = RAM_BASE + IDT + vector * (width === 64 ? 16 : 8);
+        view.setUint32(gate, low, true);
+        view.setUint32(gate + 4, high, true);
+        if (width === 64) view.setUint32(gate + 8, upper, true);
+        const top = random(12) === 0 ? 0x9010 : 0x9a00 + random(4);
+        if (width === 64) view.setBigUint64(RAM_BASE + TSS + 4, BigInt(top), true);
+        else {
+          view.setUint32(RAM_BASE + TSS + 4, top, true);
+          view.setUint16(RAM_BASE + TSS + 8, random(8) > 0 ? 0x10 : random(GDT_ENTRIES * 8), true);
+        }
+        if (random(12) === 0) system.set32(S.idtLimit, random(256));
+        if (random(12) === 0) system.set32(S.segLimit + Seg.tr * 4, random(16));
+        if (random(12) === 0) system.setFlags(system.flags() | Flag.tf);
+        system.setReg(4, BigInt(STACK - random(64)));
+        system.set32(S.faultVector, vector);
+        system.set32(S.faultCode, code);
+        system.set32(S.exitPc, 0);
+        system.set32(S.deliveriesLeft, 1);
+        if (random(8) > 0) {
+          for (const table of [GDT, IDT, TSS]) system.load(BigInt(table), 8, false);
+          system.probeWrite(BigInt(STACK), 8, false);
+        }
+        system.set64(S.slowAddress, 0n);
+      }
+      const done = exports.deliver_fault();
+      if (done) inWebAssembly++;
+      else deliverException(fast.cpu.system, vector, code);
+      deliverException(slow.cpu.system, vector, code);
+      fast.cpu.system.set32(S.deliveriesLeft, 1);
+      compare(`case ${seed}, vector ${vector}`, fast, slow);
+    }
+    assert.ok(inWebAssembly > CASES / 8, `only ${inWebAssembly} of ${CASES} deliveries stayed in WebAssembly`);
+    assert.ok(inWebAssembly < CASES, 'nothing was unusual');
+  });
+}
