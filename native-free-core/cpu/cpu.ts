@@ -8,8 +8,8 @@ import { encodings } from './instructions/table.ts';
 import { BlockCache } from './interpreter/blocks.ts';
 import { U } from './interpreter/micro-op.ts';
 import {
+  BY_INTERPRETER,
   buildInterpreter,
-  CODE_WRITE,
   type InterpreterExports,
   type InterpreterImports,
   type InterpreterModule,
@@ -370,13 +370,13 @@ export class Cpu {
   /** A region is about to write to decoded code: the fault that is none, by which the interpreter takes over. */
   private hitsCode(bytes: number): boolean {
     if (!this.system.mmu.writeHitsCode(bytes)) return false;
-    this.u32[S.faultVector >>> 2] = CODE_WRITE;
+    this.u32[S.faultVector >>> 2] = BY_INTERPRETER;
     return true;
   }
 
   private fault(): void {
     this.returnToMicroOp();
-    if (this.u32[S.faultVector >>> 2] === CODE_WRITE) {
+    if (this.u32[S.faultVector >>> 2] === BY_INTERPRETER) {
       this.executeOne();
       return;
     }

@@ -18,22 +18,27 @@ import {
   leS,
   ltS,
   ltU,
+  type Node,
   ne,
   neg,
   or,
   select,
   shl,
+  shrS,
   shrU,
   sub,
   wrap,
+  xor,
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
 import { S } from '../state.ts';
 import {
+  clearC1,
   EXPONENT_BIAS,
   Exception,
   exponentOf,
   fcw,
+  fsw,
   INTEGER_BIT,
   isDenormal,
   isNan,
@@ -43,6 +48,8 @@ import {
   put,
   QUIET_BIT,
   raise,
+  Status,
+  setStatus,
   shiftRightSticky,
   signOf,
   unpack,
@@ -53,7 +60,7 @@ import { roundsUp } from './rounding.ts';
 const { i32, i64 } = ValueType;
 
 interface Format {
-  readonly name: string;
+  readonly name: 'F32' | 'F64';
   readonly type: typeof i32 | typeof i64;
   /** Bits of the fraction, the integer bit not counted. */
   readonly fraction: number;
@@ -62,23 +69,53 @@ interface Format {
 const single: Format = { name: 'F32', type: i32, fraction: 23, bias: 127 };
 const double: Format = { name: 'F64', type: i64, fraction: 52, bias: 1023 };
 
+/** The value of an f32 or f64 as a register has it, and whether it is a normal number: else it is something else. */
+export function widened(
+  f: FunctionBuilder,
+  name: 'F32' | 'F64',
+  bits: Node,
+): { normal: Node; significand: Node; signExponent: Node } {
+  const { fraction, bias } = name === 'F64' ? double : single;
+  const value = f.let(extendU(bits));
+  const top = 2 * bias + 1;
+  const exponent = f.let(and(wrap(shrU(value, c64(fraction))), c32(top)));
+  const sign = and(wrap(shrU(value, c64(name === 'F64' ? 48 : 16))), c32(0x8000));
+  return {
+    normal: ltU(sub(exponent, c32(1)), c32(top - 1)),
+    significand: or(shl(value, c64(63 - fraction)), c64(INTEGER_BIT)),
+    signExponent: or(sign, add(exponent, c32(EXPONENT_BIAS - bias))),
+  };
+}
+
+/** An integer (an i64) as a register has it. */
+export function integerValue(f: FunctionBuilder, value: Node): { significand: Node; signExponent: Node } {
+  const kept = f.let(value);
+  const mask = f.let(shrS(kept, c64(63)));
+  const magnitude = f.let(sub(xor(kept, mask), mask));
+  const zeros = f.let(clz(magnitude));
+  const exponent = sub(c32(EXPONENT_BIAS + 63), wrap(zeros));
+  return {
+    significand: shl(magnitude, zeros),
+    signExponent: select(eqz(magnitude), c32(0), or(and(wrap(mask), c32(0x8000)), exponent)),
+  };
+}
+
 /** (bits): the value, exactly, into the operand entry. Signaling NaNs stay so; denormals are marked. */
 const widen = (format: Format): HelperFunction => ({
   name: `f80.from${format.name}`,
   parameters: [format.type],
   result: undefined,
   build(f) {
-    const bits = f.let(extendU(f.parameter(0, format.type)));
-    const top = 2 * format.bias + 1;
-    const exponent = f.let(and(wrap(shrU(bits, c64(format.fraction))), c32(top)));
-    const sign = f.let(shl(wrap(shrU(bits, c64(format === double ? 63 : 31))), c32(15)));
-    const fraction = f.let(shl(bits, c64(64 - format.fraction)));
-    const significand = or(shrU(fraction, c64(1)), c64(INTEGER_BIT));
+    const { normal, significand, signExponent } = widened(f, format.name, f.parameter(0, format.type));
     const destination = c32(OPERAND_ADDRESS);
-    f.if(ltU(sub(exponent, c32(1)), c32(top - 1)), () => {
-      put(f, destination, significand, or(sign, add(exponent, c32(EXPONENT_BIAS - format.bias))));
+    f.if(normal, () => {
+      put(f, destination, significand, signExponent);
       f.return();
     });
+    const bits = f.let(extendU(f.parameter(0, format.type)));
+    const exponent = and(wrap(shrU(bits, c64(format.fraction))), c32(2 * format.bias + 1));
+    const sign = f.let(shl(wrap(shrU(bits, c64(format === double ? 63 : 31))), c32(15)));
+    const fraction = f.let(shl(bits, c64(64 - format.fraction)));
     f.if(exponent, () => {
       put(f, destination, significand, or(sign, c32(0x7fff)));
       f.return();
@@ -99,7 +136,7 @@ const widen = (format: Format): HelperFunction => ({
 
 const withhold = (f: FunctionBuilder): void => f.storeField(storeOp.i32_store, S.fpuWithheld, c32(1));
 
-/** (significand, sign and exponent) -> bits, rounded. Sets S.fpuWithheld when an unmasked exception withholds them. */
+/** (significand, sign and exponent) -> bits, rounded; C1 tells how. Sets S.fpuWithheld when an unmasked exception withholds them. */
 const narrow = (format: Format): HelperFunction => ({
   name: `f80.to${format.name}`,
   parameters: [i64, i32],
@@ -112,6 +149,24 @@ const narrow = (format: Format): HelperFunction => ({
     const integerBit = 1n << BigInt(format.fraction);
     const infinity = BigInt(top) << BigInt(format.fraction);
     const answer = (bits: ReturnType<typeof c64>): void => f.return(format.type === i64 ? bits : wrap(bits));
+    // Normal numbers that stay normal, rounded to nearest with the precision exception masked, need no more than this.
+    const narrowed = f.let(sub(exponentOf(se), c32(EXPONENT_BIAS - format.bias)));
+    const usual = eq(and(fcw, c32(0xc20)), c32(0x20));
+    const inRange = ltU(sub(narrowed, c32(1)), c32(2 * format.bias - 2));
+    f.if(and(and(usual, inRange), wrap(shrU(significand, c64(63)))), () => {
+      const high = f.let(shrU(significand, c64(drop)));
+      const low = f.let(and(significand, c64((1n << BigInt(drop)) - 1n)));
+      const half = c64(1n << BigInt(drop - 1));
+      const up = f.let(extendU(ltU(half, add(low, and(high, c64(1))))));
+      const kept = and(fsw, c32(~Status.c1));
+      const inexact = or(c32(Exception.precision), shl(wrap(up), c32(9)));
+      setStatus(f, select(ne(low, c64(0)), or(kept, inexact), kept));
+      // The integer bit adds 1 to the exponent field, and so does a carry out of the fraction.
+      const field = shl(extendU(sub(narrowed, c32(1))), c64(format.fraction));
+      const sign = shl(extendU(signOf(se)), c64(format === double ? 48 : 16));
+      answer(or(sign, add(field, add(high, up))));
+    });
+    clearC1(f);
     const sign = f.let(shl(extendU(signOf(se)), c64(format === double ? 48 : 16)));
     const giveUp = (): void => {
       withhold(f);
@@ -252,7 +307,19 @@ const roundToInteger: HelperFunction = {
   },
 };
 
+/** (value, destination): an integer into a register, exactly. */
+const fromInteger: HelperFunction = {
+  name: 'f80.fromInteger',
+  parameters: [i64, i32],
+  result: undefined,
+  build(f) {
+    const { significand, signExponent } = integerValue(f, f.parameter(0, i64));
+    put(f, f.parameter(1, i32), significand, signExponent);
+  },
+};
+
 export const conversionHelpers: readonly HelperFunction[] = [
+  fromInteger,
   widen(single),
   widen(double),
   narrow(single),

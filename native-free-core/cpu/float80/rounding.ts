@@ -40,7 +40,6 @@ import {
   isSignaling,
   isUnsupported,
   type Local,
-  normalize,
   put,
   putIndefinite,
   QUIET_BIT,
@@ -295,34 +294,10 @@ const invalidFunction: HelperFunction = {
   },
 };
 
-/**
- * (value, destination): an exact register value from a 64-bit integer.
- */
-const fromIntegerFunction: HelperFunction = {
-  name: 'f80.fromInteger',
-  parameters: [i64, i32],
-  result: undefined,
-  build(f) {
-    const value = f.parameter(0, i64);
-    const destination = f.parameter(1, i32);
-    f.if(eqz(value), () => {
-      put(f, destination, c64(0), c32(0));
-      f.return();
-    });
-    const sign = f.let(and(wrap(shrU(value, c64(48))), c32(0x8000)));
-    f.if(sign, () => f.set(value, sub(c64(0), value)));
-    const exponent = f.let(c32(16383 + 63));
-    const low = f.let(c64(0));
-    normalize(f, value, low, exponent);
-    put(f, destination, value, or(sign, exponent));
-  },
-};
-
 export const roundingHelpers: readonly HelperFunction[] = [
   raiseFunction,
   roundFunction('f80.round', true),
   roundFunction('f80.roundFull', false),
   nanFunction,
   invalidFunction,
-  fromIntegerFunction,
 ];

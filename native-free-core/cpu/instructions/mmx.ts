@@ -170,6 +170,7 @@ const moveRows: readonly Row[] = [
   {
     name: 'EMMS',
     encodings: ['NP. 0F 77'],
+    wholeX87State: true,
     meaning: (m) => {
       checkMmx(m);
       m.setState32(S.ftop, c32(0));

@@ -54,6 +54,8 @@ export interface Row {
   readonly usesAddressSize?: boolean;
   /** Its meaning reads or writes all XMM registers where they lie in the state. */
   readonly wholeVectorState?: boolean;
+  /** It is no x87 instruction, has no MMX operand, and its meaning reads or writes the x87's TOP or tags in the state. */
+  readonly wholeX87State?: boolean;
 }
 
 export type MandatoryPrefix = 'any' | 'np' | '66' | 'f3' | 'f2';

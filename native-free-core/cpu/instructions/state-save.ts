@@ -325,10 +325,10 @@ function xsetbv(m: Meaning): void {
 
 export const stateSave: InstructionFamily = {
   rows: [
-    { name: 'FXSAVE', encodings: ['NP. 0F AE/0 M :y'], meaning: fxsave, wholeVectorState: true },
-    { name: 'FXRSTOR', encodings: ['NP. 0F AE/1 M :y'], meaning: fxrstor, wholeVectorState: true },
-    { name: 'XSAVE', encodings: ['NP. 0F AE/4 M :y'], meaning: xsave, wholeVectorState: true },
-    { name: 'XRSTOR', encodings: ['NP. 0F AE/5 M :y'], meaning: xrstor, wholeVectorState: true },
+    { name: 'FXSAVE', encodings: ['NP. 0F AE/0 M :y'], meaning: fxsave, wholeVectorState: true, wholeX87State: true },
+    { name: 'FXRSTOR', encodings: ['NP. 0F AE/1 M :y'], meaning: fxrstor, wholeVectorState: true, wholeX87State: true },
+    { name: 'XSAVE', encodings: ['NP. 0F AE/4 M :y'], meaning: xsave, wholeVectorState: true, wholeX87State: true },
+    { name: 'XRSTOR', encodings: ['NP. 0F AE/5 M :y'], meaning: xrstor, wholeVectorState: true, wholeX87State: true },
     { name: 'XGETBV', encodings: ['NP. 0F 01 D0'], meaning: xgetbv },
     { name: 'XSETBV', encodings: ['NP. 0F 01 D1'], meaning: xsetbv },
   ],

@@ -68,7 +68,7 @@ export interface InterpreterImports {
   slowWrite(bytes: number): number;
   /** Checks S.slowAddress as an offset in a segment and replaces it by the linear address; sets S.faulted. */
   segmentSlow(segment: number, access: number): void;
-  /** As slowWrite and slowReadForWrite, but gives 1 with the fault vector {@link CODE_WRITE} where the bytes hold code. */
+  /** As slowWrite and slowReadForWrite, but gives 1 with the fault vector {@link BY_INTERPRETER} where the bytes hold code. */
   guardedWrite(bytes: number): number;
   guardedReadForWrite(bytes: number): number;
   /** The time-stamp counter's clock in ticks since reset, before the guest's own offset. */
@@ -95,8 +95,11 @@ export interface InterpreterExports {
   flags_all(): number;
 }
 
-/** Not an exception: a translated region was about to overwrite decoded code, and the interpreter must do it. */
-export const CODE_WRITE = 0xff;
+/**
+ * Not an exception: a translated region leaves an instruction to the interpreter. It was about to overwrite decoded code,
+ * or found the x87 not as it relies on it.
+ */
+export const BY_INTERPRETER = 0xff;
 
 export interface InterpreterModule {
   readonly bytes: Uint8Array<ArrayBuffer>;

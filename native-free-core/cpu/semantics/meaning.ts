@@ -31,6 +31,7 @@ import {
 } from '../builder/nodes.ts';
 import { Flag, regAddress, S } from '../state.ts';
 import { CARRY_OVERFLOW_APART, ccOpOf, ccOpSelect, type FlagFunctions, FlagKind } from './flags.ts';
+import { X87Stack } from './x87-stack.ts';
 
 const { i32, i64, v128 } = ValueType;
 
@@ -96,6 +97,8 @@ export interface WriteTarget {
 
 export abstract class Meaning extends FunctionBuilder {
   abstract readonly shared: SharedFunctions;
+  /** The x87's register stack. */
+  readonly x87: X87Stack = new X87Stack(this);
 
   // ---- what is known of the instruction being built
 

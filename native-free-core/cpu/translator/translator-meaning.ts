@@ -43,12 +43,14 @@ import { numberAt, type Place } from '../decoder/operand-places.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
-import { GuardSlot, LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
+import { BY_INTERPRETER, GuardSlot, LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
+import { X87Stack } from '../semantics/x87-stack.ts';
 import { Exit, ModeBit, S, Seg, Slot, xmmAddress } from '../state.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
 import { pageOf } from './region.ts';
+import { X87InLocals } from './x87-locals.ts';
 
 const { i32, i64, v128 } = ValueType;
 type Local = Node & { kind: 'local' };
@@ -126,12 +128,15 @@ export class TranslatorMeaning extends Meaning {
   private faultLabel!: Label;
   private coldLabel!: Label;
 
-  /** `vectorsInLocals`: no instruction of the region goes for the XMM registers in the state. */
+  override readonly x87: X87Stack;
+  private readonly x87Locals: X87InLocals | undefined;
+
+  /** What is in locals is not gone for in the state by any instruction of the region. */
   constructor(
     shared: ImportedFunctions,
     mode: number,
     regionType: number,
-    vectorsInLocals: boolean,
+    { vectorsInLocals, x87InLocals }: { readonly vectorsInLocals: boolean; readonly x87InLocals: boolean },
     exits: RegionExits,
   ) {
     super([], bodyWriter.clear());
@@ -143,6 +148,8 @@ export class TranslatorMeaning extends Meaning {
     this.registers = Array.from({ length: this.code64 ? 16 : 8 }, () => this.local(this.code64 ? i64 : i32));
     this.vectorsInLocals = vectorsInLocals;
     this.vectors = vectorsInLocals ? this.registers.map(() => this.local(v128)) : [];
+    this.x87Locals = x87InLocals ? this.makeX87Locals() : undefined;
+    this.x87 = this.x87Locals ?? new X87Stack(this);
     this.ccOp = this.local(i32);
     // Outside of 64-bit code no operand is wider than 32 bits: the flags' operands are extended only when looked at.
     this.ccA = this.local(this.code64 ? i64 : i32);
@@ -152,6 +159,17 @@ export class TranslatorMeaning extends Meaning {
     this.tlb = this.local(i32);
     this.target = this.local(i64);
     this.detail = this.local(i32);
+  }
+
+  private makeX87Locals(): X87InLocals {
+    return new X87InLocals(this, {
+      defer: () => {
+        this.storeField(storeOp.i32_store, S.faultVector, c32(BY_INTERPRETER));
+        this.leaveFault();
+      },
+      offset: () => this.subject.offset,
+      ipAt: (offset) => this.maskIp(add(this.codeBase(), extendS(offset)), this.code64 ? 64 : 32),
+    });
   }
 
   // ---- the frame of a region
@@ -185,6 +203,7 @@ export class TranslatorMeaning extends Meaning {
     this.vectors.forEach((local, register) => {
       if (this.vectorUsed[register]) this.set(local, field(loadOp.v128_load, xmmAddress(register)));
     });
+    this.x87Locals?.load();
     if (this.flagsUsed) {
       this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
       this.set(this.ccC, field(loadOp.i32_load, S.ccC));
@@ -203,6 +222,7 @@ export class TranslatorMeaning extends Meaning {
     this.vectors.forEach((local, register) => {
       if (this.vectorDirty[register]) this.storeField(storeOp.v128_store, xmmAddress(register), local);
     });
+    this.x87Locals?.writeBack();
     if (this.flagsChanged) this.flagsToMemory();
   }
 
@@ -324,6 +344,7 @@ export class TranslatorMeaning extends Meaning {
   beginBlock(instructions: number): void {
     this.knownFlags = undefined;
     this.checked.clear();
+    this.x87Locals?.forget();
     this.set(this.left, sub(this.left, c32(instructions)));
   }
 
@@ -768,6 +789,16 @@ export class TranslatorMeaning extends Meaning {
     check();
   }
 
+  override helper(name: string, ...args: Node[]): Local {
+    this.x87Locals?.forget();
+    return super.helper(name, ...args);
+  }
+
+  override helperCall(name: string, ...args: Node[]): void {
+    this.x87Locals?.forget();
+    super.helperCall(name, ...args);
+  }
+
   // ---- leaving
 
   leaveFault(): void {
@@ -790,6 +821,7 @@ export class TranslatorMeaning extends Meaning {
     if (page === 0) return;
     const base = this.maskIp(add(this.codeBase(), c64(page * 0x1000)), this.code64 ? 64 : 32);
     this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, base);
+    this.x87Locals?.moved(page * 0x1000);
   }
 
   /** Goes on in another page of the region's code if that is still where it was, else leaves. */

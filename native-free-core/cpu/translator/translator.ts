@@ -28,6 +28,8 @@ import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
 /** Values that S.mode can have. */
 const MODES = 16;
 const ALL_FLAGS = 'OSZAPC';
+/** Letters of MMX operands in encodings. */
+const MMX_OPERANDS: ReadonlySet<string> = new Set(['P', 'Q', 'N']);
 /** Most bytes of one function's code: a region that needs more is left to the interpreter. */
 export const FUNCTION_BYTES = 128 * 1024;
 /** Bytes of translated code that can be installed at once; beyond, everything decoded is dropped. V8 needs a multiple. */
@@ -156,10 +158,13 @@ export class Translator {
     const shared = new ImportedFunctions(module);
     let onward: (offset: number, size?: Size) => void = () => {};
     let expected: number | undefined;
-    const vectorsInLocals = !region.blocks.some(({ instructions }) =>
-      instructions.some(({ encoding }) => encoding.row.wholeVectorState),
-    );
-    const m = new TranslatorMeaning(shared, mode, regionType, vectorsInLocals, {
+    const none = (reaches: (encoding: Encoding) => boolean): boolean =>
+      !region.blocks.some(({ instructions }) => instructions.some(({ encoding }) => reaches(encoding)));
+    const locals = {
+      vectorsInLocals: none(({ row }) => row.wholeVectorState === true),
+      x87InLocals: none(reachesX87State),
+    };
+    const m = new TranslatorMeaning(shared, mode, regionType, locals, {
       onward: (offset, size) => onward(offset, size),
       linkSlot: (offset) => this.blocks.linkSlot(offset),
       expectedReturn: () => expected,
@@ -250,6 +255,11 @@ export class Translator {
     const number = handlers[variantIndex(operandSize, isMemory, implicitlyFlat(instruction, mode), addressSize, rep)];
     return this.handlers.handlers[number].traits;
   }
+}
+
+/** Whether an instruction that is no x87 instruction reads or writes TOP or the tags where they lie in the state. */
+function reachesX87State({ row, operands }: Encoding): boolean {
+  return row.wholeX87State === true || operands.some(({ where }) => MMX_OPERANDS.has(where));
 }
 
 function shapesOf(facts: EncodingFacts, instruction: DecodedInstruction): readonly OperandShape[] {

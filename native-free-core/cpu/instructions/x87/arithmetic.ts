@@ -2,71 +2,134 @@
 // Owns the rows D8 to DF of those instructions.
 // Never moves data out of the x87: see transfer.ts.
 
-import { c32, c64, type Node, signExtendTo64 } from '../../builder/nodes.ts';
-import { OPERAND_ADDRESS } from '../../float80/parts.ts';
+import { storeOp, ValueType } from '../../../wasm/opcodes.ts';
+import { and, c32, c64, eqz, type Node, or, shrU, signExtendTo64, xor } from '../../builder/nodes.ts';
+import { COMPARE_WITHHELD } from '../../float80/comparison.ts';
+import { integerValue, widened } from '../../float80/conversion.ts';
+import { fsw, type Local, OPERAND_ADDRESS, put, setStatus, signExponentAt } from '../../float80/parts.ts';
 import type { Meaning, MemorySize } from '../../semantics/meaning.ts';
+import { NEXT } from '../../semantics/x87-stack.ts';
 import type { MeaningFunction, Row } from '../row.ts';
-import { begin, noteOperand } from './common.ts';
-import { OPERAND } from './stack-access.ts';
+import { begin, noteOperand, onStack, positionOf, valueAt } from './common.ts';
+import { CONDITIONS, OPERAND } from './stack-access.ts';
 
 /** Kinds of memory operand that arithmetic takes. */
 export type OperandFormat = 'F32' | 'F64' | 'I16' | 'I32' | 'I64';
 
-/** Reads memory operand 0 into the operand entry, as its value in 80 bits. */
-export function readOperand(m: Meaning, format: OperandFormat): void {
-  const size = Number(format.slice(1)) as MemorySize;
+/** A memory operand as a register would have it; denormals are marked (WAS_DENORMAL), and signaling NaNs still are. */
+interface MemoryOperand {
+  readonly value: readonly [Node, Node];
+  /** Puts it into the operand entry, for helpers. */
+  toEntry(): void;
+}
+
+/** Reads the bits of memory operand 0. */
+export function readBits(m: Meaning, format: OperandFormat): Local {
   const linear = m.address(0);
-  const value = m.readMemory(linear, size);
+  const bits = m.readMemory(linear, Number(format.slice(1)) as MemorySize);
   noteOperand(m, linear);
-  if (format === 'F32' || format === 'F64') m.helperCall(`f80.from${format}`, value);
-  else m.helperCall('f80.fromInteger', signExtendTo64(size as 16 | 32 | 64, value), c32(OPERAND_ADDRESS));
+  return bits;
+}
+
+/** Bits of an integer operand, as the i64 that it stands for. */
+export const integerOf = (m: Meaning, format: OperandFormat, bits: Local): Local =>
+  m.let(signExtendTo64(Number(format.slice(1)) as 16 | 32 | 64, bits));
+
+/** Reads memory operand 0. */
+function readOperand(m: Meaning, format: OperandFormat): MemoryOperand {
+  const bits = readBits(m, format);
+  const significand = m.local(ValueType.i64);
+  const se = m.local(ValueType.i32);
+  const set = (s: Node, e: Node): void => {
+    m.set(significand, s);
+    m.set(se, e);
+  };
+  if (format === 'F32' || format === 'F64') {
+    const { normal, significand: s, signExponent: e } = widened(m, format, bits);
+    m.if(
+      normal,
+      () => set(s, e),
+      () => {
+        m.helperCall(`f80.from${format}`, bits);
+        set(...valueAt(m.let(c32(OPERAND_ADDRESS))));
+      },
+      true,
+    );
+  } else {
+    const { significand: s, signExponent: e } = integerValue(m, integerOf(m, format, bits));
+    set(s, e);
+  }
+  return { value: [significand, se], toEntry: () => put(m, c32(OPERAND_ADDRESS), significand, se) };
 }
 
 const ST0 = c32(0);
+const ST1 = c32(1);
 const MEMORY = c32(OPERAND);
 const yes = c32(1);
 const no = c32(0);
+const inOrder = <T>(reversed: boolean, a: T, b: T): [T, T] => (reversed ? [b, a] : [a, b]);
 
 interface Binary {
   readonly name: string;
-  readonly helper: string;
+  /** Of f80.* for values and x87.* for the stack. */
+  readonly operation: string;
   /** The other operand is the minuend or dividend. */
   readonly reversed: boolean;
   /** reg field in D8, DA, DC and DE with memory, and D8 with registers. */
   readonly digit: number;
 }
 const binaries: readonly Binary[] = [
-  { name: 'FADD', helper: 'x87.add', reversed: false, digit: 0 },
-  { name: 'FMUL', helper: 'x87.mul', reversed: false, digit: 1 },
-  { name: 'FSUB', helper: 'x87.sub', reversed: false, digit: 4 },
-  { name: 'FSUBR', helper: 'x87.sub', reversed: true, digit: 5 },
-  { name: 'FDIV', helper: 'x87.div', reversed: false, digit: 6 },
-  { name: 'FDIVR', helper: 'x87.div', reversed: true, digit: 7 },
+  { name: 'FADD', operation: 'add', reversed: false, digit: 0 },
+  { name: 'FMUL', operation: 'mul', reversed: false, digit: 1 },
+  { name: 'FSUB', operation: 'sub', reversed: false, digit: 4 },
+  { name: 'FSUBR', operation: 'sub', reversed: true, digit: 5 },
+  { name: 'FDIV', operation: 'div', reversed: false, digit: 6 },
+  { name: 'FDIVR', operation: 'div', reversed: true, digit: 7 },
 ];
 
+/** ST(0) op memory to ST(0). */
 const withMemory =
-  ({ helper, reversed }: Binary, format: OperandFormat): MeaningFunction =>
+  ({ operation, reversed }: Binary, format: OperandFormat): MeaningFunction =>
   (m) => {
     begin(m);
-    readOperand(m, format);
-    m.helperCall(helper, reversed ? MEMORY : ST0, reversed ? ST0 : MEMORY, ST0, no);
+    const operand = readOperand(m, format);
+    onStack(
+      m,
+      [ST0],
+      () => {
+        const p = m.x87.address(ST0);
+        const [a, b] = inOrder(reversed, valueAt(p), operand.value);
+        m.helperCall(`f80.${operation}`, ...a, ...b, p);
+      },
+      () => {
+        operand.toEntry();
+        m.helperCall(`x87.${operation}`, ...inOrder(reversed, ST0, MEMORY), ST0, no);
+      },
+    );
   };
+
+/** ST(a) op ST(b) to ST(destination), then pops. Positions may be emitted repeatedly. */
+function onRegisters(m: Meaning, operation: string, a: Node, b: Node, destination: Node, pops: boolean): void {
+  onStack(
+    m,
+    [a, b],
+    () => {
+      const values = [...valueAt(m.x87.address(a)), ...valueAt(m.x87.address(b))];
+      const stored = m.helper(`f80.${operation}`, ...values, m.x87.address(destination));
+      if (pops) m.if(stored, () => m.x87.pop(), undefined, true);
+    },
+    () => m.helperCall(`x87.${operation}`, a, b, destination, pops ? yes : no),
+  );
+}
 
 /** ST(0) op ST(i) to ST(0), or ST(i) op ST(0) to ST(i). */
 const withRegister =
-  ({ helper, reversed }: Binary, toOther: boolean, pops: boolean): MeaningFunction =>
+  ({ operation, reversed }: Binary, toOther: boolean, pops: boolean): MeaningFunction =>
   (m) => {
     begin(m);
-    const other = m.let(m.registerNumber(0));
-    const destination: Node = toOther ? other : ST0;
-    const source: Node = toOther ? ST0 : other;
-    m.helperCall(
-      helper,
-      reversed ? source : destination,
-      reversed ? destination : source,
-      destination,
-      pops ? yes : no,
-    );
+    const other = positionOf(m, 0);
+    const [destination, source] = inOrder(toOther, ST0, other);
+    onRegisters(m, operation, ...inOrder(reversed, destination, source), destination, pops);
   };
 
 const modrm = (digit: number): string => (0xc0 + 8 * digit).toString(16).toUpperCase();
@@ -87,30 +150,79 @@ function binaryRows(operation: Binary): Row[] {
   ];
 }
 
+/** Condition codes of ST(0) compared with a value, and pops. Reads of the value come before anything changes. */
+function compareWith(m: Meaning, value: readonly Node[], quiet: boolean, pops: number): void {
+  m.x87.clearC1();
+  const codes = m.helper('f80.compare', ...valueAt(m.x87.address(ST0)), ...value, quiet ? yes : no);
+  setStatus(m, or(and(fsw, c32(~CONDITIONS)), and(codes, c32(CONDITIONS))));
+  popUnlessWithheld(m, codes, pops);
+}
+
+function popUnlessWithheld(m: Meaning, codes: Node, pops: number): void {
+  if (pops === 0) return;
+  const withheld = and(codes, c32(COMPARE_WITHHELD));
+  m.if(
+    eqz(withheld),
+    () => {
+      for (let n = 0; n < pops; n++) m.x87.pop();
+    },
+    undefined,
+    true,
+  );
+}
+
 const compareMemory =
   (format: OperandFormat, pops: number): MeaningFunction =>
   (m) => {
     begin(m);
-    readOperand(m, format);
-    m.helperCall('x87.compare', MEMORY, no, c32(pops));
+    const operand = readOperand(m, format);
+    onStack(
+      m,
+      [ST0],
+      () => compareWith(m, operand.value, false, pops),
+      () => {
+        operand.toEntry();
+        m.helperCall('x87.compare', MEMORY, no, c32(pops));
+      },
+    );
   };
+const compareStack = (m: Meaning, other: Node, quiet: boolean, pops: number): void =>
+  onStack(
+    m,
+    [ST0, other],
+    () => compareWith(m, valueAt(m.x87.address(other)), quiet, pops),
+    () => m.helperCall('x87.compare', other, quiet ? yes : no, c32(pops)),
+  );
 const compareRegister =
   (quiet: boolean, pops: number): MeaningFunction =>
   (m) => {
     begin(m);
-    m.helperCall('x87.compare', m.registerNumber(0), quiet ? yes : no, c32(pops));
+    compareStack(m, positionOf(m, 0), quiet, pops);
   };
 const compareSecond =
   (quiet: boolean): MeaningFunction =>
   (m) => {
     begin(m);
-    m.helperCall('x87.compare', c32(1), quiet ? yes : no, c32(2));
+    compareStack(m, ST1, quiet, 2);
   };
 const compareFlags =
   (quiet: boolean, pops: boolean): MeaningFunction =>
   (m) => {
     begin(m);
-    m.setFlagsExplicit(m.helper('x87.compareToFlags', m.registerNumber(0), quiet ? yes : no, pops ? yes : no));
+    const other = positionOf(m, 0);
+    const flags = m.local(ValueType.i32);
+    onStack(
+      m,
+      [ST0, other],
+      () => {
+        const values = [...valueAt(m.x87.address(ST0)), ...valueAt(m.x87.address(other))];
+        const codes = m.helper('f80.compare', ...values, quiet ? yes : no);
+        popUnlessWithheld(m, codes, pops ? 1 : 0);
+        m.set(flags, shrU(and(codes, c32(CONDITIONS)), c32(8)));
+      },
+      () => m.set(flags, m.helper('x87.compareToFlags', other, quiet ? yes : no, pops ? yes : no)),
+    );
+    m.setFlagsExplicit(flags);
   };
 
 const comparisonFlags = { written: 'OSZAPC' };
@@ -139,29 +251,77 @@ const comparisonRows: readonly Row[] = [
     encodings: ['D9 E4'],
     meaning(m) {
       begin(m);
-      m.helperCall('f80.fromInteger', c64(0), c32(OPERAND_ADDRESS));
-      m.helperCall('x87.compare', MEMORY, no, no);
+      onStack(
+        m,
+        [ST0],
+        () => compareWith(m, [c64(0), no], false, 0),
+        () => {
+          m.helperCall('f80.fromInteger', c64(0), c32(OPERAND_ADDRESS));
+          m.helperCall('x87.compare', MEMORY, no, no);
+        },
+      );
     },
   },
 ];
 
+/** What needs the whole stack and is not worth more than a call. */
 const helper =
   (name: string, ...args: Node[]): MeaningFunction =>
   (m) => {
     begin(m);
-    m.helperCall(name, ...args);
+    m.x87.inMemory(() => m.helperCall(name, ...args));
+  };
+
+/** FABS and FCHS: what is kept of sign and exponent, and what is inverted. */
+const changeSign =
+  (kept: number, inverted: number): MeaningFunction =>
+  (m) => {
+    begin(m);
+    onStack(
+      m,
+      [ST0],
+      () => {
+        m.x87.clearC1();
+        const p = m.x87.address(ST0);
+        m.store(storeOp.i32_store, p, xor(and(signExponentAt(p), c32(kept)), c32(inverted)), 8);
+      },
+      () => m.helperCall('x87.changeSign', c32(kept), c32(inverted)),
+    );
+  };
+
+const unary =
+  (name: string, operation: string): MeaningFunction =>
+  (m) => {
+    begin(m);
+    onStack(
+      m,
+      [ST0],
+      () => {
+        m.x87.clearC1();
+        const p = m.x87.address(ST0);
+        m.helperCall(operation, ...valueAt(p), p);
+      },
+      () => m.helperCall(name),
+    );
   };
 
 const unaryRows: readonly Row[] = [
-  { name: 'FCHS', encodings: ['D9 E0'], meaning: helper('x87.changeSign', c32(0xffff), c32(0x8000)) },
-  { name: 'FABS', encodings: ['D9 E1'], meaning: helper('x87.changeSign', c32(0x7fff), no) },
+  { name: 'FCHS', encodings: ['D9 E0'], meaning: changeSign(0xffff, 0x8000) },
+  { name: 'FABS', encodings: ['D9 E1'], meaning: changeSign(0x7fff, 0) },
   { name: 'FXAM', encodings: ['D9 E5'], meaning: helper('x87.examine') },
   { name: 'FXTRACT', encodings: ['D9 F4'], meaning: helper('x87.extract') },
   { name: 'FPREM1', encodings: ['D9 F5'], meaning: helper('x87.rem', yes) },
   { name: 'FPREM', encodings: ['D9 F8'], meaning: helper('x87.rem', no) },
-  { name: 'FSQRT', encodings: ['D9 FA'], meaning: helper('x87.sqrt') },
-  { name: 'FRNDINT', encodings: ['D9 FC'], meaning: helper('x87.round') },
-  { name: 'FSCALE', encodings: ['D9 FD'], meaning: helper('x87.scale', ST0, c32(1), ST0, no) },
+  { name: 'FSQRT', encodings: ['D9 FA'], meaning: unary('x87.sqrt', 'f80.sqrt') },
+  { name: 'FRNDINT', encodings: ['D9 FC'], meaning: unary('x87.round', 'f80.roundToInteger') },
+  {
+    name: 'FSCALE',
+    encodings: ['D9 FD'],
+    meaning(m) {
+      begin(m);
+      onRegisters(m, 'scale', ST0, ST1, ST0, false);
+    },
+  },
 ];
 
 /** (name, ModRM, significand truncated, sign and exponent, whether nearest rounds up); all but 1 and 0 are inexact. */
@@ -179,7 +339,22 @@ const constantRows = constants.map(([name, byte, significand, se, up]): Row => {
   return {
     name,
     encodings: [`D9 ${byte}`],
-    meaning: helper('x87.pushConstant', c64(significand), c32(se), up ? yes : no, inexact ? yes : no),
+    meaning(m) {
+      begin(m);
+      const pushed = c64(significand);
+      onStack(
+        m,
+        [],
+        () => {
+          m.x87.clearC1();
+          const rounded = inexact ? m.helper('f80.roundConstant', pushed, up ? yes : no) : pushed;
+          put(m, m.x87.address(NEXT), rounded, c32(se));
+          m.x87.push();
+        },
+        () => m.helperCall('x87.pushConstant', pushed, c32(se), up ? yes : no, inexact ? yes : no),
+        true,
+      );
+    },
   };
 });
 

@@ -3,6 +3,7 @@
 // Never touches x87 registers.
 
 import { and, c32, eq, field, loadOp, type Node } from '../../builder/nodes.ts';
+import { type Local, signExponentAt, significandAt } from '../../float80/parts.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
 import { S, Vector } from '../../state.ts';
 
@@ -20,7 +21,7 @@ export function checkAvailable(m: Meaning): void {
  * or a request on FERR# (CR0.NE clear) is decided where it is delivered.
  */
 export function checkWaiting(m: Meaning): void {
-  m.if(trap, () => {
+  m.x87.check(trap, () => {
     checkAvailable(m);
     m.raise(Vector.x87);
   });
@@ -29,8 +30,26 @@ export function checkWaiting(m: Meaning): void {
 /** What an x87 instruction that is no control instruction begins with: the check, and its address for FNSTENV. */
 export function begin(m: Meaning): void {
   checkWaiting(m);
-  m.setState64(S.fip, m.instructionIp());
+  m.x87.note(m.instructionIp());
 }
+
+/**
+ * Does `fast` where these stack positions hold values and, if `pushes`, there is room for one more; else what `helper`
+ * builds, a call of the helper function that does everything, faults of the stack included.
+ */
+export function onStack(m: Meaning, full: readonly Node[], fast: () => void, helper: () => void, pushes = false): void {
+  if (m.x87.require(full, pushes)) fast();
+  else m.if(m.x87.ready(full, pushes), fast, helper, true);
+}
+
+/** Operand i's stack position, as a node that may be emitted again. */
+export function positionOf(m: Meaning, operand: number): Node {
+  const position = m.registerNumber(operand);
+  return position.kind === 'const' ? position : m.let(position);
+}
+
+/** Significand, sign and exponent of the register at an address, as arguments of a function. */
+export const valueAt = (address: Local): [Node, Node] => [significandAt(address), signExponentAt(address)];
 
 /** Notes the linear address of a memory operand for FNSTENV. */
 export function noteOperand(m: Meaning, linear: Node): void {

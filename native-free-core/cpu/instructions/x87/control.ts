@@ -2,7 +2,7 @@
 // Owns the rows of those instructions.
 // Never carries out the cold ones: system/ does, by their names.
 
-import { add, and, c32, c64, not, or, shl } from '../../builder/nodes.ts';
+import { add, and, c32, c64, type Node, not, or, shl } from '../../builder/nodes.ts';
 import { fsw, ftop, ftw, Status, setStatus } from '../../float80/parts.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
 import { S } from '../../state.ts';
@@ -14,7 +14,7 @@ import { pop } from './stack-access.ts';
 export const CONTROL_MASK = 0x1f3f;
 export const CONTROL_ONES = 0x40;
 
-const fullStatus = or(fsw, shl(ftop, c32(11)));
+const fullStatus = (m: Meaning): Node => or(fsw, shl(m.x87.top(), c32(11)));
 
 function loadControl(m: Meaning): void {
   checkWaiting(m);
@@ -33,8 +33,10 @@ function initialize(m: Meaning): void {
   checkAvailable(m);
   m.setState32(S.fcw, c32(0x37f));
   setStatus(m, c32(0));
-  m.setState32(S.ftop, c32(0));
-  m.setState32(S.ftw, c32(0));
+  m.x87.inMemory(() => {
+    m.setState32(S.ftop, c32(0));
+    m.setState32(S.ftw, c32(0));
+  });
   m.setState32(S.fop, c32(0));
   m.setState64(S.fip, c64(0));
   m.setState64(S.fdp, c64(0));
@@ -46,7 +48,7 @@ const moveTop =
   (m) => {
     checkWaiting(m);
     setStatus(m, and(fsw, c32(~Status.c1)));
-    m.setState32(S.ftop, and(add(ftop, c32(step)), c32(7)));
+    m.x87.inMemory(() => m.setState32(S.ftop, and(add(ftop, c32(step)), c32(7))));
   };
 
 const free =
@@ -54,9 +56,11 @@ const free =
   (m) => {
     checkWaiting(m);
     setStatus(m, and(fsw, c32(~Status.c1)));
-    const number = and(add(ftop, m.registerNumber(0)), c32(7));
-    m.setState32(S.ftw, and(ftw, not(shl(c32(1), number))));
-    if (pops) pop(m);
+    m.x87.inMemory(() => {
+      const number = and(add(ftop, m.registerNumber(0)), c32(7));
+      m.setState32(S.ftw, and(ftw, not(shl(c32(1), number))));
+      if (pops) pop(m);
+    });
   };
 
 export const controlRows: readonly Row[] = [
@@ -74,7 +78,7 @@ export const controlRows: readonly Row[] = [
     encodings: ['DD/7 Mw'],
     meaning(m) {
       checkAvailable(m);
-      m.write(0, fullStatus);
+      m.write(0, fullStatus(m));
     },
   },
   {
@@ -82,7 +86,7 @@ export const controlRows: readonly Row[] = [
     encodings: ['DF E0 AX'],
     meaning(m) {
       checkAvailable(m);
-      m.write(0, fullStatus);
+      m.write(0, fullStatus(m));
     },
   },
   { name: 'FNCLEX', encodings: ['DB E2'], meaning: clearExceptions },

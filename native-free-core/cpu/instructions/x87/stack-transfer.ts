@@ -4,34 +4,12 @@
 
 import { storeOp, ValueType } from '../../../wasm/opcodes.ts';
 import type { FunctionBuilder } from '../../builder/function.ts';
-import {
-  add,
-  and,
-  c32,
-  c64,
-  eq,
-  eqz,
-  extendU,
-  ltU,
-  type Node,
-  ne,
-  neg,
-  or,
-  select,
-  shl,
-  shrU,
-  sub,
-  wrap,
-} from '../../builder/nodes.ts';
+import { add, and, c32, c64, eq, eqz, extendU, type Node, neg, or, select, shl, sub } from '../../builder/nodes.ts';
 import {
   clearC1,
-  EXPONENT_BIAS,
   Exception,
-  exponentOf,
   fcw,
-  fsw,
   ftop,
-  INTEGER_BIT,
   isDenormal,
   isSignaling,
   type Local,
@@ -41,10 +19,8 @@ import {
   type Reach,
   raise,
   Status,
-  setStatus,
   signExponentAt,
   significandAt,
-  signOf,
 } from '../../float80/parts.ts';
 import { S } from '../../state.ts';
 import type { HelperFunction } from '../row.ts';
@@ -72,6 +48,30 @@ function finishPush(f: FunctionBuilder, number: Local, significand: Node, signEx
   fill(f, number);
 }
 
+/**
+ * () -> 1 unless an unmasked exception forbids to load the memory operand: what a load of f32 or f64 makes of signaling
+ * NaNs and denormals.
+ */
+const operandLoads: HelperFunction = {
+  name: 'x87.operandLoads',
+  parameters: [],
+  result: i32,
+  build(f, reach) {
+    const p = f.let(addressOf(c32(OPERAND)));
+    const significand = f.let(significandAt(p));
+    const se = f.let(signExponentAt(p));
+    f.if(isSignaling(significand, se), () => {
+      f.if(raise(f, reach, c32(Exception.invalid)), () => f.return(c32(0)));
+      f.set(significand, or(significand, c64(QUIET_BIT)));
+    });
+    // Loaded even where the exception is unmasked.
+    f.if(isDenormal(significand, se), () => f.drop(raise(f, reach, c32(Exception.denormal))));
+    put(f, p, significand, and(se, c32(0xffff)));
+    f.return(c32(1));
+    f.unreachable();
+  },
+};
+
 /** (1 if the operand came from f32 or f64: signaling NaNs and denormals count): pushes the memory operand. */
 const pushOperand: HelperFunction = {
   name: 'x87.pushOperand',
@@ -80,49 +80,24 @@ const pushOperand: HelperFunction = {
   build(f, reach) {
     clearC1(f);
     const number = beginPush(f, reach);
+    f.if(f.parameter(0, i32), () => f.if(eqz(f.callResult(reach('x87.operandLoads'))), () => f.return()));
     const p = f.let(addressOf(c32(OPERAND)));
-    const significand = f.let(significandAt(p));
-    const se = f.let(signExponentAt(p));
-    f.if(f.parameter(0, i32), () => {
-      f.if(isSignaling(significand, se), () => {
-        f.if(raise(f, reach, c32(Exception.invalid)), () => f.return());
-        f.set(significand, or(significand, c64(QUIET_BIT)));
-      });
-      // Loaded even where the exception is unmasked.
-      f.if(isDenormal(significand, se), () => f.drop(raise(f, reach, c32(Exception.denormal))));
-    });
-    finishPush(f, number, significand, and(se, c32(0xffff)));
+    finishPush(f, number, significandAt(p), signExponentAt(p));
   },
 };
 
-/**
- * (bits): FLD of an f32 or f64. Normal numbers with room on the stack go straight to their register.
- */
-const loadFloat = (format: 'F32' | 'F64'): HelperFunction => ({
-  name: `x87.load${format}`,
-  parameters: [format === 'F64' ? i64 : i32],
-  result: undefined,
-  build(f, reach) {
-    const bits = f.parameter(0, format === 'F64' ? i64 : i32);
-    const wide = f.let(extendU(bits));
-    const [fraction, top, bias, signShift] = format === 'F64' ? [52, 0x7ff, 1023, 48] : [23, 0xff, 127, 16];
-    const exponent = f.let(and(wrap(shrU(wide, c64(fraction))), c32(top)));
-    const number = f.let(and(sub(ftop, c32(1)), c32(7)));
-    f.if(and(ltU(sub(exponent, c32(1)), c32(top - 1)), eqz(holds(number))), () => {
-      clearC1(f);
-      const sign = and(wrap(shrU(wide, c64(signShift))), c32(0x8000));
-      finishPush(
-        f,
-        number,
-        or(shl(wide, c64(63 - fraction)), c64(INTEGER_BIT)),
-        or(sign, add(exponent, c32(EXPONENT_BIAS - bias))),
-      );
-      f.return();
-    });
-    f.call(reach(`f80.from${format}`), bits);
-    f.call(reach('x87.pushOperand'), c32(1));
+/** (significand truncated to 64 bits, 1 if nearest rounds it up) -> it rounded as the control word says. */
+const roundConstant: HelperFunction = {
+  name: 'f80.roundConstant',
+  parameters: [i64, i32],
+  result: i64,
+  build(f) {
+    const mode = and(fcw, c32(0xc00));
+    const up = select(eqz(mode), f.parameter(1, i32), eq(mode, c32(0x800)));
+    f.return(add(f.parameter(0, i64), extendU(up)));
+    f.unreachable();
   },
-});
+};
 
 /** (significand truncated to 64 bits, sign and exponent, 1 if nearest rounds it up, 1 if inexact): pushes a constant. */
 const pushConstant: HelperFunction = {
@@ -132,9 +107,11 @@ const pushConstant: HelperFunction = {
   build(f, reach) {
     clearC1(f);
     const number = beginPush(f, reach);
-    const mode = and(fcw, c32(0xc00));
-    const up = select(eqz(mode), f.parameter(2, i32), and(f.parameter(3, i32), eq(mode, c32(0x800))));
-    finishPush(f, number, add(f.parameter(0, i64), extendU(up)), f.parameter(1, i32));
+    const significand = f.parameter(0, i64);
+    f.if(f.parameter(3, i32), () =>
+      f.set(significand, f.callResult(reach('f80.roundConstant'), significand, f.parameter(2, i32))),
+    );
+    finishPush(f, number, significand, f.parameter(1, i32));
   },
 };
 
@@ -196,33 +173,10 @@ const narrow = (format: 'F32' | 'F64'): HelperFunction => ({
   parameters: [],
   result: format === 'F64' ? i64 : i32,
   build(f, reach) {
-    const top = f.let(ftop);
-    const p = f.let(addressOf(top));
-    // Normal numbers that stay normal, rounded to nearest with the precision exception masked, need no more than this.
-    const [fraction, bias] = format === 'F64' ? [52, 1023] : [23, 127];
-    const significand = f.let(significandAt(p));
-    const se = f.let(signExponentAt(p));
-    const exponent = f.let(sub(exponentOf(se), c32(EXPONENT_BIAS - bias)));
-    const usual = and(holds(top), eq(and(fcw, c32(0xc20)), c32(0x20)));
-    const inRange = ltU(sub(exponent, c32(1)), c32(2 * bias - 2));
-    f.if(and(and(usual, inRange), wrap(shrU(significand, c64(63)))), () => {
-      const drop = 63 - fraction;
-      const high = f.let(shrU(significand, c64(drop)));
-      const low = f.let(and(significand, c64((1n << BigInt(drop)) - 1n)));
-      const half = c64(1n << BigInt(drop - 1));
-      const up = f.let(extendU(ltU(half, add(low, and(high, c64(1))))));
-      const kept = and(fsw, c32(~Status.c1));
-      const inexact = or(c32(Exception.precision), shl(wrap(up), c32(9)));
-      setStatus(f, select(ne(low, c64(0)), or(kept, inexact), kept));
-      // The integer bit adds 1 to the exponent field, and so does a carry out of the fraction.
-      const field = shl(extendU(sub(exponent, c32(1))), c64(fraction));
-      const sign = shl(extendU(signOf(se)), c64(format === 'F64' ? 48 : 16));
-      const bits = or(sign, add(field, add(high, up)));
-      f.return(format === 'F64' ? bits : wrap(bits));
-    });
     clearC1(f);
     if (format === 'F64') emptyStore(f, reach, c64(0xfff8000000000000n), c64(0));
     else emptyStore(f, reach, c32(0xffc00000), c32(0));
+    const p = f.let(addressOf(ftop));
     f.returnCall(reach(`f80.to${format}`), significandAt(p), signExponentAt(p));
     f.unreachable();
   },
@@ -262,9 +216,9 @@ const extendedSource: HelperFunction = {
 };
 
 export const transferHelpers: readonly HelperFunction[] = [
+  operandLoads,
   pushOperand,
-  loadFloat('F32'),
-  loadFloat('F64'),
+  roundConstant,
   pushConstant,
   pushRegister,
   storeRegister,

@@ -2,74 +2,35 @@
 // Owns what decides between WebAssembly (float80/transcendental.ts) and TypeScript (system/x87-transcendental.ts).
 // Never computes: both sides give the same bits.
 
-import { ValueType } from '../../../wasm/opcodes.ts';
-import { call } from '../../builder/function.ts';
-import { and, c32, eqz, type Node } from '../../builder/nodes.ts';
-import { ftop, type Local, signExponentAt, significandAt } from '../../float80/parts.ts';
-import { S } from '../../state.ts';
-import type { HelperFunction, Row } from '../row.ts';
-import { checkWaiting } from './common.ts';
-import { addressOf, holds, physical, pop } from './stack-access.ts';
+import { c32, eqz } from '../../builder/nodes.ts';
+import type { Row } from '../row.ts';
+import { checkWaiting, valueAt } from './common.ts';
 
-const { i32 } = ValueType;
-
-/** () -> 1 when done: ST(0) = f(ST(0)). */
-const onTop = (operation: string): HelperFunction => ({
-  name: `x87.${operation}`,
-  parameters: [],
-  result: i32,
-  build(f, reach) {
-    const top = f.let(ftop);
-    f.if(eqz(holds(top)), () => f.return(c32(0)));
-    const p = f.let(addressOf(top));
-    f.returnCall(reach(`f80.${operation}`), significandAt(p), signExponentAt(p), p);
-    f.unreachable();
-  },
-});
-
-/** () -> 1 when done: ST(1) = f(ST(0), ST(1)), then pops. */
-const onTwo = (operation: string): HelperFunction => ({
-  name: `x87.${operation}`,
-  parameters: [],
-  result: i32,
-  build(f, reach) {
-    const top = f.let(ftop);
-    const other = f.let(physical(top, c32(1)));
-    f.if(eqz(and(holds(top), holds(other))), () => f.return(c32(0)));
-    const p = f.let(addressOf(top));
-    const q = f.let(addressOf(other));
-    const operands = (at: Local): Node[] => [significandAt(at), signExponentAt(at)];
-    f.if(eqz(call(reach(`f80.${operation}`), ...operands(p), ...operands(q), q)), () => f.return(c32(0)));
-    pop(f);
-    f.return(c32(1));
-    f.unreachable();
-  },
-});
-
-/** A row whose helper has the first word, and TypeScript the last. */
-const withColdHalf = (name: string, byte: string, helper: string): Row => ({
+/** A row whose ordinary case is a function of float80/; it refuses the others, which are TypeScript's. */
+const withColdHalf = (name: string, byte: string, operation: string, operands: 1 | 2): Row => ({
   name,
   encodings: [`D9 ${byte}`],
   meaning(m) {
     checkWaiting(m);
-    m.coldIf(eqz(m.helper(helper)));
-    m.setState64(S.fip, m.instructionIp());
+    const positions = operands === 1 ? [c32(0)] : [c32(0), c32(1)];
+    const done = m.let(c32(0));
+    m.if(m.x87.ready(positions), () => {
+      const registers = positions.map((position) => m.x87.address(position));
+      // The result replaces the last operand.
+      m.set(done, m.helper(operation, ...registers.flatMap(valueAt), registers[operands - 1]));
+    });
+    m.coldIf(eqz(done));
+    if (operands === 2) m.x87.pop();
+    m.x87.note(m.instructionIp());
   },
 });
 
-export const transcendentalStackHelpers: readonly HelperFunction[] = [
-  onTop('exponential'),
-  onTwo('logarithm'),
-  onTwo('logarithmOfSum'),
-  onTwo('angle'),
-];
-
 export const transcendentalRows: readonly Row[] = [
-  withColdHalf('F2XM1', 'F0', 'x87.exponential'),
-  withColdHalf('FYL2X', 'F1', 'x87.logarithm'),
+  withColdHalf('F2XM1', 'F0', 'f80.exponential', 1),
+  withColdHalf('FYL2X', 'F1', 'f80.logarithm', 2),
   { name: 'FPTAN', encodings: ['D9 F2'], meaning: 'cold' },
-  withColdHalf('FPATAN', 'F3', 'x87.angle'),
-  withColdHalf('FYL2XP1', 'F9', 'x87.logarithmOfSum'),
+  withColdHalf('FPATAN', 'F3', 'f80.angle', 2),
+  withColdHalf('FYL2XP1', 'F9', 'f80.logarithmOfSum', 2),
   { name: 'FSINCOS', encodings: ['D9 FB'], meaning: 'cold' },
   { name: 'FSIN', encodings: ['D9 FE'], meaning: 'cold' },
   { name: 'FCOS', encodings: ['D9 FF'], meaning: 'cold' },

@@ -2,32 +2,73 @@
 // Owns the rows that move values between memory and the register stack, or within the stack.
 // Never moves the environment or packed decimals: see control.ts.
 
-import { storeOp } from '../../../wasm/opcodes.ts';
-import { add, and, c32, c64, type Node, shrU, wrap } from '../../builder/nodes.ts';
-import { clearC1, ftop, ftw, OPERAND_ADDRESS, signExponentAt, significandAt } from '../../float80/parts.ts';
+import { ValueType } from '../../../wasm/opcodes.ts';
+import { add, c32, c64, type Node, wrap } from '../../builder/nodes.ts';
+import { integerValue, widened } from '../../float80/conversion.ts';
+import { clearC1, OPERAND_ADDRESS, put, signExponentAt, significandAt } from '../../float80/parts.ts';
 import type { Meaning } from '../../semantics/meaning.ts';
+import { NEXT } from '../../semantics/x87-stack.ts';
 import { S } from '../../state.ts';
 import type { MeaningFunction, Row } from '../row.ts';
-import { type OperandFormat, readOperand } from './arithmetic.ts';
-import { begin, noteOperand } from './common.ts';
+import { integerOf, type OperandFormat, readBits } from './arithmetic.ts';
+import { begin, noteOperand, onStack, positionOf, valueAt } from './common.ts';
 import { pop } from './stack-access.ts';
+
+/** Pushes a value that may go to its register as it is. */
+function pushValue(m: Meaning, significand: Node, signExponent: Node): void {
+  put(m, m.x87.address(NEXT), significand, signExponent);
+  m.x87.push();
+}
 
 const loadInteger =
   (format: 'I16' | 'I32' | 'I64'): MeaningFunction =>
   (m) => {
     begin(m);
-    readOperand(m, format);
-    m.helperCall('x87.pushOperand', c32(0));
+    const integer = integerOf(m, format, readBits(m, format));
+    onStack(
+      m,
+      [],
+      () => {
+        m.x87.clearC1();
+        const { significand, signExponent } = integerValue(m, integer);
+        pushValue(m, significand, signExponent);
+      },
+      () => {
+        m.helperCall('f80.fromInteger', integer, c32(OPERAND_ADDRESS));
+        m.helperCall('x87.pushOperand', c32(0));
+      },
+      true,
+    );
   };
 
 const loadFloat =
-  (size: 32 | 64): MeaningFunction =>
+  (format: 'F32' | 'F64'): MeaningFunction =>
   (m) => {
     begin(m);
-    const linear = m.address(0);
-    const value = m.readMemory(linear, size);
-    noteOperand(m, linear);
-    m.helperCall(`x87.loadF${size}`, value);
+    const bits = readBits(m, format);
+    const toEntry = (): void => m.helperCall(`f80.from${format}`, bits);
+    onStack(
+      m,
+      [],
+      () => {
+        const { normal, significand, signExponent } = widened(m, format, bits);
+        m.x87.clearC1();
+        m.if(
+          normal,
+          () => pushValue(m, significand, signExponent),
+          () => {
+            toEntry();
+            m.if(m.helper('x87.operandLoads'), () => pushValue(m, ...valueAt(m.let(c32(OPERAND_ADDRESS)))));
+          },
+          true,
+        );
+      },
+      () => {
+        toEntry();
+        m.helperCall('x87.pushOperand', c32(1));
+      },
+      true,
+    );
   };
 
 function loadExtended(m: Meaning): void {
@@ -37,9 +78,19 @@ function loadExtended(m: Meaning): void {
   const significand = m.readMemory(low, 64);
   const se = m.readMemory(high, 16);
   noteOperand(m, low);
-  m.storeField(storeOp.i64_store, OPERAND_ADDRESS, significand);
-  m.storeField(storeOp.i32_store, OPERAND_ADDRESS + 8, se);
-  m.helperCall('x87.pushOperand', c32(0));
+  onStack(
+    m,
+    [],
+    () => {
+      m.x87.clearC1();
+      pushValue(m, significand, se);
+    },
+    () => {
+      put(m, c32(OPERAND_ADDRESS), significand, se);
+      m.helperCall('x87.pushOperand', c32(0));
+    },
+    true,
+  );
 }
 
 /** Does `store` unless an unmasked exception withholds the result, then pops. */
@@ -49,10 +100,13 @@ function unlessWithheld(m: Meaning, pops: boolean, store: () => void): void {
     () => m.setState32(S.fpuWithheld, c32(0)),
     () => {
       store();
-      if (pops) pop(m);
+      if (pops) m.x87.pop();
     },
+    false,
   );
 }
+
+const ST0 = c32(0);
 
 const store =
   (format: OperandFormat, pops: boolean, truncate = false): MeaningFunction =>
@@ -63,12 +117,23 @@ const store =
     const linear = m.address(0);
     const { target } = m.beginWrite(linear, size);
     noteOperand(m, linear);
-    let value: Node;
-    if (format.startsWith('F')) value = m.helper(`x87.to${format}`);
-    else {
-      const integer = m.helper('x87.toInteger', c32(size), c32(truncate ? 1 : 0));
-      value = size === 64 ? integer : m.let(wrap(integer));
-    }
+    const float = format.startsWith('F');
+    const value = m.local(size === 64 ? ValueType.i64 : ValueType.i32);
+    const keep = (result: Node): void => m.set(value, size === 64 ? result : wrap(result));
+    const how = [c32(size), c32(truncate ? 1 : 0)];
+    onStack(
+      m,
+      [ST0],
+      () => {
+        const source = valueAt(m.x87.address(ST0));
+        if (float) keep(m.helper(`f80.to${format}`, ...source));
+        else {
+          m.x87.clearC1();
+          keep(m.helper('f80.toInteger', ...source, ...how));
+        }
+      },
+      () => keep(float ? m.helper(`x87.to${format}`) : m.helper('x87.toInteger', ...how)),
+    );
     unlessWithheld(m, pops, () => m.finishWrite(target, value));
   };
 
@@ -79,23 +144,64 @@ function storeExtended(m: Meaning): void {
   const { target: targetLow } = m.beginWrite(low, 64);
   const { target: targetHigh } = m.beginWrite(high, 16);
   noteOperand(m, low);
-  const source = m.helper('x87.extendedSource');
+  const source = m.local(ValueType.i32);
+  onStack(
+    m,
+    [ST0],
+    () => {
+      m.x87.clearC1();
+      m.set(source, m.x87.address(ST0));
+    },
+    () => m.set(source, m.helper('x87.extendedSource')),
+  );
   unlessWithheld(m, true, () => {
     m.finishWrite(targetLow, m.let(significandAt(source)));
     m.finishWrite(targetHigh, m.let(signExponentAt(source)));
   });
 }
 
+/** ST(0) to ST(i), then pops. `empty` builds what is done where ST(0) is empty. */
+function storeTo(m: Meaning, pops: boolean, empty: (position: Node) => void): void {
+  begin(m);
+  const position = positionOf(m, 0);
+  onStack(
+    m,
+    [ST0],
+    () => {
+      m.x87.clearC1();
+      const itself = position.kind === 'const' && position.value === 0;
+      if (!itself) {
+        put(m, m.x87.address(position), ...valueAt(m.x87.address(ST0)));
+        m.x87.fill(position);
+      }
+      if (pops) m.x87.pop();
+    },
+    () => empty(position),
+  );
+}
+
 const storeRegister =
   (pops: boolean): MeaningFunction =>
-  (m) => {
-    begin(m);
-    m.helperCall('x87.storeRegister', m.registerNumber(0), c32(pops ? 1 : 0));
-  };
+  (m) =>
+    storeTo(m, pops, (position) => m.helperCall('x87.storeRegister', position, c32(pops ? 1 : 0)));
 
 const exchange: MeaningFunction = (m) => {
   begin(m);
-  m.helperCall('x87.exchange', m.registerNumber(0));
+  const position = positionOf(m, 0);
+  onStack(
+    m,
+    [ST0, position],
+    () => {
+      m.x87.clearC1();
+      const p = m.x87.address(ST0);
+      const q = m.x87.address(position);
+      const significand = m.let(significandAt(p));
+      const se = m.let(signExponentAt(p));
+      put(m, p, ...valueAt(q));
+      put(m, q, significand, se);
+    },
+    () => m.helperCall('x87.exchange', position),
+  );
 };
 
 /** Name, opcode, first ModRM byte, condition number of Jcc, flags read. */
@@ -111,15 +217,25 @@ const conditionalMoves: readonly (readonly [string, string, number, string])[] =
 ];
 
 export const transferRows: readonly Row[] = [
-  { name: 'FLD m32', encodings: ['D9/0 Md'], meaning: loadFloat(32) },
-  { name: 'FLD m64', encodings: ['DD/0 Mq'], meaning: loadFloat(64) },
+  { name: 'FLD m32', encodings: ['D9/0 Md'], meaning: loadFloat('F32') },
+  { name: 'FLD m64', encodings: ['DD/0 Mq'], meaning: loadFloat('F64') },
   { name: 'FLD m80', encodings: ['DB/5 Mt'], meaning: loadExtended },
   {
     name: 'FLD STi',
     encodings: ['D9 C0+i T'],
     meaning(m) {
       begin(m);
-      m.helperCall('x87.pushRegister', m.registerNumber(0));
+      const position = positionOf(m, 0);
+      onStack(
+        m,
+        [position],
+        () => {
+          m.x87.clearC1();
+          pushValue(m, ...valueAt(m.x87.address(position)));
+        },
+        () => m.helperCall('x87.pushRegister', position),
+        true,
+      );
     },
   },
   { name: 'FILD m16', encodings: ['DF/0 Mw'], meaning: loadInteger('I16') },
@@ -143,17 +259,11 @@ export const transferRows: readonly Row[] = [
   {
     name: 'FSTPNCE',
     encodings: ['D9 D8+i T'],
-    meaning(m) {
-      begin(m);
-      m.if(
-        and(shrU(ftw, ftop), c32(1)),
-        () => m.helperCall('x87.storeRegister', m.registerNumber(0), c32(1)),
-        () => {
-          clearC1(m);
-          pop(m);
-        },
-      );
-    },
+    meaning: (m) =>
+      storeTo(m, true, () => {
+        clearC1(m);
+        pop(m);
+      }),
   },
   {
     name: 'FSTP STi',
@@ -168,7 +278,14 @@ export const transferRows: readonly Row[] = [
       flags: { read },
       meaning(m) {
         begin(m);
-        m.helperCall('x87.moveIf', m.registerNumber(0), m.condition(condition));
+        const position = positionOf(m, 0);
+        const holds = m.let(m.condition(condition));
+        onStack(
+          m,
+          [ST0, position],
+          () => m.if(holds, () => put(m, m.x87.address(ST0), ...valueAt(m.x87.address(position)))),
+          () => m.helperCall('x87.moveIf', position, holds),
+        );
       },
     }),
   ),

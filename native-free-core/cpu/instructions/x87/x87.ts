@@ -12,7 +12,7 @@ import { arithmeticRows } from './arithmetic.ts';
 import { controlRows } from './control.ts';
 import { stackHelpers } from './stack.ts';
 import { transferHelpers } from './stack-transfer.ts';
-import { transcendentalRows, transcendentalStackHelpers } from './transcendental.ts';
+import { transcendentalRows } from './transcendental.ts';
 import { transferRows } from './transfer.ts';
 
 export const x87: InstructionFamily = {
@@ -24,7 +24,6 @@ export const x87: InstructionFamily = {
     ...comparisonHelpers,
     ...transcendentalHelpers,
     ...stackHelpers,
-    ...transcendentalStackHelpers,
     ...transferHelpers,
   ],
 };
