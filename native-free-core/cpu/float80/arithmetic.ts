@@ -9,6 +9,7 @@ import {
   and,
   c32,
   c64,
+  clz,
   divU,
   eq,
   eqz,
@@ -26,6 +27,7 @@ import {
   shl,
   shrU,
   sub,
+  wrap,
   xor,
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
@@ -44,7 +46,6 @@ import {
   isZero,
   type Local,
   multiplyWide,
-  normalize,
   put,
   type Reach,
   raise,
@@ -123,40 +124,59 @@ const binary = (operation: Operation): HelperFunction => ({
 /** Sign of an exact zero sum of operands of different signs: minus only when rounding down. */
 const zeroSumSign = (): Node => select(eq(and(fcw, c32(0xc00)), c32(0x400)), c32(0x8000), c32(0));
 
+/** No branch here depends on the operands' order or a carry, which nothing could predict. */
 function addFinite(f: FunctionBuilder, reach: Reach, a: Finite, b: Finite, destination: Local): void {
-  const high = f.let(a.significand);
-  const small = f.let(b.significand);
-  const sign = f.let(a.sign);
-  const exponent = f.let(a.exponent);
   const distance = f.let(sub(a.exponent, b.exponent));
+  const swapped = f.let(or(pure(op.i32_lt_s, distance, c32(0)), and(eqz(distance), ltU(a.significand, b.significand))));
+  const high = f.let(select(swapped, b.significand, a.significand));
+  const small = f.let(select(swapped, a.significand, b.significand));
+  const sign = f.let(select(swapped, b.sign, a.sign));
+  const exponent = f.let(select(swapped, b.exponent, a.exponent));
+  f.set(distance, select(swapped, sub(c32(0), distance), distance));
   const low = f.let(c64(0));
-  f.if(or(pure(op.i32_lt_s, distance, c32(0)), and(eqz(distance), ltU(high, small))), () => {
-    f.set(high, b.significand);
-    f.set(small, a.significand);
-    f.set(sign, b.sign);
-    f.set(exponent, b.exponent);
-    f.set(distance, sub(c32(0), distance));
-  });
-  f.if(distance, () => shiftRightSticky(f, small, low, distance));
+  f.if(
+    ltU(distance, c32(64)),
+    () => {
+      const count = f.let(extendU(distance));
+      // In two steps, so that a distance of 0 leaves nothing.
+      f.set(low, shl(shl(small, c64(1)), xor(count, c64(63))));
+      f.set(small, shrU(small, count));
+      f.release(count);
+    },
+    () => shiftRightSticky(f, small, low, distance),
+    true,
+  );
   f.if(
     eq(a.sign, b.sign),
     () => {
       f.set(high, add(high, small));
-      f.if(ltU(high, small), () => {
-        f.set(low, or(or(shrU(low, c64(1)), and(low, c64(1))), shl(high, c64(63))));
-        f.set(high, or(shrU(high, c64(1)), c64(INTEGER_BIT)));
-        f.set(exponent, add(exponent, c32(1)));
-      });
+      const carry = f.let(extendU(ltU(high, small)));
+      f.set(low, or(or(shrU(low, carry), and(low, carry)), and(neg(carry), shl(high, c64(63)))));
+      f.set(high, or(shrU(high, carry), shl(carry, c64(63))));
+      f.set(exponent, add(exponent, wrap(carry)));
     },
     () => {
       f.set(high, sub(sub(high, small), extendU(ne(low, c64(0)))));
       f.set(low, neg(low));
-      f.if(eqz(or(high, low)), () => {
-        clearC1(f);
-        put(f, destination, c64(0), zeroSumSign());
-        f.return(c32(1));
-      });
-      normalize(f, high, low, exponent);
+      f.if(
+        eqz(high),
+        () => {
+          f.if(eqz(low), () => {
+            clearC1(f);
+            put(f, destination, c64(0), zeroSumSign());
+            f.return(c32(1));
+          });
+          f.set(high, low);
+          f.set(low, c64(0));
+          f.set(exponent, sub(exponent, c32(64)));
+        },
+        undefined,
+        false,
+      );
+      const count = f.let(clz(high));
+      f.set(high, or(shl(high, count), shrU(shrU(low, c64(1)), xor(count, c64(63)))));
+      f.set(low, shl(low, count));
+      f.set(exponent, sub(exponent, wrap(count)));
     },
   );
   emitRound(f, reach, sign, exponent, high, low, destination);
@@ -202,11 +222,11 @@ const multiplication = binary({
     const sign = f.let(xor(a.sign, b.sign));
     const exponent = f.let(sub(add(a.exponent, b.exponent), c32(EXPONENT_BIAS - 1)));
     const { high, low } = multiplyWide(f, a.significand, b.significand);
-    f.if(pure(op.i64_ge_s, high, c64(0)), () => {
-      f.set(high, or(shl(high, c64(1)), shrU(low, c64(63))));
-      f.set(low, shl(low, c64(1)));
-      f.set(exponent, sub(exponent, c32(1)));
-    });
+    // At most one leading zero.
+    const zeros = f.let(xor(shrU(high, c64(63)), c64(1)));
+    f.set(high, or(shl(high, zeros), and(neg(zeros), shrU(low, c64(63)))));
+    f.set(low, shl(low, zeros));
+    f.set(exponent, sub(exponent, wrap(zeros)));
     emitRound(f, reach, sign, exponent, high, low, destination);
   },
   special(f, reach, a, b, destination, denormal) {

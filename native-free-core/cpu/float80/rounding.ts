@@ -195,8 +195,8 @@ const roundFunction = (name: string, precisionControl: boolean): HelperFunction 
 });
 
 /**
- * Rounds and stores, with the common case inline: 64-bit precision, to nearest, precision exception masked, exponent in
- * range. Sets C1 and the precision flag in one go. All locals are spent.
+ * Rounds and stores, with the common case inline: to nearest, to 53 or 64 bits, precision exception masked, exponent in
+ * range. Sets C1 and the precision flag in one go. All locals are spent. Without precision control, to 64 bits.
  */
 export function emitRound(
   f: FunctionBuilder,
@@ -208,28 +208,45 @@ export function emitRound(
   destination: Local,
   precisionControl = true,
 ): void {
-  const usual = precisionControl ? eq(and(fcw, c32(0xf20)), c32(0x320)) : eq(and(fcw, c32(0xc20)), c32(0x20));
+  // The upper bit of precision control is set for 53 bits (10) and for 64 (11).
+  const usual = precisionControl ? eq(and(fcw, c32(0xe20)), c32(0x220)) : eq(and(fcw, c32(0xc20)), c32(0x20));
   f.if(
     and(usual, ltU(sub(exponent, c32(1)), c32(0x7ffd))),
     () => {
       const kept = and(fsw, c32(~Status.c1));
-      const inexact = (): void => {
-        const up = f.let(and(shrU(low, c64(63)), or(and(high, c64(1)), extendU(ne(shl(low, c64(1)), c64(0))))));
-        f.set(high, add(high, up));
-        f.if(eqz(high), () => {
-          f.set(high, c64(INTEGER_BIT));
-          f.set(exponent, add(exponent, c32(1)));
+      const unit = f.let(c64(1));
+      if (precisionControl) {
+        f.if(eqz(and(fcw, c32(0x100))), () => {
+          f.set(low, or(shl(high, c64(53)), extendU(ne(low, c64(0)))));
+          f.set(high, and(high, c64(-0x800)));
+          f.set(unit, c64(0x800));
         });
-        setStatus(f, or(kept, or(c32(Exception.precision), shl(wrap(up), c32(9)))));
+      }
+      const inexact = (): void => {
+        const odd = ne(and(high, unit), c64(0));
+        const up = f.let(and(wrap(shrU(low, c64(63))), or(odd, ne(shl(low, c64(1)), c64(0)))));
+        f.set(high, add(high, select(up, unit, c64(0))));
+        f.if(
+          eqz(high),
+          () => {
+            f.set(high, c64(INTEGER_BIT));
+            f.set(exponent, add(exponent, c32(1)));
+          },
+          undefined,
+          false,
+        );
+        setStatus(f, or(kept, or(c32(Exception.precision), shl(up, c32(9)))));
         f.release(up);
       };
       f.if(ne(low, c64(0)), inexact, () => setStatus(f, kept));
       put(f, destination, high, or(sign, exponent));
+      f.release(unit);
     },
     () => {
       setStatus(f, and(fsw, c32(~Status.c1)));
       f.call(reach(precisionControl ? 'f80.round' : 'f80.roundFull'), sign, exponent, high, low, destination);
     },
+    true,
   );
 }
 
