@@ -31,6 +31,7 @@ export const mainBundles: BuildOptions = {
     main: 'main/electron/main.ts',
     cli: 'main/cli/bin.ts',
     'guest-worker': 'main/guests/guest-worker.ts',
+    'translation-worker': 'main/guests/translation-worker.ts',
   },
   // Some packages are CommonJS within: what they `require` of Node has to be found from a module.
   banner: {

@@ -5,9 +5,12 @@
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Makes V8 take branch hints into account in modules compiled from here on in this thread: slow paths then cost no
- * registers. Version 13 has them behind an option; others take them by default or ignore them, which is only slower.
+ * Sets the options, for modules compiled from here on:
+ * - Branch hints are taken into account, so that slow paths cost no registers. Version 13 has that behind an option; others
+ *   do it by default or ignore the hints, which is only slower.
+ * - Functions are compiled with their module and not when first called, so that the thread that translates does it.
  */
-export function honourBranchHints(version: string = process.versions.v8): void {
+export function tuneEngine(version: string = process.versions.v8): void {
   if (Number(version.split('.')[0]) === 13) setFlagsFromString('--experimental-wasm-branch-hinting');
+  setFlagsFromString('--no-wasm-lazy-compilation');
 }

@@ -10,9 +10,10 @@ import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hyper
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
-import { honourBranchHints } from './engine-flags.ts';
+import { tuneEngine } from './engine-flags.ts';
 import { seededRandomness } from './seeded-randomness.ts';
 import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
+import { WorkerTranslation } from './worker-translation.ts';
 
 /** Host milliseconds the guest executes between two looks at messages: the longest wait of a keystroke. */
 const SLICE = 10;
@@ -138,6 +139,7 @@ class GuestThread {
       monotonicNanoseconds: () => performance.now() * 1e6,
       wallMilliseconds: () => Date.now(),
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
+      translationThread: (memory) => new WorkerTranslation(memory),
       serialOutput: (bytes) => {
         this.#watch.write(bytes);
         this.#output.add(bytes);
@@ -239,5 +241,5 @@ function configOf(start: GuestStart): GuestConfig {
 }
 
 if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');
-honourBranchHints();
+tuneEngine();
 await new GuestThread(parentPort, workerData as WorkerStart).execute();

@@ -2,18 +2,10 @@
 // Owns the loop between WebAssembly and TypeScript: faults, interrupts, single steps, cold instructions, the budget.
 // Never knows a device: interrupts, ports, MMIO and time come in through interfaces.
 
-import { Decoder } from './decoder/decoder.ts';
-import { compileTables } from './decoder/tables.ts';
-import { encodings } from './instructions/table.ts';
 import { BlockCache } from './interpreter/blocks.ts';
+import { builtInterpreter, interpreterModule } from './interpreter/built.ts';
 import { U } from './interpreter/micro-op.ts';
-import {
-  BY_INTERPRETER,
-  buildInterpreter,
-  type InterpreterExports,
-  type InterpreterImports,
-  type InterpreterModule,
-} from './interpreter/module.ts';
+import { BY_INTERPRETER, type InterpreterExports, type InterpreterImports } from './interpreter/module.ts';
 import { Exit, Flag, S, Seg, Slot, Vector } from './state.ts';
 import { SystemCpu } from './system/core.ts';
 import { afterInstruction, codeBreakpoint, stepping } from './system/debug.ts';
@@ -22,6 +14,8 @@ import type { CpuHooks, PortBus } from './system/hooks.ts';
 import { deliverException, deliverInterrupt, deliverNmi } from './system/interrupts.ts';
 import type { MmioBus } from './system/physical.ts';
 import { segmentLinear } from './system/segments.ts';
+import { OwnThread } from './translator/own-thread.ts';
+import type { TranslationThread } from './translator/translation.ts';
 import { Translator } from './translator/translator.ts';
 
 /** Where the vCPU's interrupts come from. */
@@ -69,37 +63,22 @@ const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
 /** INTO is one only if it is taken: TF tells. */
 const softwareInterrupts: ReadonlySet<string> = new Set(['INT', 'INT1', 'INT3', 'INTO']);
 
-/** The limit that modules declare for the guest's memory; every guest's own maximum is at most this. */
-const MEMORY_MAXIMUM_PAGES = 65536;
-
-let shared: { module: WebAssembly.Module; interpreter: InterpreterModule; decoder: Decoder } | undefined;
-
-/** The interpreter, built once a thread. */
-function interpreter(): { module: WebAssembly.Module; interpreter: InterpreterModule; decoder: Decoder } {
-  if (!shared) {
-    const built = buildInterpreter(MEMORY_MAXIMUM_PAGES);
-    shared = {
-      module: new WebAssembly.Module(built.bytes),
-      interpreter: built,
-      decoder: new Decoder(compileTables(encodings)),
-    };
-  }
-  return shared;
-}
-
 /** Flushes of the TLBs after which link keys could repeat, with room for those of one burst. */
 const LINK_KEY_EPOCH = 2 ** 26;
 
 export interface TranslationOptions {
   /** Entries of a block after which its region is translated; 0: never, 1: at once. */
   readonly hotness: number;
+  /** Who translates, where that is another thread. What the guest sees is then no longer the same in every run. */
+  readonly background?: TranslationThread;
 }
 
 export const TRANSLATION_DEFAULTS: TranslationOptions = { hotness: 2000 };
 
 /** The options that a guest's configuration names. */
-export function translationOptions(when: 'hot' | 'eager' | 'off'): TranslationOptions {
-  return when === 'hot' ? TRANSLATION_DEFAULTS : { hotness: when === 'eager' ? 1 : 0 };
+export function translationOptions(when: 'hot' | 'eager' | 'off', background?: TranslationThread): TranslationOptions {
+  if (when !== 'hot') return { hotness: when === 'eager' ? 1 : 0 };
+  return background ? { ...TRANSLATION_DEFAULTS, background } : TRANSLATION_DEFAULTS;
 }
 
 export class Cpu {
@@ -132,7 +111,7 @@ export class Cpu {
     hooks: Partial<CpuHooks> = {},
     translation: TranslationOptions = TRANSLATION_DEFAULTS,
   ) {
-    const { module, interpreter: built, decoder } = interpreter();
+    const { interpreter: built, decoder } = builtInterpreter();
     this.interrupts = interrupts;
     this.meter = meter;
     this.system = new SystemCpu(memory, ramBytes, bus, {
@@ -159,21 +138,20 @@ export class Cpu {
       },
       guardedWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowWrite(bytes)),
       guardedReadForWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowReadForWrite(bytes)),
-      hot: (pc) => meter.measure('translation', () => this.translator.translate(pc)),
+      hot: (pc) => meter.measure('translation', () => this.translator.hot(pc)),
       findBlock: () => meter.measure('translation', () => this.blocks.find()),
       ticks: () => system.hooks.timestamp(),
       cold: (pc) => this.cold(pc),
     };
-    const instance = new WebAssembly.Instance(module, { env: { memory, ...imports } });
+    const instance = new WebAssembly.Instance(interpreterModule(), { env: { memory, ...imports } });
     this.exports = instance.exports as unknown as InterpreterExports;
     this.translator = new Translator(
       system,
       this.blocks,
-      built.handlers,
-      decoder,
-      memory,
-      MEMORY_MAXIMUM_PAGES,
+      built.handlers.handlers.length,
       this.exports,
+      memory,
+      translation.background ?? new OwnThread(memory),
     );
     this.blocks.hotness = translation.hotness;
   }
@@ -224,6 +202,7 @@ export class Cpu {
       this.blocks.flush();
     }
     this.leaving = false;
+    this.translator.collect();
     const lastDelivery = this.deliveries + instructions;
     while (this.instructions < until && this.deliveries < lastDelivery) {
       this.takeInterrupt();

@@ -2,6 +2,7 @@
 // Owns the types that main's worker and the machines agree on.
 // Never starts a thread, opens a file or looks at a clock itself.
 
+import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { ControlBlock } from './control-block.ts';
 
 /** How a guest begins. `kernel` is a bzImage, an ELF/PVH vmlinux or a multiboot image: the loader tells them apart. */
@@ -34,6 +35,11 @@ export interface GuestHost {
   /** Milliseconds since the Unix epoch, for the RTC; ignored in deterministic mode. */
   wallMilliseconds(): number;
   randomness(into: Uint8Array): void;
+  /**
+   * A thread beside the guest's that translates its code, given the guest's memory; where there is none, and in
+   * deterministic mode, the guest's own does.
+   */
+  translationThread?(memory: WebAssembly.Memory): TranslationThread;
   /** Bytes the guest sent on its first serial port; the buffer is the callee's to keep. */
   serialOutput(bytes: Uint8Array): void;
 }

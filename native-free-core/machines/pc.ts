@@ -120,7 +120,10 @@ export class Pc implements Guest {
           this.apic.taskPriorityClass = value;
         },
       },
-      translationOptions(config.translation ?? 'hot'),
+      translationOptions(
+        config.translation ?? 'hot',
+        config.deterministic ? undefined : host.translationThread?.(this.memory),
+      ),
     );
 
     const apicBus = new ApicBus();

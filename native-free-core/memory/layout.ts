@@ -41,7 +41,11 @@ export const BLOCK_TABLE_ENTRY_BYTES = 16;
 
 /** Micro-ops of decoded blocks, allocated upwards; when full, everything decoded is dropped. */
 export const MICRO_OP_BASE = 0x200000;
-export const MICRO_OP_LIMIT = 0x15c0000;
+export const MICRO_OP_LIMIT = 0x12c0000;
+
+/** Records of translations: link slots, guard slots, micro-ops of what TypeScript carries out for them. */
+export const TRANSLATION_BASE = 0x12c0000;
+export const TRANSLATION_LIMIT = 0x15c0000;
 
 /**
  * What is known of the TLBs' entries beside the tables: a byte an entry ({@link TlbEntryState}), lists of the entries filled

@@ -23,7 +23,7 @@ import { type CodeBlock, CodePages } from './code-pages.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
 import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
-import { blockHash, GuardSlot, LinkSlot } from './module.ts';
+import { blockHash } from './module.ts';
 
 /** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
 export const BLOCK_INSTRUCTIONS = 64;
@@ -245,64 +245,39 @@ export class BlockCache {
 
   // ---- what translated regions keep here
 
-  /** Room for the records of a region of so many instructions and ways out. */
-  hasRoom(records: number): boolean {
-    return this.top + records * MICRO_OP_BYTES < SCRATCH_BASE;
-  }
-
-  /** A link slot for an exit to an offset of its page; void after a flush. */
-  linkSlot(offset: number): number {
-    const at = this.top;
-    this.top += MICRO_OP_BYTES;
-    this.u32.fill(0, at >>> 2, this.top >>> 2);
-    this.u32[(at + LinkSlot.key) >>> 2] = 0xffffffff;
-    this.u32[(at + LinkSlot.offset) >>> 2] = offset;
-    return at;
-  }
-
-  /** A slot by which a region checks that another page of its code is still where it was, under the current link key. */
-  guardSlot(physicalPage: number): number {
-    const at = this.linkSlot(0);
-    this.u32[(at + GuardSlot.key) >>> 2] = this.u32[S.linkKey >>> 2];
-    this.u32[(at + GuardSlot.page) >>> 2] = physicalPage;
-    return at;
-  }
-
-  /** A micro-op that stands for an instruction TypeScript carries out. */
-  coldMicroOp(instruction: DecodedInstruction, offset: number): number {
-    const at = this.top;
-    this.top = this.special(SpecialHandler.cold, at, offset, 1, offset + instruction.length);
-    this.u32[(at + U.immediate) >>> 2] = this.coldInstructions.length;
+  /** Takes over a record of the cold handler that a translation made for an instruction at an offset of its page. */
+  adoptCold(record: number, instruction: DecodedInstruction, offset: number): void {
+    this.special(SpecialHandler.cold, record, offset, 1, offset + instruction.length);
+    this.u32[(record + U.immediate) >>> 2] = this.coldInstructions.length;
     this.coldInstructions.push(instruction);
-    return at;
   }
 
   /**
-   * Notes that the translation in front of a block is made from bytes [from, to) of a page: a write to any of them drops
-   * the block. False where it has been dropped before, and the translation is not to be used.
+   * Begins counting a block's entries anew, by its profile micro-op. Code that changes again and again is left to the
+   * interpreter for longer each time.
    */
-  cover(pc: number, entryPage: number, page: number, from: number, to: number): boolean {
+  rearm(pc: number): void {
+    const page = this.u32[(pc + U.target) >>> 2];
+    const hotness = this.hotness * 2 ** this.pages.backOff(page);
+    this.u32[(pc + U.immediate) >>> 2] = Math.min(hotness, 0x7fffffff);
+  }
+
+  /** Pages of RAM, by physical number, whose translations have lately been lost to writes. */
+  get changing(): readonly number[] {
+    return this.pages.changing.map((host) => Math.floor(this.system.physical.physicalAddress(host) / PAGE));
+  }
+
+  /**
+   * Notes that the translation of a block, by its profile micro-op, is made from bytes [from, to) of pages (host addresses):
+   * a write to any of them drops the block. False where it has been dropped before, and the translation is not to be used.
+   */
+  cover(pc: number, pieces: readonly { page: number; from: number; to: number }[]): boolean {
+    const entryPage = this.u32[(pc + U.target) >>> 2];
     const block = this.pages.blockAt(entryPage, pc);
     if (!block) return false;
-    this.register(page, from, to, block);
+    for (const { page, from, to } of pieces) this.register(page, from, to, block);
+    this.pages.madeTranslation(entryPage);
     return true;
-  }
-
-  /** A page's block has been translated. */
-  translated(page: number): void {
-    this.pages.madeTranslation(page);
-  }
-
-  /** Whether translations of code of a page have lately been lost to writes. */
-  isChanging(page: number): boolean {
-    return this.pages.backOff(page) > 0;
-  }
-
-  /** Whether a block that begins there has been decoded and still holds. */
-  isKnown(physicalPage: number, offset: number, mode: number): boolean {
-    const keyLow = (((physicalPage & 0xffff) << 16) | offset | (mode << 12)) >>> 0;
-    const start = this.known.get(Math.floor(physicalPage / 0x10000) * 2 ** 32 + keyLow);
-    return start !== undefined && this.u16[start >>> 1] !== SpecialHandler.stale;
   }
 
   private setCodeBase(ipLow: number, ipHigh: number, offset: number): void {
@@ -351,10 +326,8 @@ export class BlockCache {
     const instruction = this.instruction;
     if (kept && this.hotness > 0) {
       at = this.special(SpecialHandler.profile, at, offset, 0, offset);
-      // Code that changes again and again is left to the interpreter for longer each time.
-      const hotness = this.hotness * 2 ** this.pages.backOff(page);
-      this.u32[(start + U.immediate) >>> 2] = Math.min(hotness, 0x7fffffff);
       this.u32[(start + U.target) >>> 2] = page;
+      this.rearm(start);
     }
     while (open && ordinal < instructions && here < limit) {
       let result = this.decoder.decode(this.u8, page + here, page + limit, codeSize, instruction);

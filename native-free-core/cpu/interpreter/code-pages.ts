@@ -41,6 +41,8 @@ interface CodePage {
 export class CodePages {
   private readonly lines: Uint32Array;
   private readonly pages = new Map<number, CodePage>();
+  /** Indexes of the pages with a back-off. */
+  private readonly backedOff = new Set<number>();
 
   /** `u32` is the guest's whole memory. */
   constructor(u32: Uint32Array) {
@@ -99,6 +101,7 @@ export class CodePages {
   clear(): void {
     for (const index of this.pages.keys()) this.clearLines(index);
     this.pages.clear();
+    this.backedOff.clear();
   }
 
   // ---- backing off
@@ -108,16 +111,25 @@ export class CodePages {
     return this.pages.get((host - RAM_BASE) >>> 12)?.backOff ?? 0;
   }
 
+  /** Host addresses of the pages with a back-off. */
+  get changing(): readonly number[] {
+    return [...this.backedOff].map((index) => RAM_BASE + index * PAGE);
+  }
+
   /** A translation of the page was lost to a write. */
   lostTranslation(host: number): void {
-    const page = this.pages.get((host - RAM_BASE) >>> 12);
-    if (page) page.backOff = Math.min(BACK_OFF_LIMIT, page.backOff + BACK_OFF_LOST);
+    const index = (host - RAM_BASE) >>> 12;
+    const page = this.pages.get(index);
+    if (!page) return;
+    page.backOff = Math.min(BACK_OFF_LIMIT, page.backOff + BACK_OFF_LOST);
+    this.backedOff.add(index);
   }
 
   /** The page was left alone for long enough that one of its blocks became hot. */
   madeTranslation(host: number): void {
     const page = this.pages.get((host - RAM_BASE) >>> 12);
     if (page) page.backOff = Math.max(0, page.backOff - BACK_OFF_MADE);
+    if (page?.backOff === 0) this.backedOff.delete((host - RAM_BASE) >>> 12);
   }
 
   private forget(host: number, isHit: (span: Span) => boolean): readonly CodeBlock[] {

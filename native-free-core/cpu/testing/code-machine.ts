@@ -8,6 +8,7 @@ import { S, Seg } from '../state.ts';
 import { Cr0, Cr4, Efer } from '../system/architecture.ts';
 import type { PortBus } from '../system/hooks.ts';
 import type { MmioBus } from '../system/physical.ts';
+import type { TranslationThread } from '../translator/translation.ts';
 
 /** Entries of a block after which it is translated, by the engine's name. */
 export const ENGINES = { off: 0, hot: TRANSLATION_DEFAULTS.hotness, eager: 1 } as const;
@@ -39,12 +40,22 @@ export class CodeMachine {
   readonly cpu: Cpu;
   readonly bits: 16 | 32 | 64;
 
-  /** `ramBytes` is a multiple of 4 MiB, 1 GiB at most. In 16 bits there is no paging: real mode. */
-  constructor(bits: 16 | 32 | 64, hotness: number, devices: Partial<PortBus & MmioBus> = {}, ramBytes = MAPPED) {
+  /**
+   * `ramBytes` is a multiple of 4 MiB, 1 GiB at most. In 16 bits there is no paging: real mode. `background` makes who
+   * translates beside the guest's thread.
+   */
+  constructor(
+    bits: 16 | 32 | 64,
+    hotness: number,
+    devices: Partial<PortBus & MmioBus> = {},
+    ramBytes = MAPPED,
+    background?: (memory: WebAssembly.Memory) => TranslationThread,
+  ) {
     const pages = memoryPages(ramBytes);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bits = bits;
-    this.cpu = new Cpu(memory, ramBytes, { ...NO_DEVICES, ...devices }, NO_INTERRUPTS, NO_METER, {}, { hotness });
+    const translation = { hotness, ...(background ? { background: background(memory) } : {}) };
+    this.cpu = new Cpu(memory, ramBytes, { ...NO_DEVICES, ...devices }, NO_INTERRUPTS, NO_METER, {}, translation);
     this.powerOn();
   }
 

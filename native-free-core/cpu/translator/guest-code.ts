@@ -1,44 +1,77 @@
 // What region discovery sees of the guest: its code pages by linear address, and which of its blocks have been executed.
-// Owns the pages that one discovery has asked for.
+// Owns copies of the pages that one discovery has asked for, since the guest may go on meanwhile.
 // Never fills a TLB: a region takes in only pages that the vCPU has executed from lately.
 
-import { RAM_BASE } from '../../memory/layout.ts';
-import type { BlockCache } from '../interpreter/blocks.ts';
-import { codeSizeOf, S, Slot } from '../state.ts';
-import type { SystemCpu } from '../system/core.ts';
+import {
+  BLOCK_TABLE_BASE,
+  BLOCK_TABLE_ENTRY_BYTES,
+  RAM_BASE,
+  TLB_ENTRIES,
+  TLB_SUPERVISOR,
+  TLB_USER,
+  TlbKind,
+} from '../../memory/layout.ts';
+import { blockHash } from '../interpreter/module.ts';
+import { codeSizeOf } from '../state.ts';
 import type { CodeView } from './region.ts';
+import type { TranslationRequest } from './translation.ts';
+
+const PAGE = 4096;
+/** Pages that are looked at in one discovery: the region's, and those of functions found too large for it. */
+const PAGES = 16;
 
 interface CodePage {
-  readonly host: number;
+  /** Where its copy begins. */
+  readonly copy: number;
   readonly physicalPage: number;
 }
 
 export class GuestCode implements CodeView {
-  readonly bytes: Uint8Array;
-  private readonly system: SystemCpu;
-  private readonly blocks: BlockCache;
-  private readonly mode: number;
+  readonly bytes = new Uint8Array(PAGES * PAGE);
+  private readonly u8: Uint8Array;
+  private readonly u32: Uint32Array;
+  private request!: TranslationRequest;
   private readonly pages = new Map<number, CodePage | undefined>();
+  private readonly changingPages = new Set<number>();
+  private copies = 0;
 
-  /** `host` is where the entry's page lies, which is that of the state's code base. */
-  constructor(system: SystemCpu, blocks: BlockCache, host: number, mode: number) {
-    this.system = system;
-    this.bytes = system.u8;
-    this.blocks = blocks;
-    this.mode = mode;
-    this.pages.set(0, { host, physicalPage: Math.floor(system.physical.physicalAddress(host) / 4096) });
+  /** Views of the guest's whole memory. */
+  constructor(u8: Uint8Array, u32: Uint32Array) {
+    this.u8 = u8;
+    this.u32 = u32;
   }
 
+  /** Looks at what a request asks for. Everything from before is void. */
+  open(request: TranslationRequest): void {
+    this.request = request;
+    this.pages.clear();
+    this.copies = 0;
+    this.changingPages.clear();
+    for (const page of request.changing) this.changingPages.add(page);
+    this.pages.set(0, this.copy(request.page, request.physicalPage));
+  }
+
+  private copy(host: number, physicalPage: number): CodePage | undefined {
+    if (this.copies >= PAGES || host < RAM_BASE || host + PAGE > this.u8.length) return undefined;
+    const copy = this.copies++ * PAGE;
+    this.bytes.set(this.u8.subarray(host, host + PAGE), copy);
+    return { copy, physicalPage };
+  }
+
+  /**
+   * By the execute TLB of the request's privilege. The guest may be changing the entry: a mixture of two leads to a page that
+   * the region's guard, or the comparison of its bytes when it is installed, does not accept.
+   */
   private find(number: number): CodePage | undefined {
-    const { u32 } = this.system;
-    // With a base or a limit on the code segment, an instruction pointer says little about where the next page is.
-    if (u32[S.linkKey >>> 2] === 0xffffffff) return undefined;
-    const word = (S.regs + Slot.codeBase * 8) >>> 2;
-    const sum = u32[word] + number * 4096;
-    const code64 = codeSizeOf(this.mode) === 64;
-    const high = code64 ? (u32[word + 1] + Math.floor(sum / 2 ** 32)) >>> 0 : 0;
-    const page = this.system.mmu.cachedCodePage(sum >>> 0, high);
-    return page !== undefined && page.host >= RAM_BASE ? page : undefined;
+    const { mode, codeBaseLow, codeBaseHigh, user, linear } = this.request;
+    if (!linear) return undefined;
+    const sum = codeBaseLow + number * PAGE;
+    const low = sum >>> 0;
+    const high = codeSizeOf(mode) === 64 ? (codeBaseHigh + Math.floor(sum / 2 ** 32)) >>> 0 : 0;
+    const table = (user ? TLB_USER : TLB_SUPERVISOR) + TlbKind.execute;
+    const word = (table + ((low >>> 8) & ((TLB_ENTRIES - 1) << 4))) >>> 2;
+    if (this.u32[word] !== low || this.u32[word + 1] !== high) return undefined;
+    return this.copy((low + this.u32[word + 2]) >>> 0, this.u32[word + 3]);
   }
 
   private at(number: number): CodePage | undefined {
@@ -47,7 +80,7 @@ export class GuestCode implements CodeView {
   }
 
   page(number: number): number {
-    return this.at(number)?.host ?? -1;
+    return this.at(number)?.copy ?? -1;
   }
 
   /** Number of the physical page; the page must be one that {@link page} gave. */
@@ -56,14 +89,18 @@ export class GuestCode implements CodeView {
   }
 
   changing(offset: number): boolean {
-    const page = this.at(Math.floor(offset / 4096));
-    return page !== undefined && this.blocks.isChanging(page.host);
+    const page = this.at(Math.floor(offset / PAGE));
+    return page !== undefined && this.changingPages.has(page.physicalPage);
   }
 
   executed(offset: number): boolean {
-    const page = this.at(Math.floor(offset / 4096));
-    // Where everything is translated at once, nothing has been executed yet.
-    if (this.blocks.hotness <= 1) return page !== undefined;
-    return page !== undefined && this.blocks.isKnown(page.physicalPage, offset & 0xfff, this.mode);
+    const page = this.at(Math.floor(offset / PAGE));
+    if (!page || this.request.everything) return page !== undefined;
+    // A block that has lost its place in the table to another one looks as if it had not been executed.
+    const inPage = offset & (PAGE - 1);
+    const entry = blockHash(page.physicalPage, inPage);
+    const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
+    const low = (((page.physicalPage & 0xffff) << 16) | inPage | (this.request.mode << 12)) >>> 0;
+    return this.u32[word] === low && this.u32[word + 1] === Math.floor(page.physicalPage / 0x10000);
   }
 }

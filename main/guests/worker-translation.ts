@@ -1,0 +1,53 @@
+// A guest's access to its translating thread.
+// Owns that thread, which starts with the first request and ends with the guest's.
+// Never waits for it.
+
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import type {
+  TranslationReply,
+  TranslationRequest,
+  TranslationThread,
+} from '../../native-free-core/cpu/translator/translation.ts';
+import type { TranslationStart } from './translation-worker.ts';
+
+/** The worker lies beside this module, in a checkout as in a bundle. */
+const workerUrl = new URL(`./translation-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+export class WorkerTranslation implements TranslationThread {
+  readonly #memory: WebAssembly.Memory;
+  readonly #sent = new Int32Array(new SharedArrayBuffer(4));
+  #port: MessagePort | undefined;
+  #taken = 0;
+
+  /** `memory` is the guest's. */
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = memory;
+  }
+
+  request(request: TranslationRequest): void {
+    this.#port ??= this.#start();
+    this.#port.postMessage(request);
+  }
+
+  take(): TranslationReply | undefined {
+    if (!this.#port || Atomics.load(this.#sent, 0) === this.#taken) return undefined;
+    const received = receiveMessageOnPort(this.#port);
+    // The count may run ahead of the message by a moment.
+    if (!received) return undefined;
+    this.#taken++;
+    return received.message as TranslationReply;
+  }
+
+  #start(): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    const start: TranslationStart = { memory: this.#memory, port: port2, sent: this.#sent.buffer };
+    const worker = new Worker(workerUrl, { workerData: start, transferList: [port2], name: 'translation' });
+    // A fault in it is one of ours, and ends this guest as any other would.
+    worker.on('error', (error) => {
+      throw error;
+    });
+    worker.unref();
+    port1.unref();
+    return port1;
+  }
+}
