@@ -154,6 +154,7 @@ export class Cpu {
       translation.background ?? new OwnThread(memory),
     );
     this.blocks.hotness = translation.hotness;
+    this.blocks.executed = () => this.executed;
   }
 
   /** Power-on state, with nothing decoded. */

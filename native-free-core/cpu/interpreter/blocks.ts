@@ -31,6 +31,8 @@ export const BLOCK_INSTRUCTIONS = 64;
 const BLOCK_MICRO_OPS = 2 * BLOCK_INSTRUCTIONS + 2;
 /** Blocks that are not kept (single steps, code near a limit or in device memory) are decoded here. */
 const SCRATCH_BASE = MICRO_OP_LIMIT - BLOCK_MICRO_OPS * MICRO_OP_BYTES;
+/** Of a profile micro-op, i32: how often it has counted down. Behind its count, in the immediate's upper half. */
+const PROFILE_ROUNDS = U.immediate + 4;
 /** Decoded instructions that TypeScript carries out, kept until everything is dropped. */
 const COLD_LIMIT = 1 << 18;
 const PAGE = 0x1000;
@@ -80,6 +82,8 @@ export class BlockCache {
   private flushDue = false;
   /** Entries after which a block counts as hot; 0: blocks are not counted. */
   hotness = 0;
+  /** Instructions executed so far: by them, pages that were once changed are forgiven. */
+  executed: () => number = () => 0;
   /** Called when everything decoded is dropped. */
   onFlush: () => void = () => {};
   /** Called when a block goes that was translated, with its entry of the function table. */
@@ -92,7 +96,7 @@ export class BlockCache {
     this.u8 = system.u8;
     this.u16 = system.u16;
     this.u32 = system.u32;
-    this.pages = new CodePages(system.u32);
+    this.pages = new CodePages(system.u32, () => this.executed());
     this.linking = new Uint8Array(handlers.handlers.length);
     this.linking[SpecialHandler.next] = 1;
   }
@@ -163,10 +167,11 @@ export class BlockCache {
   private drop(host: number, blocks: readonly CodeBlock[]): void {
     if (blocks.length === 0) return;
     const { u16, u32 } = this;
+    let lost = false;
     for (const { start, end, entry } of blocks) {
       if (u16[start >>> 1] === SpecialHandler.translated) {
         this.onTranslationLost(u32[(start + U.immediate) >>> 2]);
-        this.pages.lostTranslation(host);
+        lost = true;
       }
       for (let at = start; at < end; at += MICRO_OP_BYTES) {
         // What a block ends with holds whatever its instructions were: it goes on behind the last that was executed.
@@ -175,6 +180,8 @@ export class BlockCache {
       const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
       if (u32[word + 2] === start) u32.fill(0, word, word + 3);
     }
+    // Once a write, however many translations it hit: a patched function may be part of many.
+    if (lost) this.pages.lostTranslation(host);
     this.invalidated += blocks.length;
     for (const block of this.pages.blocksOf(host)) this.unlink(block);
   }
@@ -252,14 +259,21 @@ export class BlockCache {
     this.coldInstructions.push(instruction);
   }
 
-  /**
-   * Begins counting a block's entries anew, by its profile micro-op. Code that changes again and again is left to the
-   * interpreter for longer each time.
-   */
+  /** Begins counting a block's entries anew, by its profile micro-op. */
   rearm(pc: number): void {
-    const page = this.u32[(pc + U.target) >>> 2];
-    const hotness = this.hotness * 2 ** this.pages.backOff(page);
-    this.u32[(pc + U.immediate) >>> 2] = Math.min(hotness, 0x7fffffff);
+    this.u32[(pc + U.immediate) >>> 2] = this.hotness;
+  }
+
+  /**
+   * Whether a block whose profile has counted down is to be translated now. Code that changes again and again is left to
+   * the interpreter for longer each time: the profile starts over until it has done so often enough.
+   */
+  isRipe(pc: number): boolean {
+    const { u32 } = this;
+    const rounds = ++u32[(pc + PROFILE_ROUNDS) >>> 2];
+    if (rounds >= 2 ** this.pages.backOff(u32[(pc + U.target) >>> 2])) return true;
+    this.rearm(pc);
+    return false;
   }
 
   /** Pages of RAM, by physical number, whose translations have lately been lost to writes. */

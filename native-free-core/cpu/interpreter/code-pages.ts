@@ -12,6 +12,8 @@ export const BACK_OFF_LIMIT = 10;
 /** What losing a translation adds to the doublings, and what a new one takes off: a page that keeps changing goes up. */
 const BACK_OFF_LOST = 2;
 const BACK_OFF_MADE = 1;
+/** Instructions after which a doubling is taken off: a kernel that patched itself at its start is not changing code. */
+const BACK_OFF_FORGIVEN = 20_000_000;
 
 /** A block that is kept, by its micro-ops: [start, end) of the arena. */
 export interface CodeBlock {
@@ -33,20 +35,23 @@ interface CodePage {
   spans: Span[];
   /** One bit a byte that a span covers; made when a write first comes near, kept up to date from then on. */
   bytes: Uint32Array | undefined;
-  /** Doublings of the hotness that a block here needs. */
+  /** Doublings of the hotness that a block here needed when so many instructions had been executed. */
   backOff: number;
+  backOffAt: number;
 }
 
 /** Pages are named by the host address of any of their bytes. */
 export class CodePages {
   private readonly lines: Uint32Array;
+  private readonly executed: () => number;
   private readonly pages = new Map<number, CodePage>();
   /** Indexes of the pages with a back-off. */
   private readonly backedOff = new Set<number>();
 
-  /** `u32` is the guest's whole memory. */
-  constructor(u32: Uint32Array) {
+  /** `u32` is the guest's whole memory, `executed` tells how many instructions have been executed. */
+  constructor(u32: Uint32Array, executed: () => number) {
     this.lines = u32;
+    this.executed = executed;
   }
 
   /** Notes that a block was made from bytes [from, to) of a page. */
@@ -54,7 +59,7 @@ export class CodePages {
     const index = (host - RAM_BASE) >>> 12;
     let page = this.pages.get(index);
     if (!page) {
-      page = { spans: [], bytes: undefined, backOff: 0 };
+      page = { spans: [], bytes: undefined, backOff: 0, backOffAt: 0 };
       this.pages.set(index, page);
     }
     page.spans.push({ block, from, to });
@@ -108,12 +113,13 @@ export class CodePages {
 
   /** How often the entries that make a block of this page hot have to be doubled. */
   backOff(host: number): number {
-    return this.pages.get((host - RAM_BASE) >>> 12)?.backOff ?? 0;
+    const page = this.pages.get((host - RAM_BASE) >>> 12);
+    return page ? this.backOffOf(page) : 0;
   }
 
   /** Host addresses of the pages with a back-off. */
   get changing(): readonly number[] {
-    return [...this.backedOff].map((index) => RAM_BASE + index * PAGE);
+    return [...this.backedOff].map((index) => RAM_BASE + index * PAGE).filter((host) => this.backOff(host) > 0);
   }
 
   /** A translation of the page was lost to a write. */
@@ -121,15 +127,25 @@ export class CodePages {
     const index = (host - RAM_BASE) >>> 12;
     const page = this.pages.get(index);
     if (!page) return;
-    page.backOff = Math.min(BACK_OFF_LIMIT, page.backOff + BACK_OFF_LOST);
+    this.setBackOff(page, Math.min(BACK_OFF_LIMIT, this.backOffOf(page) + BACK_OFF_LOST));
     this.backedOff.add(index);
   }
 
   /** The page was left alone for long enough that one of its blocks became hot. */
   madeTranslation(host: number): void {
     const page = this.pages.get((host - RAM_BASE) >>> 12);
-    if (page) page.backOff = Math.max(0, page.backOff - BACK_OFF_MADE);
+    if (page) this.setBackOff(page, Math.max(0, this.backOffOf(page) - BACK_OFF_MADE));
     if (page?.backOff === 0) this.backedOff.delete((host - RAM_BASE) >>> 12);
+  }
+
+  private backOffOf({ backOff, backOffAt }: CodePage): number {
+    if (backOff === 0) return 0;
+    return Math.max(0, backOff - Math.floor((this.executed() - backOffAt) / BACK_OFF_FORGIVEN));
+  }
+
+  private setBackOff(page: CodePage, backOff: number): void {
+    page.backOff = backOff;
+    page.backOffAt = this.executed();
   }
 
   private forget(host: number, isHit: (span: Span) => boolean): readonly CodeBlock[] {

@@ -83,6 +83,7 @@ export class Translator {
   /** A block has become hot, by its profile micro-op; it is at S.ip's code base. */
   hot(pc: number): void {
     const { u16, u32, physical } = this.system;
+    if (!this.blocks.isRipe(pc)) return;
     if (this.slots.size >= REGION_SLOTS || this.liveBytes >= TRANSLATED_BYTES) {
       this.blocks.flushSoon();
       return;
