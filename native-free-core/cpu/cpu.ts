@@ -130,9 +130,9 @@ export class Cpu {
     this.i32 = new Int32Array(memory.buffer, 0, this.u32.length);
     this.blocks = new BlockCache(system, built.handlers, decoder);
     const imports: InterpreterImports = {
-      slowRead: (bytes) => meter.measure('paging', () => system.mmu.slowRead(bytes)),
-      slowReadForWrite: (bytes) => meter.measure('paging', () => system.mmu.slowReadForWrite(bytes)),
-      slowWrite: (bytes) => meter.measure('paging', () => system.mmu.slowWrite(bytes)),
+      slowRead: (bytes) => this.slow(() => system.mmu.slowRead(bytes)),
+      slowReadForWrite: (bytes) => this.slow(() => system.mmu.slowReadForWrite(bytes)),
+      slowWrite: (bytes) => this.slow(() => system.mmu.slowWrite(bytes)),
       segmentSlow: (segment, access) => {
         system.set64(S.slowAddress, segmentLinear(system, segment, system.get64(S.slowAddress), access));
       },
@@ -169,7 +169,20 @@ export class Cpu {
 
   /** Instructions executed so far, also while executing: what deterministic time is made of. */
   get executed(): number {
-    return this.instructions + (this.running ? this.burst - (this.i32[S.budget >>> 2] + this.held) : 0);
+    if (!this.running) return this.instructions;
+    const pc = this.u32[S.exitPc >>> 2];
+    const inBlock = pc === 0 ? 0 : Math.max(0, this.system.u8[pc + U.ordinal] - 1);
+    return this.instructions + this.burst - (this.i32[S.budget >>> 2] + this.held) + inBlock;
+  }
+
+  /**
+   * A slow memory access. The interpreter has left the micro-op that makes it in S.exitPc, where regions leave nothing: they
+   * bring the budget up to date.
+   */
+  private slow<T>(access: () => T): T {
+    const result = this.meter.measure('paging', access);
+    this.u32[S.exitPc >>> 2] = 0;
+    return result;
   }
 
   /** Makes the vCPU look at its interrupts before it goes on with the burst. */
@@ -213,6 +226,7 @@ export class Cpu {
       this.burst = this.singleStepping ? 0 : until - this.instructions;
       this.held = 0;
       i32[S.budget >>> 2] = this.burst;
+      this.u32[S.exitPc >>> 2] = 0;
       this.running = true;
       if (this.singleStepping) this.step();
       else this.execute(lastDelivery - this.deliveries);
@@ -249,6 +263,7 @@ export class Cpu {
     this.burst = 0;
     this.held = 0;
     i32[S.budget >>> 2] = 0;
+    this.u32[S.exitPc >>> 2] = 0;
     this.running = true;
     this.step();
     this.running = false;
@@ -363,9 +378,11 @@ export class Cpu {
     const { u32, system } = this;
     u32[S.faulted >>> 2] = 0;
     // The slow path knew no segment: in 64-bit code a non-canonical address in SS (a base of rSP or rBP) is #SS.
-    const pc = u32[S.exitPc >>> 2];
-    if (system.mmu.takeNonCanonical() && pc !== 0 && system.u8[pc + U.segment] === Seg.ss)
-      u32[S.faultVector >>> 2] = Vector.stackFault;
+    // A region leaves no micro-op behind: then the instruction at S.ip is decoded for it (none where the fetch faulted).
+    if (system.mmu.takeNonCanonical()) {
+      const pc = u32[S.exitPc >>> 2] || this.blocks.single();
+      if (pc !== 0 && system.u8[pc + U.segment] === Seg.ss) u32[S.faultVector >>> 2] = Vector.stackFault;
+    }
     this.raise();
   }
 

@@ -1,7 +1,9 @@
-// A vCPU's registers as text: what a person reads when a guest dies.
+// A vCPU's registers and an instruction as text: what a person reads when a guest dies or a test fails.
 // Owns the layout of that text.
 // Never changes state.
 
+import { BASE_RIP, type DecodedInstruction } from './decoder/instruction.ts';
+import { numberAt, placeOf } from './decoder/operand-places.ts';
 import { S, Seg } from './state.ts';
 import type { SystemCpu } from './system/core.ts';
 
@@ -31,4 +33,61 @@ export function describeRegisters(cpu: SystemCpu): string {
   );
   lines.push(control.join('  '));
   return lines.join('\n');
+}
+
+const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs'];
+const SIGNED = (value: number): string => (value < 0 ? `-0x${hex(-value, 1)}` : `0x${hex(value, 1)}`);
+
+function memoryText(instruction: DecodedInstruction): string {
+  const { base, index, scale, displacement, segment } = instruction;
+  const name = (register: number): string => (register < 8 ? REGISTERS[register] : `r${register}`);
+  const parts: string[] = [];
+  if (base === BASE_RIP) parts.push('rip');
+  else if (base >= 0) parts.push(name(base));
+  if (index >= 0) parts.push(`${name(index)}*${1 << scale}`);
+  if (displacement !== 0 || parts.length === 0) parts.push(SIGNED(displacement));
+  return `${SEGMENTS[segment]}:[${parts.join('+')}]/a${instruction.addressSize}`;
+}
+
+/** Register files by the letter of an operand code (instructions/row.ts); the others are general registers. */
+const FILES: Readonly<Record<string, string>> = {
+  V: 'xmm',
+  W: 'xmm',
+  U: 'xmm',
+  P: 'mm',
+  Q: 'mm',
+  N: 'mm',
+  T: 'st',
+  C: 'cr',
+  D: 'dr',
+};
+
+/**
+ * A decoded instruction in the table's words: name, operands in the order of its encoding, operand size. `at` is the linear
+ * address of its first byte, which relative targets are counted from. No assembler's syntax: registers go by their 64-bit names.
+ */
+export function describeInstruction(instruction: DecodedInstruction, at: number): string {
+  const { encoding } = instruction;
+  let immediates = 0;
+  const operands = encoding.operands.map(({ where, width, register }) => {
+    if (where === 'fixed') return `${register! < 8 ? REGISTERS[register!] : `r${register}`}.${width}`;
+    if (where === '1') return '1';
+    if (where === 'I') {
+      const value = immediates++ === 0 ? instruction.immediate : instruction.immediate2;
+      const high = instruction.immediateHigh;
+      return high === value >> 31 || immediates > 1 ? SIGNED(value) : `0x${hex(high >>> 0, 1)}${hex(value >>> 0, 8)}`;
+    }
+    if (where === 'J') return `0x${hex(at + instruction.length + instruction.immediate, 1)}`;
+    const place = placeOf(where);
+    if (where === 'M' || where === 'O' || place === undefined) return memoryText(instruction);
+    if (instruction.isMemory && place === 'rm') return memoryText(instruction);
+    const number = numberAt(instruction, place);
+    if (where === 'S') return SEGMENTS[number] ?? `segment ${number}`;
+    const file = FILES[where];
+    if (file) return `${file}${number}`;
+    if (width === 'b' && instruction.rex === 0 && number >= 4 && number < 8) return `${'acdb'[number - 4]}h`;
+    return `${number < 8 ? REGISTERS[number] : `r${number}`}${width ? `.${width}` : ''}`;
+  });
+  const prefixes = `${instruction.lock ? 'LOCK ' : ''}${instruction.rep && encoding.attributes.has('rep') ? 'REP ' : ''}`;
+  return `${prefixes}${encoding.row.name} ${operands.join(', ')} (${instruction.operandSize})`;
 }

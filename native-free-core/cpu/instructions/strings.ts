@@ -29,7 +29,10 @@ import type { Meaning } from '../semantics/meaning.ts';
 import { Flag, Reg, Seg } from '../state.ts';
 import type { InstructionFamily, Row } from './row.ts';
 
-/** Iterations after which a repeated instruction lets interrupts in. */
+/**
+ * A repeated instruction lets interrupts in, and is fetched anew, where the counter is a multiple of this: at points that
+ * depend on nothing but the guest's state. A power of two.
+ */
 const ITERATIONS = 4096;
 
 interface StringShape {
@@ -77,7 +80,6 @@ function countDown(m: Meaning): void {
 function repeated(m: Meaning, shape: StringShape, bulk: ((m: Meaning) => void) | undefined): void {
   // Single steps end after each repetition.
   const stepping = m.let(and(m.systemFlags(), c32(Flag.tf)));
-  const left = m.let(select(stepping, c32(1), c32(ITERATIONS)));
   m.block((done) => {
     m.loop((again) => {
       m.brIf(done, counterIsZero(m));
@@ -89,8 +91,7 @@ function repeated(m: Meaning, shape: StringShape, bulk: ((m: Meaning) => void) |
         // REPE goes on while equal, REPNE while not.
         m.brIf(done, m.rep === 0xf3 ? eqz(m.flag('zf')) : m.flag('zf'));
       }
-      m.set(left, sub(left, c32(1)));
-      m.brIf(again, left);
+      m.brIf(again, and(eqz(stepping), ne(and(m.getReg(Reg.rcx, 32), c32(ITERATIONS - 1)), c32(0))));
       m.if(eqz(counterIsZero(m)), () => m.repeat());
     });
   });
@@ -162,6 +163,11 @@ function elementsInPage(m: Meaning, offset: Node): Node {
   return shrU(sub(c64(0x1000), and(offset, c64(0xfff))), c64(31 - Math.clz32(m.size >> 3)));
 }
 
+/** Elements until the one that ends with the counter at a multiple of ITERATIONS, which is left to the loop. */
+function beforeStop(m: Meaning): Node {
+  return and(sub(index(m, Reg.rcx), c64(1)), c64(ITERATIONS - 1));
+}
+
 const min = (m: Meaning, a: Node, b: Node): Node & { kind: 'local' } => {
   const x = m.let(a);
   const y = m.let(b);
@@ -184,7 +190,7 @@ function advanceBy(m: Meaning, count: Node, registers: readonly number[]): void 
 function bulkMove(m: Meaning): void {
   const source = m.let(index(m, Reg.rsi));
   const destination = m.let(index(m, Reg.rdi));
-  const count = min(m, index(m, Reg.rcx), min(m, elementsInPage(m, source), elementsInPage(m, destination)));
+  const count = min(m, beforeStop(m), min(m, elementsInPage(m, source), elementsInPage(m, destination)));
   const bytes = m.let(wrap(shl(count, c64(31 - Math.clz32(m.size >> 3)))));
   const from = m.hostForRead(source);
   const to = m.hostForWrite(destination);
@@ -201,7 +207,7 @@ function bulkMove(m: Meaning): void {
 /** The same for STOS, by memory.fill where all the value's bytes are equal. */
 function bulkStore(m: Meaning): void {
   const destination = m.let(index(m, Reg.rdi));
-  const count = min(m, index(m, Reg.rcx), elementsInPage(m, destination));
+  const count = min(m, beforeStop(m), elementsInPage(m, destination));
   const value = m.let(m.getReg(Reg.rax, m.size));
   const low = m.let(and(wrap(value), c32(0xff)));
   const uniform =

@@ -27,8 +27,8 @@ import { blockHash } from './module.ts';
 
 /** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
 export const BLOCK_INSTRUCTIONS = 64;
-/** Micro-ops that a block can have: an address micro-op before each instruction, a check and an end. */
-const BLOCK_MICRO_OPS = 2 * BLOCK_INSTRUCTIONS + 2;
+/** Micro-ops that a block can have: a check and an address before each instruction, a check of the page and an end. */
+const BLOCK_MICRO_OPS = 3 * BLOCK_INSTRUCTIONS + 2;
 /** Blocks that are not kept (single steps, code near a limit or in device memory) are decoded here. */
 const SCRATCH_BASE = MICRO_OP_LIMIT - BLOCK_MICRO_OPS * MICRO_OP_BYTES;
 /** Of a profile micro-op, i32: how often it has counted down. Behind its count, in the immediate's upper half. */
@@ -36,6 +36,7 @@ const PROFILE_ROUNDS = U.immediate + 4;
 /** Decoded instructions that TypeScript carries out, kept until everything is dropped. */
 const COLD_LIMIT = 1 << 18;
 const PAGE = 0x1000;
+const LONGEST_INSTRUCTION = 15;
 
 /** What an encoding's micro-ops need, worked out once. */
 export interface Plan {
@@ -337,6 +338,7 @@ export class BlockCache {
     let ordinal = 0;
     let open = true;
     let nextPage = -1;
+    let undefinedTo = 0;
     const instruction = this.instruction;
     if (kept && this.hotness > 0) {
       at = this.special(SpecialHandler.profile, at, offset, 0, offset);
@@ -370,12 +372,13 @@ export class BlockCache {
         const handler = result === DecodeResult.tooLong ? SpecialHandler.tooLong : SpecialHandler.undefined;
         at = this.special(handler, at, here, ordinal, here);
         open = false;
-        here = -1;
+        // Whichever of its bytes it was that meant nothing: one of them may become another.
+        undefinedTo = here + LONGEST_INSTRUCTION;
         break;
       }
     }
     // Whatever does not end by itself goes on behind its last instruction; harmless behind one that does.
-    if (here >= 0) {
+    if (undefinedTo === 0) {
       const handler = kept || instructions > 1 ? SpecialHandler.next : SpecialHandler.stop;
       at = this.special(handler, at, here, ordinal, here);
     }
@@ -383,7 +386,7 @@ export class BlockCache {
     if (kept) {
       this.top = at;
       const block: CodeBlock = { start, end: at, entry, dropped: false };
-      const last = here < 0 ? offset + 1 : here;
+      const last = undefinedTo || here;
       this.register(page, offset, Math.min(last, PAGE), block);
       if (nextPage >= 0) this.register(nextPage, 0, Math.max(1, last - PAGE), block);
     }
@@ -547,6 +550,7 @@ export class BlockCache {
         ? handlers.addressOffset.get(insn.addressSize)
         : handlers.addressLinear.get(insn.addressSize);
     if (set === undefined) throw new Error(`No address micro-op for ${insn.encoding.text}.`);
+    if (traits.check) at = this.special(SpecialHandler[traits.check], at, offset, ordinal, next);
     const bytes = Math.max(plan.memoryBytes || insn.operandSize >> 3, traits.memoryBytes);
     u16[at >>> 1] = set;
     u16[(at + U.offset) >>> 1] = offset;

@@ -28,6 +28,7 @@ import {
   type MemorySize,
   type OperandShape,
   type SharedFunctions,
+  type UnitCheck,
   type WriteTarget,
 } from '../semantics/meaning.ts';
 import { Exit, S, Slot, xmmAddress } from '../state.ts';
@@ -59,6 +60,8 @@ export interface HandlerTraits {
   mayLeave: boolean;
   /** May hand the instruction to TypeScript, though it is not always cold. */
   mayBeCold: boolean;
+  /** What it checks before it looks at its operands. */
+  check: UnitCheck | undefined;
 }
 
 /** Functions of the interpreter's module beyond those that every execution shares. */
@@ -87,6 +90,7 @@ const noTraits = (): HandlerTraits => ({
   memoryBytes: 0,
   mayLeave: false,
   mayBeCold: false,
+  check: undefined,
 });
 
 export class InterpreterMeaning extends Meaning {
@@ -315,6 +319,16 @@ export class InterpreterMeaning extends Meaning {
     super.push(value, size);
     this.traits.writesMemory = writesMemory;
     this.traits.memoryBytes = memoryBytes;
+  }
+
+  override beginsWith(check: UnitCheck): void {
+    this.traits.check ??= check;
+  }
+
+  protected override aroundSlow(access: () => void): void {
+    // The device that is asked may look at the time: the instructions of the block so far are part of it.
+    this.storeField(storeOp.i32_store, S.exitPc, this.pc);
+    access();
   }
 
   private note(size: MemorySize, writes: boolean): void {

@@ -59,4 +59,9 @@ export const SpecialHandler = {
   translated: 8,
   /** In the place of a profile whose region cannot be translated: nothing. */
   pass: 9,
+  /** Before the address of a segmented operand is computed: whether the instruction's unit may be used. */
+  x87Available: 10,
+  x87Waiting: 11,
+  mmx: 12,
+  sse: 13,
 } as const;

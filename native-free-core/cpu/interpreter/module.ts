@@ -42,10 +42,13 @@ import {
   wrap,
   xor,
 } from '../builder/nodes.ts';
+import { checkSse } from '../instructions/sse/common.ts';
 import { encodings, helperFunctions } from '../instructions/table.ts';
+import { checkAvailable, checkMmx, checkWaiting } from '../instructions/x87/common.ts';
 import { deliverFault } from '../privileged/delivery.ts';
 import { slowAccess } from '../privileged/page-walk.ts';
 import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts';
+import type { UnitCheck } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
 import { Access } from '../system/page-walk.ts';
 import { type Handler, HandlerSet } from './handlers.ts';
@@ -244,6 +247,13 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   return { bytes: module.build(), handlers };
 }
 
+const UNIT_CHECKS: Record<UnitCheck, (m: InterpreterMeaning) => void> = {
+  x87Available: checkAvailable,
+  x87Waiting: checkWaiting,
+  mmx: checkMmx,
+  sse: checkSse,
+};
+
 /** Pseudo-instructions, in the order of {@link SpecialHandler}. */
 function specialHandlers(functions: InterpreterFunctions, hot: FunctionReference, regionType: number): Handler[] {
   const make = (name: keyof typeof SpecialHandler, build: (m: InterpreterMeaning) => void): Handler => {
@@ -293,6 +303,12 @@ function specialHandlers(functions: InterpreterFunctions, hot: FunctionReference
     }),
     make('translated', (m) => m.goTo(m.callIndirect(regionType, load(loadOp.i32_load, m.pc, U.immediate), [], i32))),
     make('pass', (m) => m.goOn()),
+    ...(['x87Available', 'x87Waiting', 'mmx', 'sse'] as const).map((check) =>
+      make(check, (m) => {
+        UNIT_CHECKS[check](m);
+        m.goOn();
+      }),
+    ),
   ];
 }
 
@@ -384,9 +400,10 @@ function enter(findBlock: FunctionReference, walkPage: FunctionReference) {
     const page = f.let(load(loadOp.i32_load, entry, 12));
     const key = or(shl(extendU(page), c64(16)), extendU(or(offset, shl(field(loadOp.i32_load, S.mode), c32(12)))));
     const block = f.let(add(c32(BLOCK_TABLE_BASE), shl(hashNode(page, offset), c32(BLOCK_ENTRY_SHIFT))));
-    f.if(eq(load(loadOp.i64_load, block), key), () => {
+    // The key of 16-bit code at physical address 0 is 0, as that of an empty entry is, which has no micro-op.
+    const next = f.let(load(loadOp.i32_load, block, 8));
+    f.if(and(eq(load(loadOp.i64_load, block), key), ne(next, c32(0))), () => {
       f.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, sub(ip, extendU(offset)));
-      const next = f.let(load(loadOp.i32_load, block, 8));
       f.if(ne(linkKey, c32(-1)), () => {
         const region = regionOf(next, load(loadOp.i32_load16_u, next, U.handler));
         f.store(storeOp.i64_store, shortcut, ip, Shortcut.ip);

@@ -468,6 +468,8 @@ export function slowAccess(
       f.brIf(unusual, result);
     });
     const host = f.let(add(wrap(linear), load(loadOp.i32_load, entry, table + 8)));
+    // No device is asked: the micro-op that the interpreter left here for the time is of no use any more.
+    f.storeField(storeOp.i32_store, S.exitPc, c32(0));
     const sizes = [
       [8, loadOp.i64_load, storeOp.i64_store],
       [4, loadOp.i32_load, storeOp.i32_store],

@@ -41,6 +41,9 @@ export type MemorySize = Size | 128;
 /** What operand codes of the opcode map become. */
 export type OperandKind = 'reg' | 'mem' | 'imm' | 'xmm' | 'mmx' | 'segment' | 'control' | 'debug' | 'relative' | 'st';
 
+/** Whether a floating-point unit may be used at all; see instructions/x87/common.ts and instructions/sse/common.ts. */
+export type UnitCheck = 'x87Available' | 'x87Waiting' | 'mmx' | 'sse';
+
 /** What is known of an operand when its handler or translation is built. */
 export interface OperandShape {
   readonly kind: OperandKind;
@@ -532,6 +535,12 @@ export abstract class Meaning extends FunctionBuilder {
   oncePerBlock(_name: string, check: () => void): void {
     check();
   }
+
+  /**
+   * Says that the meaning begins with a check, by name: it comes before the memory operand's segment is looked at, which
+   * not every execution leaves to the meaning.
+   */
+  beginsWith(_check: UnitCheck): void {}
 
   /** Hands the instruction to TypeScript if the i32 condition is not 0; nothing of it may have happened yet. */
   coldIf(condition: Node): void {

@@ -92,13 +92,19 @@ export function raiseVector(m: Meaning, vector: Node): void {
   m.leaveFault();
 }
 
-/** A meaning that first raises #UD or #NM where CR0 and CR4 forbid SSE. */
+/** Raises #UD or #NM where CR0 and CR4 forbid SSE. */
+export function checkSse(m: Meaning): void {
+  m.beginsWith('sse');
+  // CR0 and CR4 change by instructions that end their block.
+  m.oncePerBlock('sse', () => {
+    m.if(m.state32(S.sseTrap), () => raiseVector(m, m.state32(S.sseTrap)), undefined, false);
+  });
+}
+
+/** A meaning that starts with {@link checkSse}. */
 export function sse(body: (m: Meaning) => void): MeaningFunction {
   return (m) => {
-    // CR0 and CR4 change by instructions that end their block.
-    m.oncePerBlock('sse', () => {
-      m.if(m.state32(S.sseTrap), () => raiseVector(m, m.state32(S.sseTrap)), undefined, false);
-    });
+    checkSse(m);
     body(m);
   };
 }

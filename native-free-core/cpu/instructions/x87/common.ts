@@ -13,6 +13,7 @@ const MP_AND_TS = 0xa;
 
 /** Any x87 instruction that is not a wait: #NM where the unit is switched off. For FNSTSW and its like alone. */
 export function checkAvailable(m: Meaning): void {
+  m.beginsWith('x87Available');
   m.raiseIf(and(trap, c32(EM_OR_TS)), Vector.deviceNotAvailable);
 }
 
@@ -21,16 +22,20 @@ export function checkAvailable(m: Meaning): void {
  * or a request on FERR# (CR0.NE clear) is decided where it is delivered.
  */
 export function checkWaiting(m: Meaning): void {
+  m.beginsWith('x87Waiting');
   m.x87.check(trap, () => {
     checkAvailable(m);
     m.raise(Vector.x87);
   });
 }
 
-/** What an x87 instruction that is no control instruction begins with: the check, and its address for FNSTENV. */
+/**
+ * What an x87 instruction that is no control instruction begins with: the check, and its address for FNSTENV. With a memory
+ * operand that waits for {@link noteOperand}: the access may fault, and then nothing has happened yet.
+ */
 export function begin(m: Meaning): void {
   checkWaiting(m);
-  m.x87.note(m.instructionIp());
+  if (!m.operands.some(({ kind }) => kind === 'mem')) m.x87.note(m.instructionIp());
 }
 
 /**
@@ -51,8 +56,9 @@ export function positionOf(m: Meaning, operand: number): Node {
 /** Significand, sign and exponent of the register at an address, as arguments of a function. */
 export const valueAt = (address: Local): [Node, Node] => [significandAt(address), signExponentAt(address)];
 
-/** Notes the linear address of a memory operand for FNSTENV. */
+/** Notes the instruction's address and its memory operand's (linear) for FNSTENV. Behind the access, which may fault. */
 export function noteOperand(m: Meaning, linear: Node): void {
+  m.x87.note(m.instructionIp());
   m.setState64(S.fdp, linear);
 }
 
@@ -66,6 +72,7 @@ export function checkWait(m: Meaning): void {
 
 /** An MMX instruction: #UD with CR0.EM, #NM with CR0.TS, then what a waiting x87 instruction checks. */
 export function checkMmx(m: Meaning): void {
+  m.beginsWith('mmx');
   m.if(trap, () => {
     m.raiseIf(and(trap, c32(4)), Vector.invalidOpcode);
     m.raiseIf(and(trap, c32(8)), Vector.deviceNotAvailable);
