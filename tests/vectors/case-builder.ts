@@ -200,9 +200,10 @@ function unsizedBytes(name: string, bits: number): number {
 
 /**
  * A case of `encoding` in mode number `modeNumber`; the seed decides everything. Undefined if the encoding does not
- * exist in that mode, or the drawn case is one that cannot be recorded.
+ * exist in that mode, or the drawn case is one that cannot be recorded. `at`: the linear address that the instruction
+ * will have, where that is not the one in the state (operands relative to it are meant).
  */
-export function buildCase(encoding: Encoding, modeNumber: number, seed: number): VectorInput | undefined {
+export function buildCase(encoding: Encoding, modeNumber: number, seed: number, at?: number): VectorInput | undefined {
   const mode = MODES[modeNumber];
   if (mode.bits === 64 && encoding.attributes.has('no64')) return undefined;
   if (mode.bits !== 64 && encoding.attributes.has('only64')) return undefined;
@@ -257,12 +258,12 @@ export function buildCase(encoding: Encoding, modeNumber: number, seed: number):
   draft.immediates = immediateBytes(encoding, draft);
   prepare(draft, bits);
   if (draft.dropped) return undefined;
-  return finish(draft, modeNumber, seed);
+  return finish(draft, modeNumber, seed, at);
 }
 
-function finish(draft: Draft, modeNumber: number, seed: number): VectorInput {
+function finish(draft: Draft, modeNumber: number, seed: number, at?: number): VectorInput {
   const { state, encoding, mode, shape, choice, memory, immediates } = draft;
-  const start = Number(state.get('cs.base') + state.get('rip'));
+  const start = at ?? Number(state.get('cs.base') + state.get('rip'));
   const bytes = [...encode(encoding, mode, shape, choice, memory, immediates, start), ...draft.suffix];
   // What lies in the absent page behind the code cannot be written: the fetch faults there.
   const code = Uint8Array.from(bytes.slice(0, Math.max(0, LAYOUT.codeEnd - start)));

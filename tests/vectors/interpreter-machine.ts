@@ -5,6 +5,8 @@ import { Cpu, type InterruptSource, RunEnd, type WorkMeter } from '../../native-
 import { updateFpuTrap } from '../../native-free-core/cpu/semantics/x87-control.ts';
 import { S, Seg } from '../../native-free-core/cpu/state.ts';
 import type { SystemCpu } from '../../native-free-core/cpu/system/core.ts';
+import type { CpuHooks, PortBus } from '../../native-free-core/cpu/system/hooks.ts';
+import type { MmioBus } from '../../native-free-core/cpu/system/physical.ts';
 import { memoryPages, RAM_BASE } from '../../native-free-core/memory/layout.ts';
 import { type Mode, RAM_BYTES } from './environments.ts';
 import type { MachineUnderTest } from './machine-under-test.ts';
@@ -22,6 +24,14 @@ const NO_DEVICES = {
   readMmio: () => 0xffffffff,
   writeMmio: () => {},
 };
+
+/** What a vCPU has around it besides RAM. */
+export interface Surroundings {
+  readonly devices: PortBus & MmioBus;
+  readonly interrupts: InterruptSource;
+  readonly meter: WorkMeter;
+  readonly hooks: Partial<CpuHooks>;
+}
 
 /** Fields that the vCPU keeps as 64 bits, or as 32. */
 const WIDE: Record<string, number> = {
@@ -91,11 +101,12 @@ export class InterpreterMachine implements MachineUnderTest {
   readonly #system: SystemCpu;
   readonly #view: DataView;
 
-  /** `hotness`: entries of a block before it is translated; 0: never. */
-  constructor(hotness = 0) {
+  /** `hotness`: entries of a block before it is translated; 0: never. Without `surroundings` nothing is there but RAM. */
+  constructor(hotness = 0, surroundings: Partial<Surroundings> = {}) {
+    const { devices = NO_DEVICES, interrupts = NO_INTERRUPTS, meter = NO_METER, hooks = {} } = surroundings;
     const pages = memoryPages(RAM_BYTES);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    this.cpu = new Cpu(memory, RAM_BYTES, NO_DEVICES, NO_INTERRUPTS, NO_METER, {}, { hotness });
+    this.cpu = new Cpu(memory, RAM_BYTES, devices, interrupts, meter, hooks, { hotness });
     this.#system = this.cpu.system;
     this.#view = new DataView(memory.buffer);
     this.ram = new Uint8Array(memory.buffer, RAM_BASE, RAM_BYTES);

@@ -11,7 +11,7 @@ import { backgroundState, PORTABLE, type VectorInput } from './vector.ts';
 
 const RCX = 1;
 /** Registers that hold addresses throughout a sequence: rbx, rsi, rdi. None is ever written. */
-const BASES = [3, 6, 7];
+export const BASES: readonly number[] = [3, 6, 7];
 const ALL_FLAGS = 0x8d5;
 const CARRY = 1;
 
@@ -34,13 +34,15 @@ export function sequenceEncodings(encodings: readonly Encoding[]): Encoding[] {
   });
 }
 
-interface Piece {
+/** One instruction of a sequence. */
+export interface SequencePiece {
   readonly bytes: Uint8Array;
   /** Flags undefined after it, given those before. */
   readonly after: (before: number) => number;
 }
 
-interface Workshop {
+/** What instructions of a sequence are made of, and from. */
+export interface Workshop {
   readonly random: Random;
   readonly mode: Mode;
   readonly encodings: readonly Encoding[];
@@ -87,7 +89,11 @@ function ordinaryAfter(encoding: Encoding): (before: number) => number {
   return (before) => (before & ~written) | flagMask(flags?.undefined);
 }
 
-function makePiece(shop: Workshop, undefinedBefore: number): Piece | undefined {
+/**
+ * A random instruction on registers, or on memory at one of the bases, that reads none of the flags in `undefinedBefore`.
+ * Undefined where the one drawn does not fit; then another is to be asked for.
+ */
+export function makePiece(shop: Workshop, undefinedBefore: number): SequencePiece | undefined {
   const { random, mode } = shop;
   const encoding = random.pick(shop.encodings);
   const long = mode.bits === 64;
