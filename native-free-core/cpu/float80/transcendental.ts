@@ -45,6 +45,7 @@ import { emitRound } from './rounding.ts';
 import { constantOf, Table } from './tables.ts';
 import {
   addWide,
+  evenSeries,
   float,
   multiplyBy64,
   multiplyBySmall,
@@ -52,7 +53,6 @@ import {
   type Number128,
   negateWhere,
   normalizeOnce,
-  oddSeries,
   over,
   plus,
   powerSeries,
@@ -90,12 +90,12 @@ const logarithmSeries = {
   fourth: 4n,
   rest: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14].map((n) => 1 / n),
 };
-const arcTangentSeries = { third: 3n, fifth: 5n, rest: [1 / 7, -1 / 9, 1 / 11, -1 / 13, 1 / 15, -1 / 17] };
+const arcTangentSeries = { a: 3n, b: 5n, rest: [1 / 7, -1 / 9, 1 / 11, -1 / 13, 1 / 15, -1 / 17] };
 
-const refuse = (f: FunctionBuilder, condition: Node): void => f.if(condition, () => f.return(c32(0)));
+export const refuse = (f: FunctionBuilder, condition: Node): void => f.if(condition, () => f.return(c32(0)));
 
 /** Refuses until TypeScript has filled the tables. */
-const needTables = (f: FunctionBuilder): void => refuse(f, eqz(field(loadOp.i32_load, Table.filled)));
+export const needTables = (f: FunctionBuilder): void => refuse(f, eqz(field(loadOp.i32_load, Table.filled)));
 
 const tableEntry = (f: FunctionBuilder, table: number, index: Local): Wide => {
   const at = f.let(shl(index, c32(4)));
@@ -105,7 +105,7 @@ const tableEntry = (f: FunctionBuilder, table: number, index: Local): Wide => {
 };
 
 /** A register's number with all of its bits: it must be normal. */
-const numberOf = (f: FunctionBuilder, significand: Local, se: Local): Number128 => ({
+export const numberOf = (f: FunctionBuilder, significand: Local, se: Local): Number128 => ({
   high: f.let(significand),
   low: f.let(c64(0)),
   exponent: f.let(sub(exponentOf(se), c32(EXPONENT_BIAS))),
@@ -113,34 +113,68 @@ const numberOf = (f: FunctionBuilder, significand: Local, se: Local): Number128 
 });
 
 /** A fixed-point number in units of 2^-127 * 2^scale, normalized. It must not be 0. */
-function normalized(f: FunctionBuilder, value: Wide, scale: number, negative: Local): Number128 {
+export function normalized(f: FunctionBuilder, value: Wide, scale: number, negative: Local): Number128 {
   const exponent = f.let(c32(scale));
   normalize(f, value.high, value.low, exponent);
   return { ...value, exponent, negative };
 }
 
 /** value -> the i64 mask of its sign, and value made positive. */
-function takeSign(f: FunctionBuilder, value: Wide): Local {
+export function takeSign(f: FunctionBuilder, value: Wide): Local {
   const mask = f.let(shrS(value.high, c64(63)));
   negateWhere(f, value, mask);
   return mask;
 }
 
-/** Bound of the error of a result of 128 bits, in units of its last place: relative errors stay below 2^-74. */
-const ERROR = 1n << 54n;
+/** Bound of the error of a result of 128 bits, in units of its last place: relative errors stay below 2^-75. */
+const ERROR = 1n << 53n;
 
-/**
- * Rounds a result that is never exact; refuses where its error leaves open how it rounds, in any mode, and near the ends
- * of the range of exponents.
- */
-function finish(f: FunctionBuilder, reach: Reach, r: Number128, destination: Local): void {
-  const biased = f.let(add(r.exponent, c32(EXPONENT_BIAS)));
-  refuse(f, geU(sub(biased, c32(64)), c32(0x7f00)));
+/** Refuses where the error of a result that is never exact leaves open how it rounds, in any mode, and extreme exponents. */
+export function refuseUndecided(f: FunctionBuilder, r: Number128): void {
+  refuse(f, geU(add(r.exponent, c32(EXPONENT_BIAS - 64)), c32(0x7f00)));
   // Boundaries lie at multiples of half a unit of the last place.
   refuse(f, ltU(shl(add(r.low, c64(ERROR)), c64(1)), c64(4n * ERROR)));
+}
+
+/** Rounds such a result into a register. */
+export function roundTo(f: FunctionBuilder, reach: Reach, r: Number128, destination: Local): void {
+  const biased = f.let(add(r.exponent, c32(EXPONENT_BIAS)));
   f.set(r.low, or(r.low, c64(1)));
   emitRound(f, reach, f.let(shl(r.negative, c32(15))), biased, r.high, r.low, destination, false);
+}
+
+/** Ends a function with its result. */
+function finish(f: FunctionBuilder, reach: Reach, r: Number128, destination: Local): void {
+  refuseUndecided(f, r);
+  roundTo(f, reach, r, destination);
   f.return(c32(1));
+}
+
+/**
+ * The quotient of two normalized numbers of 128 bits, whose exponents' difference is `exponent` (which is spent): 64 bits
+ * by long division, the rest, with what the divisor's low half takes away, in f64.
+ */
+export function quotientOf(
+  f: FunctionBuilder,
+  numerator: Wide,
+  denominator: Wide,
+  exponent: Local,
+  negative: Local,
+): Number128 {
+  f.set(exponent, sub(exponent, c32(1)));
+  f.if(geU(numerator.high, denominator.high), () => {
+    f.set(numerator.low, or(shrU(numerator.low, c64(1)), shl(numerator.high, c64(63))));
+    f.set(numerator.high, shrU(numerator.high, c64(1)));
+    f.set(exponent, add(exponent, c32(1)));
+  });
+  const { quotient, remainder } = divideWide(f, numerator.high, numerator.low, denominator.high);
+  const taken = times(times(float(quotient), float(denominator.low)), cf64(2 ** -64));
+  const rest = over(pure(op.f64_sub, float(remainder), taken), float(denominator.high));
+  const low = f.let(pure(op.i64_trunc_sat_f64_s, times(rest, cf64(2 ** 60))));
+  const result = wide(f, add(quotient, shrS(low, c64(60))), shl(low, c64(4)));
+  refuse(f, eqz(result.high));
+  normalize(f, result.high, result.low, exponent);
+  return { ...result, exponent, negative };
 }
 
 /** (significand, sign and exponent, destination) -> 1 when done: 2^x - 1. */
@@ -348,23 +382,10 @@ const angle: HelperFunction = {
         f.set(to.low, from.low);
       }
     });
-    // The quotient: 64 bits by long division, the rest, with what the denominator's low half takes away, in f64.
-    f.set(exponent, sub(exponent, c32(1)));
-    f.if(geU(numerator.high, denominator.high), () => {
-      f.set(numerator.low, or(shrU(numerator.low, c64(1)), shl(numerator.high, c64(63))));
-      f.set(numerator.high, shrU(numerator.high, c64(1)));
-      f.set(exponent, add(exponent, c32(1)));
-    });
-    const { quotient, remainder } = divideWide(f, numerator.high, numerator.low, denominator.high);
-    const taken = times(times(float(quotient), float(denominator.low)), cf64(2 ** -64));
-    const rest = over(pure(op.f64_sub, float(remainder), taken), float(denominator.high));
-    const low = f.let(pure(op.i64_trunc_sat_f64_s, times(rest, cf64(2 ** 60))));
-    const t: Number128 = { ...wide(f, add(quotient, shrS(low, c64(60))), shl(low, c64(4))), exponent, negative };
-    refuse(f, eqz(t.high));
-    normalize(f, t.high, t.low, t.exponent);
+    const t = quotientOf(f, numerator, denominator, exponent, negative);
     // The estimate that k comes from may be off by a hair.
     refuse(f, gtS(t.exponent, c32(-7)));
-    const result = oddSeries(f, t, squareOf(f, t), arcTangentSeries);
+    const result = scaled(f, t, evenSeries(f, squareOf(f, t), arcTangentSeries));
     const xNegative = f.let(and(shrU(xSe, c32(15)), c32(1)));
     const yNegative = f.let(and(shrU(ySe, c32(15)), c32(1)));
     f.if(or(or(k, swapped), xNegative), () => {

@@ -18,6 +18,7 @@ import {
   or,
   pure,
   shl,
+  shrS,
   shrU,
   sub,
   xor,
@@ -53,18 +54,6 @@ export function highProduct(f: FunctionBuilder, a: Node, b: Node): Local {
   const high = f.let(add(mul(ah, bh), cross));
   f.release(ah);
   f.release(bh);
-  return high;
-}
-
-/** High 64 bits of a product, exactly. The operands are locals or constants. */
-export function exactHighProduct(f: FunctionBuilder, a: Node, b: Node): Local {
-  const ah = f.let(shrU(a, HALF));
-  const al = f.let(and(a, LOW_HALF));
-  const bh = f.let(shrU(b, HALF));
-  const bl = f.let(and(b, LOW_HALF));
-  const middle = f.let(add(mul(al, bh), shrU(mul(al, bl), HALF)));
-  const high = f.let(add(add(mul(ah, bh), shrU(middle, HALF)), shrU(add(mul(ah, bl), and(middle, LOW_HALF)), HALF)));
-  for (const local of [ah, al, bh, bl, middle]) f.release(local);
   return high;
 }
 
@@ -112,6 +101,10 @@ export function multiplyBySmall(f: FunctionBuilder, a: Wide, b: Local): Wide {
   const carry = shrU(add(mul(shrU(a.low, HALF), b), shrU(mul(and(a.low, LOW_HALF), b), HALF)), HALF);
   return wide(f, add(mul(a.high, b), carry), mul(a.low, b));
 }
+
+/** The value shifted right by 1 to 63 bits, known now. */
+export const shiftedRight = (f: FunctionBuilder, value: Wide, bits: number): Wide =>
+  wide(f, shrU(value.high, c64(bits)), or(shl(value.high, c64(64 - bits)), shrU(value.low, c64(bits))));
 
 /** Shifts right by `count` (an i32 local, not negative), in place; from 128 on nothing is left. */
 export function shiftWideRight(f: FunctionBuilder, value: Wide, count: Local): void {
@@ -199,7 +192,7 @@ export interface PowerSeries {
 }
 
 /**
- * Value of a {@link PowerSeries} for |z| < 2^-6, z not 0. Relative error below 2^-74: the terms count for less and less,
+ * Value of a {@link PowerSeries} for |z| < 2^-6, z not 0. Relative error below 2^-76: the terms count for less and less,
  * and so need fewer bits: 128, 64, then those of f64.
  */
 export function powerSeries(f: FunctionBuilder, z: Number128, series: PowerSeries): Number128 {
@@ -208,46 +201,42 @@ export function powerSeries(f: FunctionBuilder, z: Number128, series: PowerSerie
   const mask = signMask(f, series.alternates ? xor(z.negative, c32(1)) : z.negative);
   const x = f.let(times(pure(op.f64_convert_i64_s, f.let(signed(shrU(fixed.high, c64(1)), mask))), cf64(2 ** -69)));
   const fourth = f.let(add(reciprocal(series.fourth), toFixed(times(x, polynomial(x, series.rest)), 64)));
-  const product = f.let(shrU(highProduct(f, fixed.high, fourth), c64(6)));
-  const third = f.let(add(reciprocal(series.third), signed(product, mask)));
-  // z^2 in units of 2^-76.
-  const square = exactHighProduct(f, fixed.high, fixed.high);
-  const tail = exactHighProduct(f, square, third);
-  // z / 2 with the sign, in units of 2^-127, then 1 + that + the tail.
-  const g = wide(f, shrU(fixed.high, c64(8)), or(shl(fixed.high, c64(56)), shrU(fixed.low, c64(8))));
+  // z^2 in units of 2^-140, and z (1/c + …) in those of 2^-70.
+  const square = multiplyByWide(f, fixed, fixed);
+  const inner = highProduct(f, fixed.high, fourth);
+  const cube = multiplyWide(f, square.high, inner);
+  negateWhere(f, cube, mask);
+  // z / 2 with the sign, in units of 2^-127, then 1 + that + the rest.
+  const g = shiftedRight(f, fixed, 8);
   negateWhere(f, g, mask);
   f.set(g.high, add(g.high, c64(1n << 63n)));
-  addWide(f, g, wide(f, shrU(tail, c64(13)), shl(tail, c64(51))));
+  addWide(f, g, shiftedRight(f, multiplyBy64(f, square, f.let(reciprocal(series.third))), 13));
+  addWide(f, g, wide(f, shrS(cube.high, c64(19)), or(shl(cube.high, c64(45)), shrU(cube.low, c64(19)))));
   return scaled(f, z, g);
 }
 
-/** z (1 - u/b + u^2 (1/c - u F(u))), u = z^2. */
-export interface OddSeries {
-  readonly third: bigint;
-  readonly fifth: bigint;
+/** 1 - u/a + u^2 (1/b - u F(u)), u = z^2. */
+export interface EvenSeries {
+  readonly a: bigint;
+  readonly b: bigint;
   /** Coefficients of F, with their signs. */
   readonly rest: readonly number[];
 }
 
-/** z^2 in units of 2^-76 for |z| < 2^-6. */
-export function squareOf(f: FunctionBuilder, z: Number128): Local {
-  const fixed = fixedBelow(f, z, 6);
-  return exactHighProduct(f, fixed.high, fixed.high);
-}
-
-/** Value of an {@link OddSeries} for z of {@link squareOf}, z not 0. Relative error below 2^-74. */
-export function oddSeries(f: FunctionBuilder, z: Number128, square: Local, series: OddSeries): Number128 {
-  const tail = evenTail(f, square, series.third, series.fifth, series.rest);
-  const g = wide(f, c64(1n << 63n), c64(0));
-  subtractWide(f, g, wide(f, shrU(tail, c64(13)), shl(tail, c64(51))));
-  return scaled(f, z, g);
-}
-
-/** u (1/a - u (1/b - u F(u))) in units of 2^-76, for u below 2^-12 in the same units. */
-export function evenTail(f: FunctionBuilder, u: Local, a: bigint, b: bigint, rest: readonly number[]): Local {
+/** Values of such series in units of 2^-127 for z^2 in units of 2^-140, |z| < 2^-6. Error below 2^-76. */
+export function evenSeries(f: FunctionBuilder, square: Wide, { a, b, rest }: EvenSeries): Wide {
+  const u = square.high;
   const x = f.let(times(float(u), cf64(2 ** -76)));
   const inner = f.let(sub(reciprocal(b), toFixed(times(x, polynomial(x, rest)), 64)));
   const product = highProduct(f, u, inner);
-  const outer = f.let(sub(reciprocal(a), shrU(product, c64(12))));
-  return exactHighProduct(f, u, outer);
+  const g = wide(f, c64(1n << 63n), c64(0));
+  subtractWide(f, g, shiftedRight(f, multiplyBy64(f, square, f.let(reciprocal(a))), 13));
+  addWide(f, g, shiftedRight(f, multiplyWide(f, u, product), 25));
+  return g;
+}
+
+/** z^2 in units of 2^-140 for |z| < 2^-6. */
+export function squareOf(f: FunctionBuilder, z: Number128): Wide {
+  const fixed = fixedBelow(f, z, 6);
+  return multiplyByWide(f, fixed, fixed);
 }

@@ -1,6 +1,6 @@
 // The x87's transcendental instructions, to the last bit: F2XM1, FYL2X, FYL2XP1, FPATAN, FPTAN, FSIN, FCOS, FSINCOS.
 // Owns their special cases (Intel SDM volume 2) and their argument reduction by a pi of 66 bits, as processors do it.
-// The ordinary cases of some are WebAssembly's (float80/transcendental.ts), which gives the same bits.
+// The ordinary cases are WebAssembly's (float80/transcendental.ts, trigonometry.ts), which gives the same bits.
 // Never evaluates a series itself: see x87-fixed-point.ts.
 
 import { Exception, Status } from '../float80/parts.ts';

@@ -7,6 +7,7 @@ import { comparisonHelpers } from '../../float80/comparison.ts';
 import { conversionHelpers } from '../../float80/conversion.ts';
 import { roundingHelpers } from '../../float80/rounding.ts';
 import { transcendentalHelpers } from '../../float80/transcendental.ts';
+import { trigonometryHelpers } from '../../float80/trigonometry.ts';
 import type { InstructionFamily } from '../row.ts';
 import { arithmeticRows } from './arithmetic.ts';
 import { controlRows } from './control.ts';
@@ -23,6 +24,7 @@ export const x87: InstructionFamily = {
     ...conversionHelpers,
     ...comparisonHelpers,
     ...transcendentalHelpers,
+    ...trigonometryHelpers,
     ...stackHelpers,
     ...transferHelpers,
   ],
