@@ -1,8 +1,10 @@
 // Runs one hostile guest and a peaceful one by turns, and tells what it came to, as one line of JSON.
-// Owns the turns and the measuring: node --expose-gc hostile-run.ts PROGRAM ENTRIES-UNTIL-HOT SECONDS [FLUSHES]. With
-// FLUSHES, it goes on beyond that time until everything has been dropped so often.
+// Owns the turns and the measuring: node --expose-gc hostile-run.ts PROGRAM ENTRIES-UNTIL-HOT own|beside SECONDS [FLUSHES].
+// Code is translated in the thread itself, or beside it. With FLUSHES, it goes on until everything was dropped so often.
 // Never judges: hostile-code.test.ts does.
 
+import { tuneEngine } from '../../main/guests/engine-flags.ts';
+import { WorkerTranslation } from '../../main/guests/worker-translation.ts';
 import { Assembler } from '../../native-free-core/cpu/testing/assembler.ts';
 import { CodeMachine, FREE } from '../../native-free-core/cpu/testing/code-machine.ts';
 import { HOSTILE_RAM, hostilePrograms } from './hostile-programs.ts';
@@ -20,6 +22,8 @@ export interface HostileResult {
   regions: number;
   mostRegions: number;
   mostBytes: number;
+  /** The most requests for translations that waited. */
+  mostWaiting: number;
   largest: { blocks: number; instructions: number; bytes: number };
   /** Memory of the process after collecting garbage, each time everything has been dropped. */
   memory: number[];
@@ -32,13 +36,15 @@ const TURN = 1000;
 const NUDGE = 100;
 const PEACEFUL_LOOPS = 2000;
 
-const [name, hotness, seconds, flushes = '0'] = process.argv.slice(2);
+const [name, hotness, thread, seconds, flushes = '0'] = process.argv.slice(2);
 const program = hostilePrograms[name];
-const machine = new CodeMachine(program.bits, Number(hotness), {}, HOSTILE_RAM << 20);
+tuneEngine();
+const background = thread === 'beside' ? (memory: WebAssembly.Memory) => new WorkerTranslation(memory) : undefined;
+const machine = new CodeMachine(program.bits, Number(hotness), {}, HOSTILE_RAM << 20, background);
 let entry = program.load(machine);
 machine.at(entry);
 
-const peaceful = new CodeMachine(64, Number(hotness));
+const peaceful = new CodeMachine(64, Number(hotness), {}, undefined, background);
 peaceful.write(
   FREE,
   new Assembler(FREE)
@@ -62,6 +68,7 @@ const result: HostileResult = {
   regions: 0,
   mostRegions: 0,
   mostBytes: 0,
+  mostWaiting: 0,
   largest: translator.largest,
   memory: [],
   peakMemory: 0,
@@ -85,6 +92,7 @@ for (let turn = 0; now - started < Number(seconds) * 1000 || result.flushes < Nu
   result.longestTurn = Math.max(result.longestTurn, now - before);
   result.mostRegions = Math.max(result.mostRegions, translator.liveRegions);
   result.mostBytes = Math.max(result.mostBytes, translator.liveBytes);
+  result.mostWaiting = Math.max(result.mostWaiting, translator.waiting);
   if (turn % 16 === 0) {
     peaceful.run(FREE);
     const sum = peaceful.reg(3);

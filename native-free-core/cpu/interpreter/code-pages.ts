@@ -15,6 +15,9 @@ const BACK_OFF_MADE = 1;
 /** Instructions after which a doubling is taken off: a kernel that patched itself at its start is not changing code. */
 const BACK_OFF_FORGIVEN = 20_000_000;
 
+/** Pages that count as changing at once, the latest: every request for a translation names them. */
+export const CHANGING_PAGES = 256;
+
 /** A block that is kept, by its micro-ops: [start, end) of the arena. */
 export interface CodeBlock {
   readonly start: number;
@@ -45,7 +48,7 @@ export class CodePages {
   private readonly lines: Uint32Array;
   private readonly executed: () => number;
   private readonly pages = new Map<number, CodePage>();
-  /** Indexes of the pages with a back-off. */
+  /** Indexes of the pages with a back-off that had it last, in the order in which they got it. */
   private readonly backedOff = new Set<number>();
 
   /** `u32` is the guest's whole memory, `executed` tells how many instructions have been executed. */
@@ -128,7 +131,13 @@ export class CodePages {
     const page = this.pages.get(index);
     if (!page) return;
     this.setBackOff(page, Math.min(BACK_OFF_LIMIT, this.backOffOf(page) + BACK_OFF_LOST));
+    this.backedOff.delete(index);
     this.backedOff.add(index);
+    if (this.backedOff.size > CHANGING_PAGES)
+      for (const oldest of this.backedOff) {
+        this.backedOff.delete(oldest);
+        break;
+      }
   }
 
   /** The page was left alone for long enough that one of its blocks became hot. */

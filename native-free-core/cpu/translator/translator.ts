@@ -21,11 +21,17 @@ export const TRANSLATED_BYTES = 16 << 20;
 /** Requests that can wait at once; blocks that become hot beyond have to become so again. */
 export const TRANSLATION_QUEUE = 512;
 
+/** A module with regions that are installed: V8 keeps all of its code until the last of them is gone. */
+interface InstalledModule {
+  readonly bytes: number;
+  regions: number;
+}
+
 export class Translator {
-  /** Regions translated since the vCPU exists, and the bytes of their code. */
+  /** Regions translated since the vCPU exists, and the bytes of their modules. */
   regions = 0;
   bytes = 0;
-  /** Those that are installed. */
+  /** Those that are installed, and the bytes of all modules with any of them. */
   liveRegions = 0;
   liveBytes = 0;
   /** Requests that have not been answered. */
@@ -43,7 +49,7 @@ export class Translator {
    * the same, so that links to them hold.
    */
   private readonly slots = new Map<number, number>();
-  private readonly slotBytes = new Uint32Array(REGION_SLOTS);
+  private readonly modules = new Map<number, InstalledModule>();
 
   /** `firstSlot` is the function table's first entry for a region. */
   constructor(
@@ -68,6 +74,7 @@ export class Translator {
   private drop(): void {
     for (const slot of this.slots.values()) this.exports.table.set(slot, null);
     this.slots.clear();
+    this.modules.clear();
     this.waiting = 0;
     this.liveRegions = 0;
     this.liveBytes = 0;
@@ -77,7 +84,9 @@ export class Translator {
   private release(slot: number): void {
     this.exports.table.set(slot, this.exports.enter);
     this.liveRegions--;
-    this.liveBytes -= this.slotBytes[slot - this.firstSlot];
+    const module = this.modules.get(slot)!;
+    this.modules.delete(slot);
+    if (--module.regions === 0) this.liveBytes -= module.bytes;
   }
 
   /** A block has become hot, by its profile micro-op; it is at S.ip's code base. */
@@ -129,8 +138,17 @@ export class Translator {
     for (const pc of rejected) if (u16[pc >>> 1] === SpecialHandler.profile) u16[pc >>> 1] = SpecialHandler.pass;
     const wanted = translations.filter((translation) => this.isWanted(translation));
     if (!module || wanted.length === 0) return;
+    // Requests that were made before the bounds were met may bring more than there is room for.
+    if (this.slots.size + wanted.length > REGION_SLOTS || this.liveBytes + reply.bytes > TRANSLATED_BYTES) {
+      this.blocks.flushSoon();
+      return;
+    }
     const { exports } = new WebAssembly.Instance(module, this.imports);
-    for (const translation of wanted) this.install(translation, exports[translation.name]);
+    const installed: InstalledModule = { bytes: reply.bytes, regions: 0 };
+    for (const translation of wanted) this.install(translation, exports[translation.name], installed);
+    if (installed.regions === 0) return;
+    this.liveBytes += reply.bytes;
+    this.bytes += reply.bytes;
   }
 
   /** Whether the guest still has the block that was hot, and the bytes that its region was made from. */
@@ -148,7 +166,7 @@ export class Translator {
     return true;
   }
 
-  private install(translation: Translation, region: unknown): void {
+  private install(translation: Translation, region: unknown, module: InstalledModule): void {
     const { u16, u32, physical } = this.system;
     const { pc, mode, codeBytes, cold } = translation;
     const { largest } = this;
@@ -163,11 +181,10 @@ export class Translator {
     const slot = this.slots.get(key) ?? this.firstSlot + this.slots.size;
     this.slots.set(key, slot);
     this.exports.table.set(slot, region);
-    this.slotBytes[slot - this.firstSlot] = codeBytes;
+    this.modules.set(slot, module);
+    module.regions++;
     this.liveRegions++;
-    this.liveBytes += codeBytes;
     this.regions++;
-    this.bytes += codeBytes;
     largest.blocks = Math.max(largest.blocks, translation.blocks);
     largest.instructions = Math.max(largest.instructions, translation.instructions);
     largest.bytes = Math.max(largest.bytes, codeBytes);
