@@ -114,8 +114,10 @@ export class TranslatorMeaning extends Meaning {
   private readonly ccA: Local;
   private readonly ccB: Local;
   private readonly ccC: Local;
-  private flagsUsed = false;
+  /** 1 once the region has set flags: until then those in the state hold, and the locals hold nothing. */
+  private readonly flagsSet: Local;
   private flagsChanged = false;
+  private apartChanged = false;
   /** The kind and size of the flags in the locals, where it is the same on every way here. */
   private knownFlags: { kind: FlagKind; size: number; apart: boolean } | undefined;
   private readonly left: Local;
@@ -155,6 +157,7 @@ export class TranslatorMeaning extends Meaning {
     this.ccA = this.local(this.code64 ? i64 : i32);
     this.ccB = this.local(this.code64 ? i64 : i32);
     this.ccC = this.local(i32);
+    this.flagsSet = this.local(i32);
     this.left = this.local(i32);
     this.tlb = this.local(i32);
     this.target = this.local(i64);
@@ -204,12 +207,6 @@ export class TranslatorMeaning extends Meaning {
       if (this.vectorUsed[register]) this.set(local, field(loadOp.v128_load, xmmAddress(register)));
     });
     this.x87Locals?.load();
-    if (this.flagsUsed) {
-      this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
-      this.set(this.ccC, field(loadOp.i32_load, S.ccC));
-      this.set(this.ccA, this.narrow(field(loadOp.i64_load, S.ccA)));
-      this.set(this.ccB, this.narrow(field(loadOp.i64_load, S.ccB)));
-    }
     this.set(this.left, field(loadOp.i32_load, S.budget));
     if (this.tlbUsed) this.set(this.tlb, field(loadOp.i32_load, S.tlb));
   }
@@ -223,14 +220,31 @@ export class TranslatorMeaning extends Meaning {
       if (this.vectorDirty[register]) this.storeField(storeOp.v128_store, xmmAddress(register), local);
     });
     this.x87Locals?.writeBack();
-    if (this.flagsChanged) this.flagsToMemory();
+    if (this.flagsChanged) this.flagsToMemory(this.apartChanged);
   }
 
-  private flagsToMemory(): void {
-    this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
-    this.storeField(storeOp.i32_store, S.ccC, this.ccC);
-    this.storeField(storeOp.i64_store, S.ccA, extendS(this.ccA));
-    this.storeField(storeOp.i64_store, S.ccB, extendS(this.ccB));
+  /**
+   * Brings the flags in the state up to date, if any have been set. They are never loaded: few regions look at old ones.
+   * `withApart`: CF and OF may have been set apart from the others.
+   */
+  private flagsToMemory(withApart = true): void {
+    super.if(this.flagsSet, () => {
+      this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
+      if (withApart) this.storeField(storeOp.i32_store, S.ccC, this.ccC);
+      this.storeField(storeOp.i64_store, S.ccA, extendS(this.ccA));
+      this.storeField(storeOp.i64_store, S.ccB, extendS(this.ccB));
+    });
+  }
+
+  /** Brings the flags in the locals up to date, where only a part of them is about to change. */
+  private flagsFromMemory(): void {
+    super.if(eqz(this.flagsSet), () => {
+      this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
+      this.set(this.ccC, field(loadOp.i32_load, S.ccC));
+      this.set(this.ccA, this.narrow(field(loadOp.i64_load, S.ccA)));
+      this.set(this.ccB, this.narrow(field(loadOp.i64_load, S.ccB)));
+      this.set(this.flagsSet, c32(1));
+    });
   }
 
   /** A flags' operand as its local holds it. */
@@ -284,27 +298,15 @@ export class TranslatorMeaning extends Meaning {
       },
       () => {
         const shortcut = this.let(shortcutOf(this.target));
-        const known = and(
-          eq(load(loadOp.i64_load, shortcut, Shortcut.ip), this.target),
-          eq(load(loadOp.i32_load, shortcut, Shortcut.key), field(loadOp.i32_load, S.linkKey)),
-        );
-        this.if(
-          known,
-          () => {
-            const region = this.let(load(loadOp.i32_load, shortcut, Shortcut.region));
-            this.if(
-              region,
-              () => {
-                this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, and(this.target, c64(~0xfffn)));
-                this.returnCallIndirect(this.regionType, region);
-              },
-              undefined,
-              true,
-            );
-          },
-          undefined,
-          true,
-        );
+        this.block((unknown) => {
+          const key = load(loadOp.i32_load, shortcut, Shortcut.key);
+          const region = this.let(load(loadOp.i32_load, shortcut, Shortcut.region));
+          this.brIf(unknown, ne(load(loadOp.i64_load, shortcut, Shortcut.ip), this.target), false);
+          this.brIf(unknown, ne(key, field(loadOp.i32_load, S.linkKey)), false);
+          this.brIf(unknown, eqz(region), false);
+          this.storeField(storeOp.i64_store, S.regs + Slot.codeBase * 8, and(this.target, c64(~0xfffn)));
+          this.returnCallIndirect(this.regionType, region);
+        });
         this.set(next, call(this.shared.enter));
       },
     );
@@ -657,11 +659,11 @@ export class TranslatorMeaning extends Meaning {
 
   override setLazyFlags(ccOp: Node, a: Node, b: Node): void {
     if (this.subject.flagsDead) return;
-    this.flagsUsed = true;
     this.flagsChanged = true;
     this.set(this.ccA, this.narrow(a));
     this.set(this.ccB, this.narrow(b));
     this.set(this.ccOp, ccOp);
+    this.set(this.flagsSet, c32(1));
     this.knownFlags =
       ccOp.kind === 'const'
         ? { kind: (Number(ccOp.value) >> 2) as FlagKind, size: 8 << (Number(ccOp.value) & 3), apart: false }
@@ -674,8 +676,9 @@ export class TranslatorMeaning extends Meaning {
 
   override setCarryOverflow(bits: Node): void {
     if (this.subject.flagsDead) return;
-    this.flagsUsed = true;
     this.flagsChanged = true;
+    this.apartChanged = true;
+    if (!this.knownFlags) this.flagsFromMemory();
     this.set(this.ccC, bits);
     this.set(this.ccOp, or(this.ccOp, c32(CARRY_OVERFLOW_APART)));
     if (this.knownFlags) this.knownFlags = { ...this.knownFlags, apart: true };
@@ -713,7 +716,6 @@ export class TranslatorMeaning extends Meaning {
   }
 
   private formulas(): { formulas: FlagFormulas; kind: FlagKind; apart: boolean } | undefined {
-    this.flagsUsed = true;
     const known = this.knownFlags;
     if (!known) {
       this.flagsToMemory();
@@ -749,7 +751,6 @@ export class TranslatorMeaning extends Meaning {
   }
 
   override flagsAll(): Node {
-    this.flagsUsed = true;
     this.flagsToMemory();
     return super.flagsAll();
   }
