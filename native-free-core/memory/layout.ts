@@ -36,7 +36,7 @@ export const JUMP_CACHE_ENTRY_BYTES = 32;
 
 /** Direct-mapped table from a block's key to its micro-ops. An entry: key (i64), micro-op address (i32), spare. */
 export const BLOCK_TABLE_BASE = 0x100000;
-export const BLOCK_TABLE_ENTRIES = 32768;
+export const BLOCK_TABLE_ENTRIES = 65536;
 export const BLOCK_TABLE_ENTRY_BYTES = 16;
 
 /** Micro-ops of decoded blocks, allocated upwards; when full, everything decoded is dropped. */

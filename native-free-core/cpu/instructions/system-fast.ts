@@ -25,6 +25,7 @@ import {
   wrap,
   xor,
 } from '../builder/nodes.ts';
+import { isRealOrVirtual } from '../privileged/segment-state.ts';
 import type { Meaning } from '../semantics/meaning.ts';
 import { ARITHMETIC_FLAGS, Flag, ModeBit, S, Seg, segBaseAddress, Vector } from '../state.ts';
 import { Cr0, Cr4, Efer } from '../system/architecture.ts';
@@ -126,7 +127,7 @@ const CODE_32 = 0xcf9b;
 /** SYSENTER outside of long mode. */
 export function systemEnter(m: Meaning): void {
   const selector = m.let(and(m.state32(S.sysenterCs), c32(0xfffc)));
-  m.coldIf(or(eqz(and(m.state32(S.cr0), c32(Cr0.pe))), or(eqz(selector), and(m.state32(S.efer), c32(Efer.lma)))));
+  m.coldIf(or(isRealOrVirtual(), or(eqz(selector), and(m.state32(S.efer), c32(Efer.lma)))));
   m.setState32(S.eflags, and(m.systemFlags(), c32(~(Flag.vm | Flag.if | Flag.rf))));
   setFlat(m, Seg.cs, selector, CODE_32, 1);
   setFlat(m, Seg.ss, and(add(selector, c32(8)), c32(0xfffc)), DATA, 3);

@@ -261,6 +261,10 @@ for (const { name, bytes, width, frame } of INSTRUCTIONS) {
         });
         const selectors = [0, 8, 0x10, 0x1b, 0x23, random(GDT_ENTRIES * 8), random(0x10000)];
         if (!bytes.includes(0x35) && bytes[1] !== 0x07) system.setReg32(0, selectors[random(selectors.length)]);
+        if (bytes[1] === 0x34 && random(8) === 0) {
+          system.setFlags(system.flags() | Flag.vm);
+          system.controlChanged();
+        }
         system.setReg(1, random(8) === 0 ? 0x8000_0000_0000n : 0x8100n);
         system.setReg32(11, 0x246 | (random(8) === 0 ? Flag.tf : 0));
         // Bring tables and stack into the TLB, with which most of these cases need no walk.
