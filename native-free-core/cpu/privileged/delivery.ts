@@ -276,6 +276,8 @@ export function deliverFault(
     f.storeField(storeOp.i32_store, S.deliveriesLeft, sub(left, c32(1)));
     f.storeField(storeOp.i32_store, S.budget, sub(state32(S.budget), executed));
     f.storeField(storeOp.i32_store, S.faulted, c32(0));
+    // Its instructions are accounted for: whoever asks for the time must not count them again.
+    f.storeField(storeOp.i32_store, S.exitPc, c32(0));
     f.return(c32(1));
   });
   f.return(c32(0));
