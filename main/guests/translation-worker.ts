@@ -39,7 +39,7 @@ function schedule(): void {
   setImmediate(proceed);
 }
 
-port.on('message', (request: TranslationRequest) => {
-  translation.add(request);
+port.on('message', (requests: TranslationRequest[]) => {
+  for (const request of requests) translation.add(request);
   schedule();
 });

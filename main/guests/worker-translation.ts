@@ -18,18 +18,24 @@ export class WorkerTranslation implements TranslationThread {
   readonly #sent = new Int32Array(new SharedArrayBuffer(4));
   #port: MessagePort | undefined;
   #taken = 0;
+  #unsent: TranslationRequest[] = [];
 
   /** `memory` is the guest's. */
   constructor(memory: WebAssembly.Memory) {
     this.#memory = memory;
   }
 
-  request(request: TranslationRequest): void {
-    this.#port ??= this.#start();
-    this.#port.postMessage(request);
+  request(request: TranslationRequest): undefined {
+    this.#unsent.push(request);
   }
 
   take(): TranslationReply | undefined {
+    // Waking another thread costs more than a request does: what came up since the last time goes in one message.
+    if (this.#unsent.length > 0) {
+      this.#port ??= this.#start();
+      this.#port.postMessage(this.#unsent);
+      this.#unsent = [];
+    }
     if (!this.#port || Atomics.load(this.#sent, 0) === this.#taken) return undefined;
     const received = receiveMessageOnPort(this.#port);
     // The count may run ahead of the message by a moment.

@@ -277,6 +277,11 @@ export class BlockCache {
     return false;
   }
 
+  /** Grows whenever {@link changing} gets or loses a page. */
+  get changes(): number {
+    return this.pages.changes;
+  }
+
   /** Pages of RAM, by physical number, whose translations have lately been lost to writes. */
   get changing(): readonly number[] {
     return this.pages.changing.map((host) => Math.floor(this.system.physical.physicalAddress(host) / PAGE));

@@ -114,6 +114,9 @@ export class CodePages {
 
   // ---- backing off
 
+  /** Grows whenever {@link changing} gets or loses a page. */
+  changes = 0;
+
   /** How often the entries that make a block of this page hot have to be doubled. */
   backOff(host: number): number {
     const page = this.pages.get((host - RAM_BASE) >>> 12);
@@ -131,7 +134,7 @@ export class CodePages {
     const page = this.pages.get(index);
     if (!page) return;
     this.setBackOff(page, Math.min(BACK_OFF_LIMIT, this.backOffOf(page) + BACK_OFF_LOST));
-    this.backedOff.delete(index);
+    if (!this.backedOff.delete(index)) this.changes++;
     this.backedOff.add(index);
     if (this.backedOff.size > CHANGING_PAGES)
       for (const oldest of this.backedOff) {
@@ -144,7 +147,7 @@ export class CodePages {
   madeTranslation(host: number): void {
     const page = this.pages.get((host - RAM_BASE) >>> 12);
     if (page) this.setBackOff(page, Math.max(0, this.backOffOf(page) - BACK_OFF_MADE));
-    if (page?.backOff === 0) this.backedOff.delete((host - RAM_BASE) >>> 12);
+    if (page?.backOff === 0 && this.backedOff.delete((host - RAM_BASE) >>> 12)) this.changes++;
   }
 
   private backOffOf({ backOff, backOffAt }: CodePage): number {

@@ -22,7 +22,7 @@ class ByHand implements TranslationThread {
     this.translation = new BackgroundTranslation(memory);
   }
 
-  request(request: TranslationRequest): void {
+  request(request: TranslationRequest): undefined {
     this.requests.push(request);
     this.translation.add(request);
   }

@@ -18,6 +18,7 @@ export class BackgroundTranslation {
   }
 
   add(request: TranslationRequest): void {
+    this.compiler.note(request);
     this.queue.push(request);
   }
 

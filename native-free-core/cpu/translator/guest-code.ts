@@ -46,9 +46,13 @@ export class GuestCode implements CodeView {
     this.request = request;
     this.pages.clear();
     this.copies = 0;
-    this.changingPages.clear();
-    for (const page of request.changing) this.changingPages.add(page);
     this.pages.set(0, this.copy(request.page, request.physicalPage));
+  }
+
+  /** From here on these physical pages count as changing. */
+  setChanging(pages: readonly number[]): void {
+    this.changingPages.clear();
+    for (const page of pages) this.changingPages.add(page);
   }
 
   private copy(host: number, physicalPage: number): CodePage | undefined {

@@ -71,6 +71,11 @@ export class RegionCompiler {
     this.view = new GuestCode(new Uint8Array(memory.buffer), u32);
   }
 
+  /** Takes note of what a request says beyond its own region; to be called in the order in which requests come. */
+  note({ changing }: TranslationRequest): void {
+    if (changing) this.view.setChanging(changing);
+  }
+
   /** Translates one to {@link MODULE_REGIONS} requests of one generation into one module. */
   compile(requests: readonly TranslationRequest[]): TranslationReply {
     const module = new ModuleBuilder();

@@ -21,8 +21,8 @@ export interface TranslationRequest {
   readonly linear: boolean;
   /** Code that has not been executed is taken in too. */
   readonly everything: boolean;
-  /** Physical pages that keep changing, which no other page's region takes in. */
-  readonly changing: readonly number[];
+  /** Physical pages that keep changing, which no other page's region takes in; absent where they are those of before. */
+  readonly changing?: readonly number[];
 }
 
 /** Bytes that a region was made from, all in one page. */
@@ -61,7 +61,8 @@ export interface TranslationReply {
 
 /** Whoever translates: the guest's own thread at once, or another one in its time. */
 export interface TranslationThread {
-  request(request: TranslationRequest): void;
-  /** The next reply that is ready, if any. Cheap: asked often. */
+  /** Asks for a region; answers at once if this thread does the work. */
+  request(request: TranslationRequest): TranslationReply | undefined;
+  /** The next reply that has become ready since, if any. Cheap: asked often. */
   take(): TranslationReply | undefined;
 }

@@ -49,6 +49,7 @@ export class Translator {
    * the same, so that links to them hold.
    */
   private readonly slots = new Map<number, number>();
+  private changesSent = -1;
   private readonly modules = new Map<number, InstalledModule>();
 
   /** `firstSlot` is the function table's first entry for a region. */
@@ -104,7 +105,7 @@ export class Translator {
     const page = u32[(pc + U.target) >>> 2];
     const codeBase = (S.regs + Slot.codeBase * 8) >>> 2;
     this.waiting++;
-    this.thread.request({
+    const reply = this.thread.request({
       pc,
       generation: this.blocks.flushes,
       page,
@@ -118,9 +119,17 @@ export class Translator {
       linear: u32[S.linkKey >>> 2] !== 0xffffffff,
       // Where everything is translated at once, nothing has been executed yet.
       everything: this.blocks.hotness <= 1,
-      changing: this.blocks.changing,
+      ...this.changing(),
     });
-    this.collect();
+    if (reply) this.accept(reply);
+  }
+
+  /** The pages that keep changing, if they are others than the last time. */
+  private changing(): { changing?: readonly number[] } {
+    const { changes } = this.blocks;
+    if (changes === this.changesSent) return {};
+    this.changesSent = changes;
+    return { changing: this.blocks.changing };
   }
 
   /** Installs the translations that have become ready. */
