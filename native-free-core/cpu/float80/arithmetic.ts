@@ -32,17 +32,23 @@ import {
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
 import {
+  answerNan,
+  answerNans,
+  ONE_OPERAND,
+  oneOperand,
+  raiseDenormal,
+  TWO_OPERANDS,
+  twoOperands,
+} from './operands.ts';
+import {
   clearC1,
   EXPONENT_BIAS,
   Exception,
   exponentOf,
   fcw,
   INTEGER_BIT,
-  isDenormal,
   isInfinity,
-  isNan,
   isNormal,
-  isUnsupported,
   isZero,
   type Local,
   multiplyWide,
@@ -84,14 +90,11 @@ interface Operation {
 /** (a significand, a sign and exponent, b the same, destination) -> 0 when an unmasked exception withholds the result. */
 const binary = (operation: Operation): HelperFunction => ({
   name: operation.name,
-  parameters: [i64, i32, i64, i32, i32],
+  parameters: TWO_OPERANDS,
   result: i32,
   build(f, reach) {
-    const a = f.parameter(0, i64);
-    const aSe = f.parameter(1, i32);
-    const b = f.parameter(2, i64);
-    const bSe = f.parameter(3, i32);
-    const destination = f.parameter(4, i32);
+    const operands = twoOperands(f);
+    const { a, aSe, b, bSe, destination } = operands;
     const bSign = (): Node => (operation.negateB ? xor(signOf(bSe), c32(0x8000)) : signOf(bSe));
     f.if(and(isNormal(a, aSe), isNormal(b, bSe)), () => {
       const fa = { sign: f.let(signOf(aSe)), exponent: f.let(exponentOf(aSe)), significand: a };
@@ -100,14 +103,9 @@ const binary = (operation: Operation): HelperFunction => ({
       f.return(c32(1));
     });
     clearC1(f);
-    f.if(or(or(isNan(a, aSe), isNan(b, bSe)), or(isUnsupported(a, aSe), isUnsupported(b, bSe))), () =>
-      f.returnCall(reach('f80.nan'), a, aSe, b, bSe, destination),
-    );
+    answerNans(f, reach, operands);
     if (operation.negateB) f.set(bSe, xor(bSe, c32(0x8000)));
-    const denormal = (): void =>
-      f.if(or(isDenormal(a, aSe), isDenormal(b, bSe)), () =>
-        f.if(raise(f, reach, c32(Exception.denormal)), () => f.return(c32(0))),
-      );
+    const denormal = (): void => raiseDenormal(f, reach, operands);
     f.if(or(or(isZero(a, aSe), isZero(b, bSe)), or(isInfinity(a, aSe), isInfinity(b, bSe))), () => {
       operation.special(f, reach, { significand: a, se: aSe }, { significand: b, se: bSe }, destination, denormal);
       f.return(c32(1));
@@ -326,15 +324,12 @@ const division = binary({
 /** (significand, sign and exponent, destination) -> 0 when an unmasked exception withholds the result. */
 const squareRoot: HelperFunction = {
   name: 'f80.sqrt',
-  parameters: [i64, i32, i32],
+  parameters: ONE_OPERAND,
   result: i32,
   build(f, reach) {
-    const a = f.parameter(0, i64);
-    const se = f.parameter(1, i32);
-    const destination = f.parameter(2, i32);
-    f.if(or(isNan(a, se), isUnsupported(a, se)), () =>
-      f.returnCall(reach('f80.nan'), a, se, c64(0), c32(0), destination),
-    );
+    const operand = oneOperand(f);
+    const { a, aSe: se, destination } = operand;
+    answerNan(f, reach, operand);
     f.if(isZero(a, se), () => {
       put(f, destination, a, se);
       f.return(c32(1));
@@ -344,7 +339,7 @@ const squareRoot: HelperFunction = {
       put(f, destination, a, se);
       f.return(c32(1));
     });
-    f.if(isDenormal(a, se), () => f.if(raise(f, reach, c32(Exception.denormal)), () => f.return(c32(0))));
+    raiseDenormal(f, reach, operand);
     const exponent = unpack(f, a, se);
     f.set(exponent, sub(exponent, c32(EXPONENT_BIAS)));
     // The radicand high:low lies in [2^126, 2^128), so that its root has exactly 64 bits.

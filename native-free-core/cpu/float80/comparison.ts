@@ -31,6 +31,7 @@ import {
   xor,
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
+import { answerNans, raiseDenormal, TWO_OPERANDS, twoOperands } from './operands.ts';
 import {
   BIAS_ADJUST,
   clearC1,
@@ -72,11 +73,7 @@ const compareFunction: HelperFunction = {
   parameters: [i64, i32, i64, i32, i32],
   result: i32,
   build(f, reach) {
-    const a = f.parameter(0, i64);
-    const aSe = f.parameter(1, i32);
-    const b = f.parameter(2, i64);
-    const bSe = f.parameter(3, i32);
-    const quiet = f.parameter(4, i32);
+    const { a, aSe, b, bSe, destination: quiet } = twoOperands(f);
     /** The order of two numbers whose integer bits tell their magnitude; `also` is or-ed to the codes. */
     const answer = (also: Node): void => {
       const negative = signOf(aSe);
@@ -138,22 +135,15 @@ function putExact(
  */
 const remainder: HelperFunction = {
   name: 'f80.rem',
-  parameters: [i64, i32, i64, i32, i32, i32],
+  parameters: [...TWO_OPERANDS, i32],
   result: i32,
   build(f, reach) {
-    const a = f.parameter(0, i64);
-    const aSe = f.parameter(1, i32);
-    const b = f.parameter(2, i64);
-    const bSe = f.parameter(3, i32);
-    const destination = f.parameter(4, i32);
+    const operands = twoOperands(f);
+    const { a, aSe, b, bSe, destination } = operands;
     const toNearest = f.parameter(5, i32);
-    f.if(or(or(isNan(a, aSe), isNan(b, bSe)), or(isUnsupported(a, aSe), isUnsupported(b, bSe))), () =>
-      f.returnCall(reach('f80.nan'), a, aSe, b, bSe, destination),
-    );
+    answerNans(f, reach, operands);
     f.if(or(isInfinity(a, aSe), isZero(b, bSe)), () => f.returnCall(reach('f80.invalid'), destination));
-    f.if(or(isDenormal(a, aSe), isDenormal(b, bSe)), () =>
-      f.if(raise(f, reach, c32(Exception.denormal)), () => f.return(c32(0))),
-    );
+    raiseDenormal(f, reach, operands);
     setStatus(f, and(fsw, c32(~(Status.c0 | Status.c3))));
     f.if(isZero(a, aSe), () => {
       put(f, destination, a, aSe);
@@ -264,25 +254,17 @@ function longDivision(f: FunctionBuilder, a: Local, b: Local, quotient: Local, s
 /** (a significand, a sign and exponent, b the same, destination) -> 0 when withheld: a * 2^trunc(b). FSCALE. */
 const scale: HelperFunction = {
   name: 'f80.scale',
-  parameters: [i64, i32, i64, i32, i32],
+  parameters: TWO_OPERANDS,
   result: i32,
   build(f, reach) {
-    const a = f.parameter(0, i64);
-    const aSe = f.parameter(1, i32);
-    const b = f.parameter(2, i64);
-    const bSe = f.parameter(3, i32);
-    const destination = f.parameter(4, i32);
+    const operands = twoOperands(f);
+    const { a, aSe, b, bSe, destination } = operands;
     clearC1(f);
-    f.if(or(or(isNan(a, aSe), isNan(b, bSe)), or(isUnsupported(a, aSe), isUnsupported(b, bSe))), () =>
-      f.returnCall(reach('f80.nan'), a, aSe, b, bSe, destination),
-    );
+    answerNans(f, reach, operands);
     const aZero = f.let(isZero(a, aSe));
     const aInfinite = f.let(isInfinity(a, aSe));
     const down = f.let(signOf(bSe));
-    const denormal = (): void =>
-      f.if(or(isDenormal(a, aSe), isDenormal(b, bSe)), () =>
-        f.if(raise(f, reach, c32(Exception.denormal)), () => f.return(c32(0))),
-      );
+    const denormal = (): void => raiseDenormal(f, reach, operands);
     f.if(isInfinity(b, bSe), () => {
       f.if(select(down, aInfinite, aZero), () => f.returnCall(reach('f80.invalid'), destination));
       denormal();

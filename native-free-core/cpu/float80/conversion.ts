@@ -32,6 +32,7 @@ import {
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
 import { S } from '../state.ts';
+import { answerNan, ONE_OPERAND, oneOperand, raiseDenormal } from './operands.ts';
 import {
   clearC1,
   EXPONENT_BIAS,
@@ -40,8 +41,6 @@ import {
   fcw,
   fsw,
   INTEGER_BIT,
-  isDenormal,
-  isNan,
   isUnsupported,
   type Local,
   OPERAND_ADDRESS,
@@ -271,16 +270,13 @@ const toInteger: HelperFunction = {
 /** (significand, sign and exponent, destination) -> 0 when an unmasked exception withholds the result. FRNDINT. */
 const roundToInteger: HelperFunction = {
   name: 'f80.roundToInteger',
-  parameters: [i64, i32, i32],
+  parameters: ONE_OPERAND,
   result: i32,
   build(f, reach) {
-    const significand = f.parameter(0, i64);
-    const se = f.parameter(1, i32);
-    const destination = f.parameter(2, i32);
-    f.if(or(isNan(significand, se), isUnsupported(significand, se)), () =>
-      f.returnCall(reach('f80.nan'), significand, se, c64(0), c32(0), destination),
-    );
-    f.if(isDenormal(significand, se), () => f.if(raise(f, reach, c32(Exception.denormal)), () => f.return(c32(0))));
+    const operand = oneOperand(f);
+    const { a: significand, aSe: se, destination } = operand;
+    answerNan(f, reach, operand);
+    raiseDenormal(f, reach, operand);
     const exponent = f.let(exponentOf(se));
     f.if(or(geS(exponent, c32(EXPONENT_BIAS + 63)), eqz(significand)), () => {
       put(f, destination, significand, se);

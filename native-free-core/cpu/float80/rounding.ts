@@ -30,6 +30,7 @@ import {
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
 import { S } from '../state.ts';
+import { TWO_OPERANDS, twoOperands } from './operands.ts';
 import {
   BIAS_ADJUST,
   Exception,
@@ -256,14 +257,10 @@ export function emitRound(
  */
 const nanFunction: HelperFunction = {
   name: 'f80.nan',
-  parameters: [i64, i32, i64, i32, i32],
+  parameters: TWO_OPERANDS,
   result: i32,
   build(f, reach) {
-    const a = f.parameter(0, i64);
-    const aSe = f.parameter(1, i32);
-    const b = f.parameter(2, i64);
-    const bSe = f.parameter(3, i32);
-    const destination = f.parameter(4, i32);
+    const { a, aSe, b, bSe, destination } = twoOperands(f);
     const invalid = (): void => f.if(raise(f, reach, c32(Exception.invalid)), () => f.return(c32(0)));
     f.if(or(isUnsupported(a, aSe), isUnsupported(b, bSe)), () => {
       invalid();

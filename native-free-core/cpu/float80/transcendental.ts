@@ -40,6 +40,7 @@ import {
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
 import { divideWide } from './arithmetic.ts';
+import { ONE_OPERAND, oneOperand, TWO_OPERANDS, twoOperands } from './operands.ts';
 import { EXPONENT_BIAS, exponentOf, INTEGER_BIT, isNormal, type Local, normalize, type Reach } from './parts.ts';
 import { emitRound } from './rounding.ts';
 import { constantOf, Table } from './tables.ts';
@@ -67,7 +68,7 @@ import {
   wideConstant,
 } from './wide.ts';
 
-const { i32, i64 } = ValueType;
+const { i32 } = ValueType;
 
 const ln2 = constantOf.ln2(128n);
 const log2e = constantOf.log2e(127n);
@@ -180,12 +181,10 @@ export function quotientOf(
 /** (significand, sign and exponent, destination) -> 1 when done: 2^x - 1. */
 const exponential: HelperFunction = {
   name: 'f80.exponential',
-  parameters: [i64, i32, i32],
+  parameters: ONE_OPERAND,
   result: i32,
   build(f, reach) {
-    const significand = f.parameter(0, i64);
-    const se = f.parameter(1, i32);
-    const destination = f.parameter(2, i32);
+    const { a: significand, aSe: se, destination } = oneOperand(f);
     needTables(f);
     refuse(f, eqz(isNormal(significand, se)));
     const x = numberOf(f, significand, se);
@@ -271,19 +270,16 @@ const withLogarithm = (
   argument: (f: FunctionBuilder, x: Number128, n: Local) => Wide,
 ): HelperFunction => ({
   name,
-  parameters: [i64, i32, i64, i32, i32],
+  parameters: TWO_OPERANDS,
   result: i32,
   build(f, reach) {
-    const x = f.parameter(0, i64);
-    const xSe = f.parameter(1, i32);
-    const y = f.parameter(2, i64);
-    const ySe = f.parameter(3, i32);
+    const { a: x, aSe: xSe, b: y, bSe: ySe, destination } = twoOperands(f);
     needTables(f);
     refuse(f, eqz(and(isNormal(x, xSe), isNormal(y, ySe))));
     const factor = numberOf(f, y, ySe);
     const n = f.let(c32(0));
     const m = argument(f, numberOf(f, x, xSe), n);
-    timesFactor(f, reach, binaryLogarithm(f, m, n), factor, f.parameter(4, i32));
+    timesFactor(f, reach, binaryLogarithm(f, m, n), factor, destination);
     f.unreachable();
   },
 });
@@ -298,14 +294,10 @@ const logarithm = withLogarithm('f80.logarithm', (f, x, n) => {
 /** y * log2(x + 1) for x from -1/2 to 1. */
 const logarithmOfSum: HelperFunction = {
   name: 'f80.logarithmOfSum',
-  parameters: [i64, i32, i64, i32, i32],
+  parameters: TWO_OPERANDS,
   result: i32,
   build(f, reach) {
-    const x = f.parameter(0, i64);
-    const xSe = f.parameter(1, i32);
-    const y = f.parameter(2, i64);
-    const ySe = f.parameter(3, i32);
-    const destination = f.parameter(4, i32);
+    const { a: x, aSe: xSe, b: y, bSe: ySe, destination } = twoOperands(f);
     needTables(f);
     refuse(f, eqz(and(isNormal(x, xSe), isNormal(y, ySe))));
     const a = numberOf(f, x, xSe);
@@ -332,14 +324,10 @@ const logarithmOfSum: HelperFunction = {
 /** (x significand, x sign and exponent, y the same, destination) -> 1 when done: the angle of the point (x, y). */
 const angle: HelperFunction = {
   name: 'f80.angle',
-  parameters: [i64, i32, i64, i32, i32],
+  parameters: TWO_OPERANDS,
   result: i32,
   build(f, reach) {
-    const x = f.parameter(0, i64);
-    const xSe = f.parameter(1, i32);
-    const y = f.parameter(2, i64);
-    const ySe = f.parameter(3, i32);
-    const destination = f.parameter(4, i32);
+    const { a: x, aSe: xSe, b: y, bSe: ySe, destination } = twoOperands(f);
     needTables(f);
     refuse(f, eqz(and(isNormal(x, xSe), isNormal(y, ySe))));
     // a / b is the ratio of the smaller to the larger magnitude.
