@@ -2,7 +2,7 @@
 // Owns the operations that give condition codes, or take exponents apart.
 // Never looks at the register stack.
 
-import { op, ValueType } from '../../wasm/opcodes.ts';
+import { ValueType } from '../../wasm/opcodes.ts';
 import type { FunctionBuilder } from '../builder/function.ts';
 import {
   add,
@@ -22,7 +22,6 @@ import {
   type Node,
   ne,
   or,
-  pure,
   select,
   shl,
   shrU,
@@ -31,6 +30,7 @@ import {
   xor,
 } from '../builder/nodes.ts';
 import type { HelperFunction } from '../instructions/row.ts';
+import { divideWide } from './arithmetic.ts';
 import { answerNans, raiseDenormal, TWO_OPERANDS, twoOperands } from './operands.ts';
 import {
   BIAS_ADJUST,
@@ -228,27 +228,19 @@ const remainder: HelperFunction = {
   },
 };
 
-/** a becomes (a << steps) mod b, bit by bit, `quotient` its quotient's low 64 bits. Spends `steps`. */
+/** a becomes (a << steps) mod b for up to 63 steps, `quotient` the quotient's low 64 bits. Both are normalized. */
 function longDivision(f: FunctionBuilder, a: Local, b: Local, quotient: Local, steps: Local): void {
+  const count = f.let(extendU(steps));
   f.if(geU(a, b), () => {
     f.set(a, sub(a, b));
-    f.set(quotient, c64(1));
+    f.set(quotient, shl(c64(1), count));
   });
-  f.block((done) =>
-    f.loop((again) => {
-      f.brIf(done, eqz(steps));
-      const carry = f.let(pure(op.i64_lt_s, a, c64(0)));
-      f.set(a, shl(a, c64(1)));
-      f.set(quotient, shl(quotient, c64(1)));
-      f.if(or(carry, geU(a, b)), () => {
-        f.set(a, sub(a, b));
-        f.set(quotient, or(quotient, c64(1)));
-      });
-      f.release(carry);
-      f.set(steps, sub(steps, c32(1)));
-      f.br(again);
-    }),
-  );
+  const high = f.let(shrU(shrU(a, c64(1)), xor(count, c64(63))));
+  const low = f.let(shl(a, count));
+  const divided = divideWide(f, high, low, b);
+  f.set(quotient, add(quotient, divided.quotient));
+  f.set(a, divided.remainder);
+  for (const local of [count, high, low, divided.quotient, divided.remainder]) f.release(local);
 }
 
 /** (a significand, a sign and exponent, b the same, destination) -> 0 when withheld: a * 2^trunc(b). FSCALE. */
