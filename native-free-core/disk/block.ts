@@ -1,0 +1,102 @@
+// The one interface of every disk image, and what an image asks of its host: a file, and the opening of others.
+// Owns those interfaces, the sector's size, the largest disk, the error of images and the queue of their acts.
+// Never knows a format, a controller or a path.
+
+/** Bytes of a sector: the unit of guests' requests, and of the sizes of all formats. */
+export const SECTOR_BYTES = 512;
+
+/** The largest disk taken (64 TiB): what keeps every offset exact and every table of an image small. */
+export const DISK_BYTES_MAX = 2 ** 46;
+
+/**
+ * A disk as a controller sees it. All offsets and lengths are bytes, and need no alignment. Acts may be started while
+ * others go on; those of one image are carried out one after the other, in the order they were called in.
+ *
+ * A rejection is a {@link DiskError} where the image or the request is wrong; otherwise it is the host's own error
+ * (such as a full disk), and the act may be tried again.
+ */
+export interface BlockDevice {
+  /** Bytes of the disk: a whole number of sectors, and the same as long as it is open. */
+  readonly size: number;
+  /** Whether writing and discarding are refused. */
+  readonly isReadOnly: boolean;
+  /** Fills the whole buffer from the disk. Rejects, without a byte read, if that exceeds the disk. */
+  read(offset: number, buffer: Uint8Array): Promise<void>;
+  /** Writes all of `data`, which must not change until this has resolved. Durable only after {@link flush}. */
+  write(offset: number, data: Uint8Array): Promise<void>;
+  /** Resolves when every write that resolved before is on the host's disk, with the metadata it needs. */
+  flush(): Promise<void>;
+  /** Says that the range is not needed any more: it reads as before or as zeros from now on, part by part. */
+  discard(offset: number, length: number): Promise<void>;
+  /** Bytes from `offset` that surely read as zeros and occupy nothing; 0 if that is not known. Costs no reading. */
+  zerosFrom(offset: number): Promise<number>;
+  /** Flushes and gives up the files. The device is of no use afterwards; closing again does nothing. */
+  close(): Promise<void>;
+}
+
+/** A file of the host, as an image uses it. Offsets and lengths are bytes. */
+export interface HostFile {
+  /** What a person is told it is called: a path. */
+  readonly name: string;
+  /** The same for two openings of one file, different otherwise: what a cycle of backing files is found by. */
+  readonly identity: string;
+  readonly isReadOnly: boolean;
+  size(): Promise<number>;
+  /** Reads as much as there is; resolves with the bytes read, fewer than the buffer holds only at the file's end. */
+  read(offset: number, buffer: Uint8Array): Promise<number>;
+  /** Writes all of `data`; a gap that this leaves behind the old end reads as zeros. */
+  write(offset: number, data: Uint8Array): Promise<void>;
+  /** Makes the file this long; what is added reads as zeros and occupies nothing, where the host can do that. */
+  truncate(size: number): Promise<void>;
+  /** Resolves when everything written is on the host's disk (fsync). */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What images need of their host beside their own file. */
+export interface DiskHost {
+  /** Opens a backing file, for reading, by the name an image holds; a relative name is relative to `child`'s folder. */
+  openBacking(name: string, child: HostFile): Promise<HostFile>;
+  /** Unpacks raw deflate, zlib or zstd data to at most `length` bytes. Rejects if the data is damaged or longer. */
+  decompress(method: Compression, data: Uint8Array, length: number): Promise<Uint8Array>;
+}
+
+export type Compression = 'deflate' | 'zlib' | 'zstd';
+
+/** An image or a request that is wrong: one sentence that a person understands. */
+export class DiskError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'DiskError';
+  }
+}
+
+/** Throws a {@link DiskError} unless the range is part of the disk. */
+export function checkRange(device: { readonly size: number }, offset: number, length: number): void {
+  const isWhole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!isWhole || offset > device.size || length > device.size - offset)
+    throw new DiskError(`A request for ${length} bytes at ${offset} exceeds the disk, which has ${device.size} bytes.`);
+}
+
+/** Throws a {@link DiskError} if the device must not be written. */
+export function checkWritable(device: { readonly isReadOnly: boolean }): void {
+  if (device.isReadOnly) throw new DiskError('The disk is open for reading only.');
+}
+
+/** Fills the buffer from a file; what is behind the file's end reads as zeros. */
+export async function readPadded(file: HostFile, offset: number, buffer: Uint8Array): Promise<void> {
+  const count = await file.read(offset, buffer);
+  if (count < buffer.length) buffer.fill(0, count);
+}
+
+/** Acts that must not overlap: each starts when the one before has ended, well or not. */
+export class ActQueue {
+  #last: Promise<unknown> = Promise.resolve();
+
+  run<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(act, act);
+    // The next act only waits for this one; whoever called it is told of its failure.
+    this.#last = result.catch(() => {});
+    return result;
+  }
+}
