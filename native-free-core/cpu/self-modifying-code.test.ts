@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BACK_OFF_LIMIT } from './interpreter/code-pages.ts';
 import { Assembler } from './testing/assembler.ts';
-import { CodeMachine, ENGINES, type Engine, engines, FREE } from './testing/code-machine.ts';
+import { CodeMachine, ENGINES, engines, FREE } from './testing/code-machine.ts';
+import { LateTranslation } from './testing/late-translation.ts';
 
 // What these assert is the architecture's: modified code executes at once on the vCPU that modified it, by whatever linear
 // address it was written (SDM volume 3, 8.1.3, for one processor and code that jumps; and for the very next instruction all
@@ -39,14 +40,30 @@ function sumOfLowBytes(count: number): number {
   return sum;
 }
 
-/** Runs a test with each engine in 32-bit and in 64-bit code. */
-function each(name: string, body: (make: (...rest: Rest) => CodeMachine, engine: Engine) => void): void {
-  for (const bits of [32, 64] as const)
+/** Entries until hot, and instructions of a burst, where translations come late: in time for loops to have changed. */
+const LATE = { hotness: 20, burst: 300 };
+
+/** A machine that executes in bursts, between which translations are installed that are no longer new. */
+class LateMachine extends CodeMachine {
+  constructor(bits: 32 | 64, devices?: Devices) {
+    super(bits, LATE.hotness, devices, undefined, (memory) => new LateTranslation(memory));
+  }
+
+  override run(ip: number, instructions?: number): void {
+    super.run(ip, instructions, LATE.burst);
+  }
+}
+type Devices = ConstructorParameters<typeof CodeMachine>[2];
+
+/** Runs a test with each engine, and with one that translates late, in 32-bit and in 64-bit code. */
+function each(name: string, body: (make: (devices?: Devices) => CodeMachine) => void): void {
+  for (const bits of [32, 64] as const) {
     for (const engine of engines)
       test(`${name} (${bits} bits, translation ${engine})`, () =>
-        body((...rest) => new CodeMachine(bits, ENGINES[engine], ...rest), engine));
+        body((devices) => new CodeMachine(bits, ENGINES[engine], devices)));
+    test(`${name} (${bits} bits, translation late)`, () => body((devices) => new LateMachine(bits, devices)));
+  }
 }
-type Rest = ConstructorParameters<typeof CodeMachine> extends [unknown, unknown, ...infer R] ? R : never;
 
 /** A loop that executes `body` with ECX counting down from `count`, and adds what EAX is then to EBX. */
 function countedLoop(origin: number, count: number, body: (a: Assembler) => void): Assembler {

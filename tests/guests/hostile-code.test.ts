@@ -35,12 +35,14 @@ interface RunOptions {
 }
 
 async function run(program: string, { hotness, thread = 'own', flushes = 0, node = [] }: RunOptions) {
+  // Another thread takes a while to start.
+  const seconds = thread === 'beside' ? 3 * SECONDS : SECONDS;
   const script = join(repositoryRoot, 'tests/guests/hostile-run.ts');
   // Rejects with what the process said if it did not end by itself and well.
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [...node, '--expose-gc', script, program, String(hotness), thread, String(SECONDS), String(flushes)],
-    { timeout: (SECONDS + 300) * 1000 },
+    [...node, '--expose-gc', script, program, String(hotness), thread, String(seconds), String(flushes)],
+    { timeout: (seconds + 300) * 1000 },
   );
   return JSON.parse(stdout) as HostileResult;
 }
@@ -94,10 +96,15 @@ describe('hostile code', { skip: needsTrivisor, concurrency: availableParallelis
       const { memory, regions } = result;
       if (thread === 'own')
         assert.ok(regions > (FLUSHES - 1) * (REGION_SLOTS - MODULE_REGIONS), `only ${regions} regions were translated`);
+      assert.ok(regions > 0, 'code was translated');
       const last = memory[memory.length - 1];
-      // V8 hands what it has freed to the next modules, not to the system.
+      // V8 hands what it has freed to the next modules, not to the system. A module is freed once both threads that know it
+      // have collected their garbage, which the translating one does in its own time.
       const halfway = memory[(memory.length - 1) >> 1];
-      assert.ok(last <= halfway * 1.25, `memory went from ${halfway} to ${last} MiB: ${memory.join(', ')}`);
+      assert.ok(
+        last <= halfway * (thread === 'own' ? 1.25 : 1.6),
+        `memory went from ${halfway} to ${last} MiB: ${memory.join(', ')}`,
+      );
     });
   }
 

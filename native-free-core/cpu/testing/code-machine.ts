@@ -187,10 +187,10 @@ export class CodeMachine {
     return end === RunEnd.halted;
   }
 
-  /** Executes from an address to HLT, for at most so many instructions. */
-  run(ip: number, instructions = 10_000_000): void {
+  /** Executes from an address to HLT, for at most so many instructions, `burst` at a time. */
+  run(ip: number, instructions = 10_000_000, burst = instructions): void {
     this.at(ip);
-    if (!this.go(instructions))
-      throw new Error(`No HLT after ${instructions} instructions; at 0x${this.cpu.system.ip.toString(16)}.`);
+    for (let left = instructions; left > 0; left -= burst) if (this.go(burst)) return;
+    throw new Error(`No HLT after ${instructions} instructions; at 0x${this.cpu.system.ip.toString(16)}.`);
   }
 }
