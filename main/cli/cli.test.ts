@@ -144,6 +144,7 @@ test('bad input is told in one line, and leaves nothing behind', { timeout: 60_0
     [run('--kind', 'other'), 2, /--kind invalid option/],
     [run('--until', '('), 2, /Invalid regular expression/],
     [run('--type', 'a'), 2, /come in pairs/],
+    [run('--translation', 'sometimes'), 2, /Allowed choices are hot, eager, off/],
     [run('--timeout', '-1'), 2, /seconds above 0/],
     [run('--report', join(folder, 'none', 'report.json')), 2, /Cannot write the report .*no such file or folder/],
     [run('--serial', folder), 2, /Cannot write .*it is a folder/],

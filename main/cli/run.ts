@@ -5,6 +5,7 @@
 import { accessSync, closeSync, constants, openSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
 import type { Report } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
 import { checkSettings } from '../guests/guest-manager.ts';
@@ -24,6 +25,7 @@ interface RunFlags extends Record<string, unknown> {
   typeAfter: RegExp[];
   timeout?: number;
   report?: string;
+  translation: TranslationTime;
   json?: boolean;
 }
 
@@ -40,6 +42,14 @@ export function addRun(program: Command, machineModule: string | undefined, ende
     .addOption(repeated('--type-after <regex>', 'type when this matches; in pairs with --type', parseRegex))
     .option('--timeout <seconds>', 'end the run after this time with status 124', parseSeconds)
     .option('--report <file>', 'write the report of the run as JSON')
+    .addOption(
+      new Option(
+        '--translation <when>',
+        'when code is translated: once hot, at once, or never; the guest sees no difference',
+      )
+        .choices(translationTimes)
+        .default('hot'),
+    )
     .action(async (flags: RunFlags) => ended(await run(flags, machineModule)));
 }
 
@@ -79,7 +89,9 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
   };
   const serial = openSerial(flags);
 
-  const guest = new RunningGuest({ settings, script, output: (bytes) => serial.write(bytes), machineModule });
+  const { translation } = flags;
+  const output = (bytes: Uint8Array) => serial.write(bytes);
+  const guest = new RunningGuest({ settings, script, output, machineModule, translation });
   serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
   const end = await ownEnd(guest, flags);
   serial.close();

@@ -234,10 +234,10 @@ class GuestThread {
 }
 
 function configOf(start: GuestStart): GuestConfig {
-  const { kind, memoryMiB, cpus, deterministic, noReboot, append } = start;
+  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation } = start;
   const kernel = readBootFile(start.kernel, 'kernel', memoryMiB);
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
-  return { kind, memoryMiB, cpus, deterministic, noReboot, boot: { kernel, ...initrd, append } };
+  return { kind, memoryMiB, cpus, deterministic, noReboot, translation, boot: { kernel, ...initrd, append } };
 }
 
 if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');

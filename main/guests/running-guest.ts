@@ -4,6 +4,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
+import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { Failure, type GuestSettings, type GuestView, type Report } from '../contract.ts';
 import { History, makeReport } from './accounts.ts';
 import type { ConsoleScript, FromWorker, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
@@ -21,6 +22,8 @@ export interface RunOptions {
   /** Called on every change of {@link RunningGuest.state}, the last one excepted: that is `ended`. */
   changed?(): void;
   script?: ConsoleScript;
+  /** When the guest's code is translated, for tests and measurements; hot code where nothing is said. */
+  translation?: TranslationTime | undefined;
   /** Module whose `createGuest` replaces the core's, for tests. */
   machineModule?: string | undefined;
 }
@@ -63,7 +66,17 @@ export class RunningGuest {
     this.started.catch(() => {});
     const start: WorkerStart = {
       control: this.#control.buffer,
-      guest: { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append },
+      guest: {
+        kind,
+        memoryMiB,
+        cpus,
+        deterministic,
+        noReboot,
+        kernel,
+        initrd,
+        append,
+        translation: options.translation ?? 'hot',
+      },
       script: options.script ?? { type: [], until: null },
       machineModule: options.machineModule ?? null,
     };

@@ -2,7 +2,7 @@
 // Owns the message types of both directions; everything in them survives structured cloning.
 // Never carries guest memory or a counter: those are shared.
 
-import type { GuestEnd } from '../../native-free-core/hypervisor/guest.ts';
+import type { GuestEnd, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
 export interface GuestStart {
@@ -14,6 +14,7 @@ export interface GuestStart {
   kernel: string;
   initrd: string | null;
   append: string;
+  translation: TranslationTime;
 }
 
 /** What the worker does on its own at the serial console, in step with the guest and not with messages. */

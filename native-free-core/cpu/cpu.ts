@@ -2,6 +2,7 @@
 // Owns the loop between WebAssembly and TypeScript: faults, interrupts, single steps, cold instructions, the budget.
 // Never knows a device: interrupts, ports, MMIO and time come in through interfaces.
 
+import type { TranslationTime } from '../hypervisor/guest.ts';
 import { BlockCache } from './interpreter/blocks.ts';
 import { builtInterpreter, interpreterModule } from './interpreter/built.ts';
 import { U } from './interpreter/micro-op.ts';
@@ -76,7 +77,7 @@ export interface TranslationOptions {
 export const TRANSLATION_DEFAULTS: TranslationOptions = { hotness: 2000 };
 
 /** The options that a guest's configuration names. */
-export function translationOptions(when: 'hot' | 'eager' | 'off', background?: TranslationThread): TranslationOptions {
+export function translationOptions(when: TranslationTime, background?: TranslationThread): TranslationOptions {
   if (when !== 'hot') return { hotness: when === 'eager' ? 1 : 0 };
   return background ? { ...TRANSLATION_DEFAULTS, background } : TRANSLATION_DEFAULTS;
 }
@@ -89,7 +90,8 @@ export class Cpu {
   instructions = 0;
 
   private readonly exports: InterpreterExports;
-  private readonly interrupts: InterruptSource;
+  /** Where its interrupts come from. */
+  readonly interrupts: InterruptSource;
   private readonly meter: WorkMeter;
   private readonly u32: Uint32Array;
   private readonly i32: Int32Array;
@@ -280,8 +282,8 @@ export class Cpu {
     return this.u32[S.eflags >>> 2];
   }
 
-  /** Delivers a waiting interrupt if the vCPU takes one now. */
-  private takeInterrupt(): void {
+  /** Delivers a waiting interrupt if the vCPU takes one now. {@link run} does so itself; for tests that place interrupts. */
+  takeInterrupt(): void {
     const { u32, interrupts, meter, system } = this;
     if (this.shadowed) return;
     if (u32[S.nmiBlocked >>> 2] === 0 && interrupts.takeNmi()) {

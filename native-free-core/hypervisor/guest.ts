@@ -12,6 +12,10 @@ export interface BootSource {
   append: string;
 }
 
+/** When code is translated to WebAssembly. */
+export const translationTimes = ['hot', 'eager', 'off'] as const;
+export type TranslationTime = (typeof translationTimes)[number];
+
 export interface GuestConfig {
   kind: 'full' | 'para';
   memoryMiB: number;
@@ -23,7 +27,7 @@ export interface GuestConfig {
    * When code is translated to WebAssembly: once it is hot (the default), from its first execution on, or never. For
    * tests and measurements; what the guest sees is the same.
    */
-  translation?: 'hot' | 'eager' | 'off';
+  translation?: TranslationTime;
   boot: BootSource;
 }
 

@@ -2,10 +2,12 @@
 // Owns the translation of one description of a guest into each one's arguments.
 // Never starts anything.
 //
-// TRIVISOR_TEST_ENGINE=qemu proves the tests themselves: kernels, initramfs and typed scripts are right if QEMU passes.
+// TRIVISOR_TRANSLATION=eager or off runs every guest of these tests with its code translated from its first execution on,
+// or never; what a guest does must not depend on it. TRIVISOR_TEST_ENGINE=qemu proves the tests themselves: kernels, initramfs and typed scripts are right if QEMU passes.
 
 import { join } from 'node:path';
 import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
+import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
 import { repositoryRoot } from '../house/sources.ts';
 
 export interface TestGuest {
@@ -28,8 +30,18 @@ export const engine: 'trivisor' | 'qemu' = process.env.TRIVISOR_TEST_ENGINE === 
 export const needsTrivisor: string | false =
   engine === 'trivisor' ? false : 'only Trivisor has it; TRIVISOR_TEST_ENGINE names another engine';
 
+/** When the code of the guests of this run of the tests is translated. */
+export const translation: TranslationTime = (() => {
+  const wanted = process.env.TRIVISOR_TRANSLATION ?? 'hot';
+  const known = translationTimes.find((time) => time === wanted);
+  if (known === undefined) throw new Error(`TRIVISOR_TRANSLATION is ${translationTimes.join(', ')}, not ${wanted}.`);
+  return known;
+})();
+
 /** The command line of `trivisor` with these arguments. */
 export function trivisorCommand(...args: string[]): CommandLine {
+  if (args[0] === 'run' && translation !== 'hot' && !args.includes('--translation'))
+    args.push('--translation', translation);
   return { file: process.execPath, args: [join(repositoryRoot, 'main/cli/bin.ts'), ...args] };
 }
 
