@@ -1,51 +1,30 @@
-// The translator against the interpreter over the beginning of real boots: the same registers at every region's end.
+// The translator against the interpreter over real boots: the same registers, memory, devices and console at every stop.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Cpu } from '../../native-free-core/cpu/cpu.ts';
-import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
-import { Pc } from '../../native-free-core/machines/pc.ts';
-import { architectures, debianGuest, noDebian } from './debian.ts';
-import { needsTrivisor, type TestGuest } from './engines.ts';
+import { architectures, debianGuest, noDebian, prompt } from './debian.ts';
+import { needsTrivisor } from './engines.ts';
+import { compareBoot, lockstepMachine, visible } from './lockstep.ts';
 
-/** Instructions to compare; more by hand, to look for a fault that shows later. */
+/** Instructions to compare region by region; more by hand, to look for a fault that shows later. */
 const INSTRUCTIONS = Number(process.env.TRIVISOR_LOCKSTEP ?? 4_000_000);
+/** Instructions to compare burst by burst, with timers and interrupts. */
+const BOUNDED = 250_000_000;
+/** Far behind the prompt. */
+const WHOLE = 40_000_000_000;
 
-function machine(guest: TestGuest, translation: 'eager' | 'off'): Pc {
-  const boot = {
-    kernel: readFileSync(guest.kernel),
-    initrd: readFileSync(guest.initrd),
-    append: 'console=ttyS0 nokaslr',
-  };
-  return new Pc(
-    { kind: 'full', memoryMiB: 128, cpus: 1, deterministic: true, noReboot: true, translation, boot },
-    {
-      control: new ControlBlock(),
-      monotonicNanoseconds: () => performance.now() * 1e6,
-      wallMilliseconds: () => 0,
-      randomness: (into) => into.fill(7),
-      serialOutput: () => {},
-    },
-  );
-}
-
-/** What a guest can see of its vCPU between two instructions. */
-function visible(cpu: Cpu): string {
-  const { system } = cpu;
-  const registers = Array.from({ length: system.longMode ? 16 : 8 }, (_, register) => {
-    const value = system.reg(register);
-    return `${register}:${(system.longMode ? value : value & 0xffffffffn).toString(16)}`;
-  });
-  return `ip:${system.ip.toString(16)} ${registers.join(' ')} flags:${system.flags().toString(16)}`;
-}
+/** Why the whole boots are not compared each time; false where they are. */
+const nightly: string | false =
+  process.env.TRIVISOR_NIGHTLY === '1'
+    ? false
+    : 'nightly: about seven minutes of processor time; TRIVISOR_NIGHTLY=1 compares both boots to the prompt';
 
 for (const architecture of architectures) {
   const name = `the translator keeps step with the interpreter through the start of Debian's ${architecture} kernel`;
   test(name, { skip: noDebian || needsTrivisor }, async () => {
     const guest = await debianGuest(architecture);
-    const translated = machine(guest, 'eager').cpu;
-    const interpreted = machine(guest, 'off').cpu;
+    const translated = lockstepMachine(guest, 'eager').cpu;
+    const interpreted = lockstepMachine(guest, 'off').cpu;
     while (translated.instructions < INSTRUCTIONS) {
       translated.run(1);
       while (interpreted.instructions < translated.instructions) interpreted.executeOne();
@@ -59,4 +38,21 @@ for (const architecture of architectures) {
     }
     assert.ok(translated.translator.regions > 10, `${translated.translator.regions} regions were translated`);
   });
+}
+
+for (const architecture of architectures) {
+  for (const [what, limit, skip] of [
+    ['the first part of', BOUNDED, false],
+    ['the whole of', WHOLE, nightly],
+  ] as const) {
+    const name = `translated and interpreted, ${what} the boot of Debian's ${architecture} kernel is the same`;
+    test(name, { skip: noDebian || needsTrivisor || skip }, async (t) => {
+      const guest = await debianGuest(architecture);
+      const result = compareBoot(guest, 'eager', prompt, limit);
+      t.diagnostic(`${result.instructions} instructions, compared ${result.comparisons} times`);
+      assert.equal(result.difference, '');
+      if (limit === WHOLE) assert.match(result.serial, prompt);
+      else assert.ok(result.instructions >= limit);
+    });
+  }
 }
