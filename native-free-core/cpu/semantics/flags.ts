@@ -19,6 +19,7 @@ import {
   extendU,
   field,
   geS,
+  isConst,
   leU,
   loadOp,
   ltS,
@@ -123,6 +124,12 @@ export class FlagFormulas {
     this.spare = spare;
   }
 
+  /** 1 when a value is the operand size's lowest negative number. */
+  private isLowest(value: Node): Node {
+    const cut = this.cut(value);
+    return eq(cut, cut.type === i32 ? c32(0x80000000) : c64(-0x8000000000000000n));
+  }
+
   /** The result, sign-extended or with garbage above the operand size. */
   result(kind: FlagKind): Node {
     switch (kind) {
@@ -146,19 +153,30 @@ export class FlagFormulas {
   }
 
   /** Bit 63 of a value as 0 or 1. */
-  top(value: Node): Node {
+  private top(value: Node): Node {
     return wrap(shrU(value, c64(63)));
   }
 
+  /** The operand's bits of a value, so that they compare as they do in the operand size: in an i32 where that is 32 bits. */
+  private cut(value: Node): Node {
+    return isConst(this.spare) && this.spare.value === 32n ? wrap(value) : shl(value, this.spare);
+  }
+
+  /** The operand's sign bit of a value as 0 or 1. */
+  private signOf(value: Node): Node {
+    const cut = this.cut(value);
+    return cut.type === i32 ? shrU(cut, c32(31)) : this.top(cut);
+  }
+
   carry(kind: FlagKind): Node {
-    const a = (): Node => shl(this.a, this.spare);
+    const a = (): Node => this.cut(this.a);
     switch (kind) {
       case FlagKind.explicit:
         return and(wrap(this.a), c32(Flag.cf));
       case FlagKind.add:
-        return ltU(shl(this.result(kind), this.spare), a());
+        return ltU(this.cut(this.result(kind)), a());
       case FlagKind.addCarry:
-        return leU(shl(this.result(kind), this.spare), a());
+        return leU(this.cut(this.result(kind)), a());
       case FlagKind.sub:
         return ltU(this.a, this.b);
       case FlagKind.subBorrow:
@@ -171,8 +189,7 @@ export class FlagFormulas {
         return wrap(this.b);
       case FlagKind.shiftLeft: {
         // The last bit shifted out; past the operand's width (8- and 16-bit shifts only) zeros follow.
-        const out = this.top(shl(a(), sub(this.b, c64(1))));
-        return out;
+        return this.top(shl(shl(this.a, this.spare), sub(this.b, c64(1))));
       }
       case FlagKind.shiftRight:
         return and(wrap(shrU(shrU(shl(this.a, this.spare), this.spare), sub(this.b, c64(1)))), c32(1));
@@ -182,34 +199,33 @@ export class FlagFormulas {
   }
 
   overflow(kind: FlagKind): Node {
-    const atTop = (value: Node): Node => this.top(shl(value, this.spare));
     switch (kind) {
       case FlagKind.explicit:
         return and(shrU(wrap(this.a), c32(11)), c32(1));
       case FlagKind.add:
       case FlagKind.addCarry: {
         const r = this.f.let(this.result(kind));
-        return atTop(and(xor(this.a, r), xor(this.b, r)));
+        return this.signOf(and(xor(this.a, r), xor(this.b, r)));
       }
       case FlagKind.sub:
       case FlagKind.subBorrow: {
         const r = this.f.let(this.result(kind));
-        return atTop(and(xor(this.a, this.b), xor(this.a, r)));
+        return this.signOf(and(xor(this.a, this.b), xor(this.a, r)));
       }
       case FlagKind.logic:
       case FlagKind.shiftArithmetic:
         return c32(0);
       case FlagKind.increment:
-        return eq(shl(this.a, this.spare), c64(-0x8000000000000000n));
+        return this.isLowest(this.a);
       case FlagKind.decrement:
-        return eq(shl(not(this.a), this.spare), c64(-0x8000000000000000n));
+        return this.isLowest(not(this.a));
       case FlagKind.multiply:
         return wrap(this.b);
       case FlagKind.shiftLeft:
-        return xor(atTop(this.result(kind)), this.carry(kind));
+        return xor(this.signOf(this.result(kind)), this.carry(kind));
       case FlagKind.shiftRight:
         // Defined for a count of one, where it is the operand's sign; the same formula serves the rest.
-        return atTop(shl(this.result(kind), c64(1)));
+        return this.signOf(shl(this.result(kind), c64(1)));
     }
   }
 
@@ -234,12 +250,12 @@ export class FlagFormulas {
   zero(kind: FlagKind): Node {
     if (kind === FlagKind.explicit) return and(shrU(wrap(this.a), c32(6)), c32(1));
     if (kind === FlagKind.sub) return eq(this.a, this.b);
-    return eqz(shl(this.result(kind), this.spare));
+    return eqz(this.cut(this.result(kind)));
   }
 
   sign(kind: FlagKind): Node {
     if (kind === FlagKind.explicit) return and(shrU(wrap(this.a), c32(7)), c32(1));
-    return this.top(shl(this.result(kind), this.spare));
+    return this.signOf(this.result(kind));
   }
 
   parity(kind: FlagKind): Node {
@@ -298,7 +314,10 @@ export function parityOf(value: Node): Node {
   return xor(and(pure(op.i32_popcnt, and(value, c32(0xff))), c32(1)), c32(1));
 }
 
-/** A condition over the lazy flags when the last operation is known to be `a - b`: the whole of a compare-and-branch. */
+/**
+ * A condition over the lazy flags when the last operation is known to be `a - b`: the whole of a compare-and-branch. A
+ * constant `b` is zero, where a - b has the sign of a.
+ */
 export function compareCondition(code: number, a: Node, b: Node): Node | undefined {
   switch (code) {
     case 2:
@@ -313,6 +332,10 @@ export function compareCondition(code: number, a: Node, b: Node): Node | undefin
       return leU(a, b);
     case 7:
       return eqz(leU(a, b));
+    case 8:
+      return isConst(b) ? ltS(a, b) : undefined;
+    case 9:
+      return isConst(b) ? geS(a, b) : undefined;
     case 12:
       return ltS(a, b);
     case 13:

@@ -715,7 +715,7 @@ export class TranslatorMeaning extends Meaning {
     this.knownFlags = undefined;
   }
 
-  private formulas(): { formulas: FlagFormulas; kind: FlagKind; apart: boolean } | undefined {
+  private formulas(): { formulas: FlagFormulas; kind: FlagKind; size: number; apart: boolean } | undefined {
     const known = this.knownFlags;
     if (!known) {
       this.flagsToMemory();
@@ -724,6 +724,7 @@ export class TranslatorMeaning extends Meaning {
     return {
       formulas: new FlagFormulas(this, extendS(this.ccA), extendS(this.ccB), c64(64 - known.size)),
       kind: known.kind,
+      size: known.size,
       apart: known.apart,
     };
   }
@@ -760,9 +761,9 @@ export class TranslatorMeaning extends Meaning {
     if (!known) return super.condition(code);
     const { formulas, kind, apart } = known;
     if (apart) return this.conditionByFlags(code);
-    if (!this.code64 && (kind === FlagKind.sub || kind === FlagKind.logic)) {
-      // Sign extension keeps both orders, so that the narrow operands compare alike.
-      const compared = compareCondition(code, this.ccA, kind === FlagKind.sub ? this.ccB : c32(0));
+    // Sign extension keeps both orders, so that operands of up to 32 bits compare alike in their i32.
+    if (known.size <= 32 && (kind === FlagKind.sub || kind === FlagKind.logic)) {
+      const compared = compareCondition(code, wrap(this.ccA), kind === FlagKind.sub ? wrap(this.ccB) : c32(0));
       if (compared) return compared;
     }
     return formulas.condition(kind, code);
