@@ -19,7 +19,7 @@ export interface TranslationStart {
 tuneEngine();
 const { memory, port, sent } = workerData as TranslationStart;
 const replies = new Int32Array(sent);
-const translation = new BackgroundTranslation(memory);
+const translation = new BackgroundTranslation(memory, () => performance.now() * 1e6);
 let due = false;
 
 function proceed(): void {

@@ -47,6 +47,10 @@ export interface WorkMeter {
     times?: number,
   ): void;
   measure<T>(part: 'exits' | 'paging' | 'translation', act: () => T): T;
+  /** Does what is rare and takes long: unlike what is measured, each is timed. */
+  time<T>(part: 'translation', act: () => T): T;
+  /** Executes translations until the interpreter's loop has its turn again, and times them. */
+  timeTranslated<T>(act: () => T): T;
 }
 
 /** Exits by the row of the instruction that made them. Port I/O and MMIO are counted where the bus is. */
@@ -66,6 +70,9 @@ const softwareInterrupts: ReadonlySet<string> = new Set(['INT', 'INT1', 'INT3', 
 
 /** Flushes of the TLBs after which link keys could repeat, with room for those of one burst. */
 const LINK_KEY_EPOCH = 2 ** 26;
+
+/** The loop's way through translations is timed once in so many times; a prime, to fall in step with no guest's loop. */
+const TIMED_EVERY = 127;
 
 export interface TranslationOptions {
   /** Entries of a block after which its region is translated; 0: never, 1: at once. */
@@ -88,6 +95,8 @@ export class Cpu {
   readonly translator: Translator;
   /** Instructions executed since power-on, as far as {@link run} has accounted for them. */
   instructions = 0;
+  /** Of {@link translatedInstructions}, those whose execution was timed. */
+  timedInstructions = 0;
 
   private readonly exports: InterpreterExports;
   /** Where its interrupts come from. */
@@ -103,6 +112,8 @@ export class Cpu {
   private leaving = false;
   private linkEpoch = 0;
   private deliveries = 0;
+  /** Instructions that translations had executed before the burst under way. */
+  private translatedBefore = 0;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -140,10 +151,11 @@ export class Cpu {
       },
       guardedWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowWrite(bytes)),
       guardedReadForWrite: (bytes) => (this.hitsCode(bytes) ? 1 : imports.slowReadForWrite(bytes)),
-      hot: (pc) => meter.measure('translation', () => this.translator.hot(pc)),
+      hot: (pc) => this.translator.hot(pc),
       findBlock: () => meter.measure('translation', () => this.blocks.find()),
       ticks: () => system.hooks.timestamp(),
       cold: (pc) => this.cold(pc),
+      timed: (region) => this.timed(region),
     };
     const instance = new WebAssembly.Instance(interpreterModule(), { env: { memory, ...imports } });
     this.exports = instance.exports as unknown as InterpreterExports;
@@ -154,6 +166,7 @@ export class Cpu {
       this.exports,
       memory,
       translation.background ?? new OwnThread(memory),
+      (act) => meter.time('translation', act),
     );
     this.blocks.hotness = translation.hotness;
     this.blocks.executed = () => this.executed;
@@ -187,12 +200,22 @@ export class Cpu {
     return result;
   }
 
+  /** Instructions of {@link executed} that translations have executed, those included that TypeScript carried out for them. */
+  get translatedInstructions(): number {
+    const { i32 } = this;
+    const left = i32[S.translating >>> 2] === 0 ? 0 : i32[S.budget >>> 2];
+    return this.translatedBefore + i32[S.translatedInstructions >>> 2] - left;
+  }
+
   /** Makes the vCPU look at its interrupts before it goes on with the burst. */
   kick(): void {
-    const budget = this.i32[S.budget >>> 2];
+    const { i32 } = this;
+    const budget = i32[S.budget >>> 2];
     if (!this.running || budget <= 0) return;
     this.held += budget;
-    this.i32[S.budget >>> 2] = 0;
+    i32[S.budget >>> 2] = 0;
+    // What is taken away has not been executed.
+    if (i32[S.translating >>> 2] !== 0) i32[S.translatedInstructions >>> 2] -= budget;
   }
 
   /** The machine tells that what its interrupt source has to say has changed. */
@@ -247,6 +270,8 @@ export class Cpu {
     const { i32 } = this;
     i32[S.deliveriesLeft >>> 2] = deliveries;
     this.exports.run();
+    this.translatedBefore += i32[S.translatedInstructions >>> 2];
+    i32[S.translatedInstructions >>> 2] = 0;
     const delivered = deliveries - i32[S.deliveriesLeft >>> 2];
     if (delivered === 0) return;
     this.deliveries += delivered;
@@ -394,6 +419,15 @@ export class Cpu {
     const { u32, i32, system, meter } = this;
     meter.exit('exception');
     meter.measure('exits', () => deliverException(system, u32[S.faultVector >>> 2], i32[S.faultCode >>> 2]));
+  }
+
+  private timed(region: number): number {
+    this.i32[S.untilTimed >>> 2] = TIMED_EVERY - 1;
+    const execute = this.exports.table.get(region) as () => number;
+    const before = this.translatedInstructions;
+    const next = this.meter.timeTranslated(execute);
+    this.timedInstructions += this.translatedInstructions - before;
+    return next;
   }
 
   /** Carries out the instruction of a cold micro-op. 1: go on at S.ip. 0: leave. */

@@ -200,6 +200,16 @@ export const S = {
   halted: take(4),
   /** Instruction pointer behind the instruction that set interruptShadow: elsewhere the shadow is over. */
   shadowIp: take(8),
+
+  /**
+   * i32: instructions of the burst under way that translations have executed. While they execute, the budget that they
+   * began with is part of it, so that it tells their instructions once the present budget is taken off.
+   */
+  translatedInstructions: take(4),
+  /** i32: 1 while translations execute, one after another, until the interpreter's loop has its turn again. */
+  translating: take(4),
+  /** i32: how often the interpreter's loop goes over to translations until TypeScript times it. */
+  untilTimed: take(4),
 } as const;
 
 /** Bytes that make up a vCPU's saved state, from STATE_BASE. */

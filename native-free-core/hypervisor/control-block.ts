@@ -42,14 +42,32 @@ export const hypervisorParts = ['exits', 'devices', 'paging', 'translation', 'sc
 export type HypervisorPart = (typeof hypervisorParts)[number];
 
 const plainCounters = [
+  // Executed, and those of them that translations executed: the interpreter did the rest. The same for the time.
   'instructions',
+  'translatedInstructions',
   'guestNanoseconds',
+  'translatedNanoseconds',
   'idleNanoseconds',
   'tlbMisses',
   'blocksDecoded',
   'blocksInvalidated',
+  // How often everything decoded and translated was dropped.
+  'blockFlushes',
+  // Regions whose translations were installed, and what became of them: each is still installed, or dropped because its
+  // code was written to, or dropped with everything else. Discarded: out of date before it could be installed.
   'regionsTranslated',
+  'regionsInstalled',
+  'regionsInvalidated',
+  'regionsFlushed',
+  'regionsDiscarded',
+  'regionsWaiting',
+  'translatedModules',
+  // Bytes of modules: of all, and of those with regions that are installed.
   'translatedBytes',
+  'installedBytes',
+  // Translating and installing in the guest's own thread, a part of the hypervisor's time; translating in another thread.
+  'translatorNanoseconds',
+  'besideNanoseconds',
   'residentPages',
 ] as const;
 

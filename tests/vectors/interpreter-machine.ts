@@ -15,7 +15,12 @@ import { fieldIndex, GPR_NAMES, ProcessorState, SEGMENT_NAMES, STATE_FIELDS } fr
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
 
 /** Nobody looks at what the work costs. */
-const NO_METER: WorkMeter = { exit: () => {}, measure: (_part, act) => act() };
+const NO_METER: WorkMeter = {
+  exit: () => {},
+  measure: (_part, act) => act(),
+  time: (_part, act) => act(),
+  timeTranslated: (act) => act(),
+};
 
 /** Nothing is connected: reads give ones. */
 const NO_DEVICES = {

@@ -82,6 +82,8 @@ export interface InterpreterImports {
   findBlock(): number;
   /** Carries out the instruction of a micro-op; 1: go on at S.ip, 0: leave (S.exit says why). */
   cold(pc: number): number;
+  /** Executes the translated region in an entry of the function table, with its time taken; gives what the region gives. */
+  timed(region: number): number;
 }
 
 /** What the instantiated module offers. */
@@ -163,6 +165,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   const hotImport = module.importFunction('hot', [i32], undefined);
   const findBlockImport = module.importFunction('findBlock', [], i32);
   const coldImport = module.importFunction('cold', [i32], i32);
+  const timedImport = module.importFunction('timed', [i32], i32);
 
   const named = new Map<string, FunctionReference>();
   const slowWrite = module.declare('slow_write', [i64, i32], i32, true);
@@ -220,7 +223,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
 
   const handlers = new HandlerSet(
     functions,
-    specialHandlers(functions, hotImport, module.type([], i32)),
+    specialHandlers(functions, hotImport, timedImport, module.type([], i32)),
     SpecialHandler.cold,
   );
   for (const encoding of encodings) handlers.of(encoding);
@@ -255,7 +258,12 @@ const UNIT_CHECKS: Record<UnitCheck, (m: InterpreterMeaning) => void> = {
 };
 
 /** Pseudo-instructions, in the order of {@link SpecialHandler}. */
-function specialHandlers(functions: InterpreterFunctions, hot: FunctionReference, regionType: number): Handler[] {
+function specialHandlers(
+  functions: InterpreterFunctions,
+  hot: FunctionReference,
+  timed: FunctionReference,
+  regionType: number,
+): Handler[] {
   const make = (name: keyof typeof SpecialHandler, build: (m: InterpreterMeaning) => void): Handler => {
     const m = new InterpreterMeaning(functions, SPECIAL_SHAPE);
     build(m);
@@ -301,7 +309,7 @@ function specialHandlers(functions: InterpreterFunctions, hot: FunctionReference
       m.if(eq(left, c32(0)), () => m.call(hot, m.pc));
       m.goOn();
     }),
-    make('translated', (m) => m.goTo(m.callIndirect(regionType, load(loadOp.i32_load, m.pc, U.immediate), [], i32))),
+    make('translated', (m) => translated(m, timed, regionType)),
     make('pass', (m) => m.goOn()),
     ...(['x87Available', 'x87Waiting', 'mmx', 'sse'] as const).map((check) =>
       make(check, (m) => {
@@ -310,6 +318,27 @@ function specialHandlers(functions: InterpreterFunctions, hot: FunctionReference
       }),
     ),
   ];
+}
+
+/** Translations execute until the loop has its turn again; counts their instructions, and has one time in many taken. */
+function translated(m: InterpreterMeaning, timed: FunctionReference, regionType: number): void {
+  const budget = (): Node => field(loadOp.i32_load, S.budget);
+  const counted = (): Node => field(loadOp.i32_load, S.translatedInstructions);
+  const region = m.let(load(loadOp.i32_load, m.pc, U.immediate));
+  const untilTimed = m.let(sub(field(loadOp.i32_load, S.untilTimed), c32(1)));
+  const next = m.let(c32(0));
+  m.storeField(storeOp.i32_store, S.untilTimed, untilTimed);
+  m.storeField(storeOp.i32_store, S.translatedInstructions, add(counted(), budget()));
+  m.storeField(storeOp.i32_store, S.translating, c32(1));
+  m.if(
+    ltS(untilTimed, c32(0)),
+    () => m.set(next, call(timed, region)),
+    () => m.set(next, m.callIndirect(regionType, region, [], i32)),
+    false,
+  );
+  m.storeField(storeOp.i32_store, S.translating, c32(0));
+  m.storeField(storeOp.i32_store, S.translatedInstructions, sub(counted(), budget()));
+  m.goTo(next);
 }
 
 /** Linear address of an instruction pointer: CS base added except in 64-bit code. */

@@ -30,7 +30,12 @@ const ACCESSES = 24;
 /** Pages that hold paging structures; those behind are data. */
 const TABLE_PAGES = 12;
 
-const METER: WorkMeter = { exit: () => {}, measure: (_part, act) => act() };
+const METER: WorkMeter = {
+  exit: () => {},
+  measure: (_part, act) => act(),
+  time: (_part, act) => act(),
+  timeTranslated: (act) => act(),
+};
 const SILENT = { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} };
 const QUIET = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
 

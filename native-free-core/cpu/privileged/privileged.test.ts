@@ -54,6 +54,8 @@ function machine(): Machine {
       if (part === 'exits') carriedOut++;
       return act();
     },
+    time: (_part, act) => act(),
+    timeTranslated: (act) => act(),
   };
   const silent = { readPort: () => 0, writePort: () => {}, readMmio: () => 0, writeMmio: () => {} };
   const quiet = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };

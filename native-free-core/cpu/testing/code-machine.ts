@@ -28,7 +28,12 @@ const STACK = FREE;
 const PRESENT_WRITABLE = 3;
 const LARGE = 0x80;
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
-const NO_METER: WorkMeter = { exit: () => {}, measure: (_part, act) => act() };
+const NO_METER: WorkMeter = {
+  exit: () => {},
+  measure: (_part, act) => act(),
+  time: (_part, act) => act(),
+  timeTranslated: (act) => act(),
+};
 const NO_DEVICES: PortBus & MmioBus = {
   readPort: () => 0xffffffff,
   writePort: () => {},

@@ -17,9 +17,10 @@ class ByHand implements TranslationThread {
   readonly translation: BackgroundTranslation;
   readonly requests: TranslationRequest[] = [];
   readonly replies: TranslationReply[] = [];
+  private clock = 0;
 
   constructor(memory: WebAssembly.Memory) {
-    this.translation = new BackgroundTranslation(memory);
+    this.translation = new BackgroundTranslation(memory, () => (this.clock += 1000));
   }
 
   request(request: TranslationRequest): undefined {

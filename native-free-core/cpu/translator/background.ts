@@ -9,10 +9,15 @@ import type { TranslationReply, TranslationRequest } from './translation.ts';
 export class BackgroundTranslation {
   private readonly compiler: RegionCompiler;
   private readonly counts: Int32Array;
+  private readonly now: () => number;
   private queue: TranslationRequest[] = [];
 
-  /** `memory` is the guest's, shared with the thread that executes it. */
-  constructor(memory: WebAssembly.Memory) {
+  /**
+   * `memory` is the guest's, shared with the thread that executes it. `now` is a clock in nanoseconds, for what replies say
+   * of the time that they took; without one they say 0.
+   */
+  constructor(memory: WebAssembly.Memory, now: () => number = () => 0) {
+    this.now = now;
     this.compiler = new RegionCompiler(memory);
     this.counts = new Int32Array(memory.buffer);
   }
@@ -29,6 +34,7 @@ export class BackgroundTranslation {
   /** Translates the hottest of what waits; undefined where nothing does. */
   next(): TranslationReply | undefined {
     if (this.queue.length === 0) return undefined;
+    const begun = this.now();
     const newest = this.queue.reduce((most, { generation }) => Math.max(most, generation), 0);
     // The guest has dropped whatever older requests were about.
     const queue = this.queue.filter(({ generation }) => generation === newest);
@@ -37,6 +43,7 @@ export class BackgroundTranslation {
     queue.sort((a, b) => heat(a) - heat(b));
     const batch = queue.splice(0, MODULE_REGIONS);
     this.queue = queue;
-    return this.compiler.compile(batch);
+    const reply = this.compiler.compile(batch);
+    return { ...reply, besideNanoseconds: this.now() - begun };
   }
 }

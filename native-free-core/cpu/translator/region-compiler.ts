@@ -127,6 +127,7 @@ export class RegionCompiler {
       full,
       generation: this.generation,
       requests: requests.length,
+      besideNanoseconds: 0,
     };
   }
 

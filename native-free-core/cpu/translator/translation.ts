@@ -57,6 +57,8 @@ export interface TranslationReply {
   /** Of the requests, and how many they were. */
   readonly generation: number;
   readonly requests: number;
+  /** How long a thread beside the guest's has worked for it; 0 where the guest's own did. */
+  readonly besideNanoseconds: number;
 }
 
 /** Whoever translates: the guest's own thread at once, or another one in its time. */

@@ -28,12 +28,20 @@ interface InstalledModule {
 }
 
 export class Translator {
-  /** Regions translated since the vCPU exists, and the bytes of their modules. */
+  /** Regions whose translations were installed since the vCPU exists, their modules, and the bytes of these. */
   regions = 0;
+  modules = 0;
   bytes = 0;
   /** Those that are installed, and the bytes of all modules with any of them. */
   liveRegions = 0;
   liveBytes = 0;
+  /** The others: dropped because their code was written to, and dropped with everything else. */
+  invalidated = 0;
+  flushed = 0;
+  /** Translations that were never installed: what they were made from had changed, or been dropped, when they came. */
+  discarded = 0;
+  /** How long another thread has translated. */
+  besideNanoseconds = 0;
   /** Requests that have not been answered. */
   waiting = 0;
   /** The most of each that one region had since the vCPU exists. */
@@ -44,15 +52,16 @@ export class Translator {
   private readonly imports: WebAssembly.Imports;
   private readonly exports: InterpreterExports;
   private readonly firstSlot: number;
+  private readonly timed: (act: () => void) => void;
   /**
    * Entries of the function table by block, kept until everything is dropped: those of a block that is translated anew stay
    * the same, so that links to them hold.
    */
   private readonly slots = new Map<number, number>();
   private changesSent = -1;
-  private readonly modules = new Map<number, InstalledModule>();
+  private readonly moduleOf = new Map<number, InstalledModule>();
 
-  /** `firstSlot` is the function table's first entry for a region. */
+  /** `firstSlot` is the function table's first entry for a region; `timed` does the work that counts as translating. */
   constructor(
     system: SystemCpu,
     blocks: BlockCache,
@@ -60,12 +69,14 @@ export class Translator {
     exports: InterpreterExports,
     memory: WebAssembly.Memory,
     thread: TranslationThread,
+    timed: (act: () => void) => void,
   ) {
     this.system = system;
     this.blocks = blocks;
     this.firstSlot = firstSlot;
     this.exports = exports;
     this.thread = thread;
+    this.timed = timed;
     this.imports = { env: { memory, ...(exports as unknown as Record<string, WebAssembly.ImportValue>) } };
     blocks.onFlush = () => this.drop();
     blocks.onTranslationLost = (slot) => this.release(slot);
@@ -75,8 +86,9 @@ export class Translator {
   private drop(): void {
     for (const slot of this.slots.values()) this.exports.table.set(slot, null);
     this.slots.clear();
-    this.modules.clear();
+    this.moduleOf.clear();
     this.waiting = 0;
+    this.flushed += this.liveRegions;
     this.liveRegions = 0;
     this.liveBytes = 0;
   }
@@ -84,14 +96,19 @@ export class Translator {
   /** The same for one. It may be executing: its caller still holds it. Links to it look for what is there now. */
   private release(slot: number): void {
     this.exports.table.set(slot, this.exports.enter);
+    this.invalidated++;
     this.liveRegions--;
-    const module = this.modules.get(slot)!;
-    this.modules.delete(slot);
+    const module = this.moduleOf.get(slot)!;
+    this.moduleOf.delete(slot);
     if (--module.regions === 0) this.liveBytes -= module.bytes;
   }
 
   /** A block has become hot, by its profile micro-op; it is at S.ip's code base. */
   hot(pc: number): void {
+    this.timed(() => this.ask(pc));
+  }
+
+  private ask(pc: number): void {
     const { u16, u32, physical } = this.system;
     if (!this.blocks.isRipe(pc)) return;
     if (this.slots.size >= REGION_SLOTS || this.liveBytes >= TRANSLATED_BYTES) {
@@ -134,21 +151,30 @@ export class Translator {
 
   /** Installs the translations that have become ready. */
   collect(): void {
-    for (let reply = this.thread.take(); reply; reply = this.thread.take()) this.accept(reply);
+    for (let reply = this.thread.take(); reply; reply = this.thread.take()) {
+      const ready = reply;
+      this.timed(() => this.accept(ready));
+    }
   }
 
   private accept(reply: TranslationReply): void {
     const { module, translations, rejected } = reply;
     const { u16 } = this.system;
+    this.besideNanoseconds += reply.besideNanoseconds;
     // Everything has been dropped since: these were about micro-ops that are others now.
-    if (reply.generation !== this.blocks.flushes) return;
+    if (reply.generation !== this.blocks.flushes) {
+      this.discarded += translations.length;
+      return;
+    }
     this.waiting -= reply.requests;
     if (reply.full) this.blocks.flushSoon();
     for (const pc of rejected) if (u16[pc >>> 1] === SpecialHandler.profile) u16[pc >>> 1] = SpecialHandler.pass;
     const wanted = translations.filter((translation) => this.isWanted(translation));
+    this.discarded += translations.length - wanted.length;
     if (!module || wanted.length === 0) return;
     // Requests that were made before the bounds were met may bring more than there is room for.
     if (this.slots.size + wanted.length > REGION_SLOTS || this.liveBytes + reply.bytes > TRANSLATED_BYTES) {
+      this.discarded += wanted.length;
       this.blocks.flushSoon();
       return;
     }
@@ -156,6 +182,7 @@ export class Translator {
     const installed: InstalledModule = { bytes: reply.bytes, regions: 0 };
     for (const translation of wanted) this.install(translation, exports[translation.name], installed);
     if (installed.regions === 0) return;
+    this.modules++;
     this.liveBytes += reply.bytes;
     this.bytes += reply.bytes;
   }
@@ -184,13 +211,16 @@ export class Translator {
       from: offset,
       to: offset + bytes.length,
     }));
-    if (!this.blocks.cover(pc, pieces)) return;
+    if (!this.blocks.cover(pc, pieces)) {
+      this.discarded++;
+      return;
+    }
     for (const { record, physicalPage, offset } of cold) this.adoptCold(record, physicalPage, offset, mode);
     const key = (u32[(pc + U.target) >>> 2] - RAM_BASE + u16[(pc + U.offset) >>> 1]) * MODES + mode;
     const slot = this.slots.get(key) ?? this.firstSlot + this.slots.size;
     this.slots.set(key, slot);
     this.exports.table.set(slot, region);
-    this.modules.set(slot, module);
+    this.moduleOf.set(slot, module);
     module.regions++;
     this.liveRegions++;
     this.regions++;
