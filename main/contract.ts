@@ -166,6 +166,40 @@ export const StatsSample = z.object({
 });
 export type StatsSample = z.output<typeof StatsSample>;
 
+/** What one of the engine's two executions did. */
+const Execution = z.object({ instructions: z.number(), seconds: z.number() });
+
+/** The engine's work in one run: together the two executions are the guest's instructions and seconds. */
+export const EngineWork = z.object({
+  /** `interpreter.seconds` and `translations.seconds` share the measured guest time; a part of the latter is timed. */
+  interpreter: Execution,
+  translations: Execution,
+  /** Regions of code translated to WebAssembly, several to a module. */
+  translator: z.object({
+    /** Regions that were translated and installed: installed still, + invalidated + flushed. */
+    regions: z.number(),
+    installed: z.number(),
+    /** Dropped because their code was written to. */
+    invalidated: z.number(),
+    /** Dropped with everything else. */
+    flushed: z.number(),
+    /** Never installed: out of date when their translations came. */
+    discarded: z.number(),
+    /** Asked for and not translated yet. */
+    waiting: z.number(),
+    modules: z.number(),
+    /** Bytes of all those modules, and of those with regions that are installed still. */
+    bytes: z.number(),
+    installedBytes: z.number(),
+    /** In the guest's own thread, which is a part of the hypervisor seconds, and in a thread beside it. */
+    seconds: z.object({ guestThread: z.number(), beside: z.number() }),
+  }),
+  /** Blocks of code decoded for the interpreter, those dropped because their code was written to, and all at once. */
+  blocks: z.object({ decoded: z.number(), invalidated: z.number(), flushes: z.number() }),
+  tlbMisses: z.number(),
+});
+export type EngineWork = z.output<typeof EngineWork>;
+
 /** The report of one run, as `trivisor run --report` writes it. Fields a machine has no device for stay zero. */
 export const Report = z.object({
   kind: z.enum(guestKinds),
@@ -177,6 +211,7 @@ export const Report = z.object({
   /** Hypervisor seconds / (guest + hypervisor seconds), measured. */
   hypervisorShare: z.number(),
   exits: z.record(z.string(), z.number()),
+  engine: EngineWork,
   memory: z.object({ configuredMiB: z.number(), residentMiB: z.number(), balloonMiB: z.number() }),
   disk: z.object({ reads: z.number(), writes: z.number(), bytesRead: z.number(), bytesWritten: z.number() }),
   net: z.object({ packetsIn: z.number(), packetsOut: z.number(), bytesIn: z.number(), bytesOut: z.number() }),

@@ -1,9 +1,9 @@
 // A guest's counters as people read them: a sample a second for the charts, and the report of a run.
 // Owns the arithmetic from nanoseconds and counts to seconds and shares, and the history of samples.
-// Never estimates: every number is a difference of two readings of the control block.
+// Never estimates: every number is a reading of the control block, or a difference of two.
 
 import { type ControlBlock, exitReasons, hypervisorParts } from '../../native-free-core/hypervisor/control-block.ts';
-import type { HypervisorSeconds, Report, StatsSample } from '../contract.ts';
+import type { EngineWork, HypervisorSeconds, Report, StatsSample } from '../contract.ts';
 
 /** Samples kept: ten minutes at one a second. */
 const HISTORY_LENGTH = 600;
@@ -24,6 +24,39 @@ export function readTotals(control: ControlBlock): Totals {
     hypervisorSeconds,
     exits,
     residentMiB: control.get('residentPages') * PAGE_MIB,
+  };
+}
+
+function readEngineWork(control: ControlBlock): EngineWork {
+  const instructions = control.get('translatedInstructions');
+  const seconds = control.get('translatedNanoseconds') / 1e9;
+  return {
+    interpreter: {
+      instructions: control.get('instructions') - instructions,
+      seconds: control.get('guestNanoseconds') / 1e9 - seconds,
+    },
+    translations: { instructions, seconds },
+    translator: {
+      regions: control.get('regionsTranslated'),
+      installed: control.get('regionsInstalled'),
+      invalidated: control.get('regionsInvalidated'),
+      flushed: control.get('regionsFlushed'),
+      discarded: control.get('regionsDiscarded'),
+      waiting: control.get('regionsWaiting'),
+      modules: control.get('translatedModules'),
+      bytes: control.get('translatedBytes'),
+      installedBytes: control.get('installedBytes'),
+      seconds: {
+        guestThread: control.get('translatorNanoseconds') / 1e9,
+        beside: control.get('besideNanoseconds') / 1e9,
+      },
+    },
+    blocks: {
+      decoded: control.get('blocksDecoded'),
+      invalidated: control.get('blocksInvalidated'),
+      flushes: control.get('blockFlushes'),
+    },
+    tlbMisses: control.get('tlbMisses'),
   };
 }
 
@@ -96,6 +129,7 @@ export function makeReport(control: ControlBlock, facts: RunFacts): Report {
     marks: facts.marks,
     ...totals,
     hypervisorShare: busy > 0 ? hypervisor / busy : 0,
+    engine: readEngineWork(control),
     memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: 0 },
     disk: { reads: 0, writes: 0, bytesRead: 0, bytesWritten: 0 },
     net: { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
