@@ -2,7 +2,11 @@
 // Owns the order of the runs and the judgement of what is missing.
 // Never prints: progress and results go to the caller.
 
-import { availableParallelism, cpus } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Report } from '../contract.ts';
+import { medianReport } from './accounts.ts';
 import { type Engine, native, peers, trivisor } from './engines.ts';
 import { type BenchGuest, benchGuest } from './guest.ts';
 import {
@@ -42,7 +46,7 @@ export interface BenchOptions {
  */
 export async function runBench(options: BenchOptions): Promise<BenchResults> {
   const missing: Missing[] = [];
-  const entries: { engine: Engine; guest: BenchGuest; timings: Timing[] }[] = [];
+  const entries: { engine: Engine; guest: BenchGuest; timings: Timing[]; reports: Report[] }[] = [];
   const engines = [
     ...(options.withoutTrivisor ? [] : [trivisor]),
     ...options.peers.map((name) => peers[name]),
@@ -59,7 +63,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
     }
     for (const engine of engines) {
       const reason = engine.missing(width);
-      if (reason === null) entries.push({ engine, guest, timings: [] });
+      if (reason === null) entries.push({ engine, guest, timings: [], reports: [] });
       else missing.push({ engine: engine.name, width, reason });
     }
   }
@@ -68,14 +72,20 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
   for (let run = 1; run <= options.runs; run++) {
     for (const entry of entries) {
       if (failed.has(entry)) continue;
-      const { engine, guest, timings } = entry;
+      const { engine, guest, timings, reports } = entry;
       options.progress?.(`run ${run} of ${options.runs}: ${engine.name}, ${guest.width} bits`);
+      const folder = mkdtempSync(join(tmpdir(), 'trivisor-bench-'));
       try {
-        timings.push(await timeGuest(engine.command(guest), options.timeout, options.signal));
+        const reportFile = join(folder, 'report.json');
+        timings.push(await timeGuest(engine.command(guest, reportFile), options.timeout, options.signal));
+        // A guest that was done and did not power off in time has been ended without one.
+        if (existsSync(reportFile)) reports.push(Report.parse(JSON.parse(readFileSync(reportFile, 'utf8'))));
       } catch (error) {
         options.signal?.throwIfAborted();
         failed.add(entry);
         missing.push({ engine: engine.name, width: guest.width, reason: (error as Error).message });
+      } finally {
+        rmSync(folder, { recursive: true });
       }
     }
   }
@@ -93,6 +103,10 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
     ratios,
     geometricMeans: geometricMeansOf(ratios),
     disagreements: disagreementsOf(series),
+    reports: entries.flatMap(({ guest: { width }, reports }) => {
+      const report = medianReport(reports);
+      return report ? [{ width, report }] : [];
+    }),
     missing,
   };
 }

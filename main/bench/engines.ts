@@ -17,7 +17,8 @@ export interface Engine {
   name: string;
   /** What it needs that is not here, as one sentence; null if it can run guests of this width. */
   missing(width: Width): string | null;
-  command(guest: BenchGuest): Command;
+  /** `reportFile`: where an engine that keeps accounts of its work writes them at the guest's end; others write nothing. */
+  command(guest: BenchGuest, reportFile: string): Command;
 }
 
 const modulePath = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -30,12 +31,13 @@ function onPath(program: string): boolean {
 export const trivisor: Engine = {
   name: 'trivisor',
   missing: () => null,
-  command: ({ kernel, initrd, append, memoryMiB }) => ({
+  command: ({ kernel, initrd, append, memoryMiB }, reportFile) => ({
     file: process.execPath,
     args: [
       modulePath('../cli/bin.ts'),
       'run',
       ...['--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', String(memoryMiB)],
+      ...['--report', reportFile],
     ],
   }),
 };

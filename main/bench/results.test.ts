@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ControlBlock, type CounterName } from '../../native-free-core/hypervisor/control-block.ts';
+import type { Report } from '../contract.ts';
+import { makeReport } from '../guests/accounts.ts';
+import { accountsTable, medianReport } from './accounts.ts';
 import {
   type BenchResults,
   disagreementsOf,
@@ -82,6 +86,54 @@ test('engines that disagree in a result are named', () => {
   assert.deepEqual(disagreementsOf([ours, { ...peer, width: 64 }]), []);
 });
 
+function reportOf(wallSeconds: number, counters: Partial<Record<CounterName, number>> = {}): Report {
+  const control = new ControlBlock();
+  for (const [name, value] of Object.entries(counters)) control.set(name as CounterName, value);
+  return makeReport(control, { kind: 'full', memoryMiB: 256, wallSeconds, marks: [], end: null });
+}
+
+test('the report shown is that of the run that took the median time, of two the shorter', () => {
+  const [short, middle, long] = [reportOf(1), reportOf(2), reportOf(3)];
+  assert.equal(medianReport([long, short, middle]), middle);
+  assert.equal(medianReport([long, middle]), middle);
+  assert.equal(medianReport([]), undefined);
+});
+
+const counted = reportOf(10, {
+  instructions: 5e9,
+  translatedInstructions: 4.9e9,
+  guestNanoseconds: 7e9,
+  translatedNanoseconds: 5e9,
+  exitsNanoseconds: 1e9,
+  translationNanoseconds: 0.5e9,
+  translatorNanoseconds: 0.25e9,
+  besideNanoseconds: 2e9,
+  regionsTranslated: 1234,
+  regionsInstalled: 1200,
+  regionsInvalidated: 30,
+  regionsFlushed: 4,
+  translatedModules: 99,
+  translatedBytes: 3 << 20,
+  installedBytes: 2 << 20,
+});
+
+test('the accounts tell where the time went, and what the translator did', () => {
+  const table = accountsTable(counted).join('\n');
+  assert.match(table, /^interpreter +2\.000 +20\.0 % +100\.0 +50$/m);
+  assert.match(table, /^translations +5\.000 +50\.0 % +4900\.0 +980$/m);
+  assert.match(table, /^exits +1\.000 +10\.0 %$/m);
+  assert.match(table, /^idle, start +1\.500 +15\.0 %$/m);
+  assert.match(
+    table,
+    /1,234 regions in 99 modules, 3\.00 MiB; .* 0\.250 s in the guest’s thread, 2\.000 s beside it$/m,
+  );
+  assert.match(table, /1,200 installed \(2\.00 MiB\), 30 invalidated, 4 flushed/);
+  assert.ok(table.split('\n').every((line) => line.length <= 120));
+  // Measured parts may add up to a hair more than the wall's time, and nothing may have been executed at all.
+  assert.match(accountsTable({ ...counted, wallSeconds: 8.4 }).join('\n'), /^idle, start +0\.000 +0\.0 %$/m);
+  assert.match(accountsTable(reportOf(1)).join('\n'), /^translations +0\.000 +0\.0 % +0\.0$/m);
+});
+
 test('the table names every figure, ratio, missing engine and wrong result', () => {
   const figures = [...figuresOf(ours), ...figuresOf(peer)];
   const ratios = ratiosOf(figures, 'trivisor');
@@ -93,12 +145,17 @@ test('the table names every figure, ratio, missing engine and wrong result', () 
     ratios,
     geometricMeans: geometricMeansOf(ratios),
     disagreements: disagreementsOf([ours, peer]),
+    reports: [{ width: 32, report: counted }],
     missing: [{ engine: 'v86', width: 64, reason: 'v86 has no 64-bit mode' }],
   };
   const table = resultsTable(results, 'trivisor');
   assert.match(table, /^32-bit guest +trivisor +qemu +ratio$/m);
   assert.match(table, /^sort +2\.000 +1\.000 +2\.00$/m);
   assert.match(table, /^geometric mean +1\.00$/m);
+  assert.match(
+    table,
+    /^where trivisor’s time went, 32-bit guest, one run with its boot\n +seconds +share +M instr\. +MIPS$/m,
+  );
   assert.match(table, /^wrong result: fork, 32 bits: trivisor bb, qemu cc$/m);
   assert.match(table, /^missing: v86, 64 bits: v86 has no 64-bit mode$/m);
 });

@@ -2,6 +2,9 @@
 // Owns the arithmetic, the JSON document's shape and the table for people.
 // Never runs anything.
 
+import type { Report } from '../contract.ts';
+import { accountsTable } from './accounts.ts';
+import { aligned } from './table.ts';
 import type { Timing } from './timing.ts';
 import type { Width } from './workloads.ts';
 
@@ -49,6 +52,8 @@ export interface BenchResults {
   geometricMeans: { peer: string; width: Width; ratio: number }[];
   /** Workloads whose result differed among engines of one width: one of them computes wrongly. */
   disagreements: { width: Width; workload: string; checksums: Record<string, string> }[];
+  /** The report of one run of ours at each width, boot included: that of the median time. */
+  reports: { width: Width; report: Report }[];
   missing: Missing[];
 }
 
@@ -153,6 +158,8 @@ export function resultsTable(results: BenchResults, ours: string): string {
     lines.push('', ...aligned([[`${width}-bit guest`, ...columns], ...rows.map((row) => [row, ...cells(row)])]));
     if (means.some((cell) => cell !== '')) lines.push(...aligned([['geometric mean', ...means]]));
   }
+  for (const { width, report } of results.reports)
+    lines.push('', `where ${ours}’s time went, ${width}-bit guest, one run with its boot`, ...accountsTable(report));
   for (const { width, workload, checksums } of results.disagreements) {
     const each = Object.entries(checksums).map(([engine, checksum]) => `${engine} ${checksum}`);
     lines.push('', `wrong result: ${workload}, ${width} bits: ${each.join(', ')}`);
@@ -160,9 +167,4 @@ export function resultsTable(results: BenchResults, ours: string): string {
   if (results.missing.length > 0) lines.push('');
   for (const { engine, width, reason } of results.missing) lines.push(`missing: ${engine}, ${width} bits: ${reason}`);
   return `${lines.join('\n')}\n`;
-}
-
-/** Rows of cells in columns of fixed width: the first to the left, the others to the right. */
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  return rows.map(([first, ...rest]) => first.padEnd(15) + rest.map((cell) => cell.padStart(10)).join(''));
 }
