@@ -1,4 +1,4 @@
-// Where Trivisor keeps things on this host: its data (the home) and what it can fetch again (the cache).
+// Where Trivisor keeps things on this host: its data (the home), locks, and what it can fetch again (the cache).
 // Owns the choice of folder on each platform, and the folder lock.
 // Never creates anything but what it was asked for.
 
@@ -15,6 +15,11 @@ export function homeFolder(given?: string): string {
 /** The folder for what can be fetched again: TRIVISOR_CACHE, else the platform's cache folder. */
 export function cacheFolder(): string {
   return resolve(setting('TRIVISOR_CACHE') ?? join(cacheRoot(), 'trivisor'));
+}
+
+/** The folder of the locks on disk images: the same for every home of a user, since images are not a home's. */
+export function lockFolder(): string {
+  return resolve(setting('TRIVISOR_LOCKS') ?? join(dataRoot(), 'trivisor', 'locks'));
 }
 
 /** An environment variable; empty counts as unset. */

@@ -57,7 +57,7 @@ export interface HostFile {
 export interface DiskHost {
   /** Opens a backing file, for reading, by the name an image holds; a relative name is relative to `child`'s folder. */
   openBacking(name: string, child: HostFile): Promise<HostFile>;
-  /** Unpacks raw deflate, zlib or zstd data to at most `length` bytes. Rejects if the data is damaged or longer. */
+  /** Unpacks data to at most `length` bytes; what follows it is ignored. Rejects if it is damaged. */
   decompress(method: Compression, data: Uint8Array, length: number): Promise<Uint8Array>;
 }
 

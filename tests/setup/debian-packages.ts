@@ -36,5 +36,6 @@ export const neededPackages: readonly NeededPackage[] = [
     shows: 'qemu-system-x86_64',
     without: 'the proof of the guest tests against QEMU, and QEMU as a peer of trivisor bench',
   },
+  { name: 'qemu-utils', shows: 'qemu-img', without: 'the judgement of our disk images by qemu-img' },
   { name: 'seabios', shows: '/usr/share/seabios/bios.bin', without: 'v86 as a peer of trivisor bench' },
 ];

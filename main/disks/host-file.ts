@@ -1,0 +1,132 @@
+// Files of this host as disk images use them, and what images need of the host beside: backing files, decompression.
+// Owns the open file and its lock.
+// Never interprets what is in a file.
+
+import { constants } from 'node:fs';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib';
+import type { Compression, DiskHost, HostFile } from '../../native-free-core/disk/block.ts';
+import { Failure } from '../contract.ts';
+import { explainFileError } from '../files/folders.ts';
+import { type ImageLock, lockImage } from './locks.ts';
+
+/**
+ * `write` and `read` lock the file until it is closed; `look` reads it whoever uses it; `create` makes a file that must not
+ * be there yet, and locks it for writing.
+ */
+export type OpenMode = 'write' | 'read' | 'look' | 'create';
+
+class NodeFile implements HostFile {
+  readonly name: string;
+  readonly identity: string;
+  readonly isReadOnly: boolean;
+  readonly #handle: FileHandle;
+  readonly #lock: ImageLock | undefined;
+  #isClosed = false;
+
+  constructor(name: string, identity: string, isReadOnly: boolean, handle: FileHandle, lock: ImageLock | undefined) {
+    this.name = name;
+    this.identity = identity;
+    this.isReadOnly = isReadOnly;
+    this.#handle = handle;
+    this.#lock = lock;
+  }
+
+  async size(): Promise<number> {
+    return (await this.#handle.stat()).size;
+  }
+
+  async read(offset: number, buffer: Uint8Array): Promise<number> {
+    let done = 0;
+    while (done < buffer.length) {
+      const { bytesRead } = await this.#handle.read(buffer, done, buffer.length - done, offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return done;
+  }
+
+  async write(offset: number, data: Uint8Array): Promise<void> {
+    for (let done = 0; done < data.length; )
+      done += (await this.#handle.write(data, done, data.length - done, offset + done)).bytesWritten;
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#handle.truncate(size);
+  }
+
+  flush(): Promise<void> {
+    return this.#handle.sync();
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    try {
+      await this.#handle.close();
+    } finally {
+      this.#lock?.release();
+    }
+  }
+}
+
+/** Opens a file as an image uses it. Throws a {@link Failure} with one sentence where it cannot be, or is in use. */
+export async function openHostFile(path: string, mode: OpenMode): Promise<HostFile> {
+  const name = resolve(path);
+  const isReadOnly = mode === 'read' || mode === 'look';
+  const flags = mode === 'create' ? constants.O_RDWR | constants.O_CREAT | constants.O_EXCL : isReadOnly ? 'r' : 'r+';
+  let handle: FileHandle;
+  try {
+    handle = await open(name, flags);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const doing = mode === 'create' ? 'Cannot create' : isReadOnly ? 'Cannot read' : 'Cannot open for writing';
+    const kind = code === 'ENOENT' ? 'notFound' : code === 'EEXIST' || code === 'EISDIR' ? 'wrong' : 'failed';
+    throw new Failure(kind, explainFileError(error, `${doing} ${name}`), { cause: error });
+  }
+  try {
+    const stat = await handle.stat({ bigint: true });
+    if (!stat.isFile()) throw new Failure('wrong', `${name} is not a file.`);
+    const identity = `${stat.dev}-${stat.ino}`;
+    const lock = mode === 'look' ? undefined : lockImage(identity, name, isReadOnly ? 'read' : 'write');
+    return new NodeFile(name, identity, isReadOnly, handle, lock);
+  } catch (error) {
+    await handle.close();
+    if (mode === 'create') await rm(name, { force: true });
+    throw error;
+  }
+}
+
+/** What images ask of this host; `mode` is how backing files are opened. */
+export function nodeDiskHost(mode: 'read' | 'look' = 'read'): DiskHost {
+  return {
+    openBacking: (name, child) => openHostFile(resolve(dirname(child.name), name), mode),
+    decompress,
+  };
+}
+
+const unpackers = { deflate: createInflateRaw, zlib: createInflate, zstd: createZstdDecompress } as const;
+
+/** Unpacks until `length` bytes are there; what follows the packed data is left alone. */
+async function decompress(method: Compression, data: Uint8Array, length: number): Promise<Uint8Array> {
+  const unpacker = unpackers[method]();
+  const unpacked = new Uint8Array(length);
+  let done = 0;
+  const whole = Promise.withResolvers<void>();
+  unpacker.on('error', whole.reject);
+  unpacker.on('end', () => whole.resolve());
+  unpacker.on('data', (chunk: Uint8Array) => {
+    const room = Math.min(length - done, chunk.length);
+    unpacked.set(chunk.subarray(0, room), done);
+    done += room;
+    if (done === length) whole.resolve();
+  });
+  unpacker.end(data);
+  try {
+    await whole.promise;
+  } finally {
+    unpacker.destroy();
+  }
+  return unpacked.subarray(0, done);
+}

@@ -1,0 +1,282 @@
+// VMDK images (VMware's Virtual Disk Format 5.0) in one file: monolithic sparse, and stream-optimized for reading.
+// Owns header, descriptor, grain directories and grain tables.
+// Never opens an image of several files or one with a parent.
+
+import type { DiskHost, HostFile } from './block.ts';
+import { checkDiskSize, checkInside, damaged, Fields, roundUp, unsupported } from './fields.ts';
+import { type BlockMap, MAP_BYTES_MAX } from './mapped.ts';
+
+export const VMDK_MAGIC = 'KDMV';
+export const VMDK_DESCRIPTOR = '# Disk DescriptorFile';
+const Flag = { redundant: 2, zeroGrains: 4, compressed: 1 << 16 } as const;
+const At = { version: 4, flags: 8, capacity: 12, grain: 20, descriptor: 28, descriptorSize: 36, entries: 44 } as const;
+const At2 = { redundant: 48, directory: 56, overhead: 64, unclean: 72, newlines: 73, compression: 77 } as const;
+const NEWLINES = '\n \r\n';
+/** The directory is behind the grains, and a copy of the header that tells where at the end. */
+const AT_END = 0xffffffffffffffffn;
+const DESCRIPTOR_MAX = 64 << 10;
+const GRAIN_SECTORS = 128;
+const TABLE_ENTRIES = 512;
+
+export interface Vmdk {
+  size: number;
+  map: VmdkMap;
+  isStream: boolean;
+}
+
+export async function readVmdk(file: HostFile, host: DiskHost): Promise<Vmdk> {
+  const fileSize = await file.size();
+  let bytes = new Uint8Array(512);
+  if ((await file.read(0, bytes)) < 512) throw damaged(file, 'it ends within its header');
+  let header = new Fields(file, bytes, 'little');
+  if (header.text(0, 4) !== VMDK_MAGIC) {
+    if (header.text(0, VMDK_DESCRIPTOR.length) === VMDK_DESCRIPTOR)
+      throw unsupported(file, 'it is a VMDK of several files; convert it to one of a single file');
+    throw damaged(file, 'it does not begin as one');
+  }
+  const descriptor = await readDescriptor(file, header, fileSize);
+  if (!/^\s*parentCID\s*=\s*ffffffff\s*$/im.test(descriptor)) throw unsupported(file, 'it is a VMDK with a parent');
+  const type = /^\s*createType\s*=\s*"(\w+)"/im.exec(descriptor)?.[1] ?? '';
+  if (type !== 'monolithicSparse' && type !== 'streamOptimized')
+    throw unsupported(file, `it is a VMDK of type ${type || 'unknown'}`);
+  if (new DataView(bytes.buffer).getBigUint64(At2.directory, true) === AT_END) {
+    if (fileSize < 1536) throw damaged(file, 'it ends within its footer');
+    bytes = new Uint8Array(512);
+    await file.read(fileSize - 1024, bytes);
+    header = new Fields(file, bytes, 'little');
+    if (header.text(0, 4) !== VMDK_MAGIC) throw damaged(file, 'its footer is missing: it was not written to its end');
+  }
+  const version = header.u32(At.version);
+  if (version < 1 || version > 3) throw unsupported(file, `it is of VMDK version ${version}`);
+  const flags = header.u32(At.flags);
+  if (flags & 1 && header.text(At2.newlines, 4) !== NEWLINES)
+    throw damaged(file, 'its bytes were changed as if it were a text');
+  const isStream = (flags & Flag.compressed) !== 0;
+  if (header.u16(At2.compression) !== (isStream ? 1 : 0)) throw unsupported(file, 'its compression is unknown');
+  const capacity = header.u64(At.capacity, 'disk size');
+  checkDiskSize(file, capacity * 512);
+  const grain = header.u64(At.grain, 'grain size');
+  const entries = header.u32(At.entries);
+  if (grain < 1 || grain > 2048 || (grain & (grain - 1)) !== 0) throw damaged(file, `its grains have ${grain} sectors`);
+  if (entries < 1 || entries > 4096) throw damaged(file, `its grain tables have ${entries} entries`);
+  if (Math.ceil(capacity / grain) * 4 > MAP_BYTES_MAX) throw unsupported(file, `it has ${capacity} sectors`);
+  const layout: Layout = {
+    grain,
+    entries,
+    grains: Math.ceil(capacity / grain),
+    hasZeroGrains: (flags & Flag.zeroGrains) !== 0,
+    // A reader takes the directory; the redundant one is only kept the same.
+    directory: header.u64(At2.directory, 'grain directory offset') * 512,
+    redundant: flags & Flag.redundant ? header.u64(At2.redundant, 'redundant grain directory offset') * 512 : 0,
+    start: isStream ? 512 : header.u64(At2.overhead, 'size of metadata') * 512,
+  };
+  const main = await readTables(file, fileSize, layout, layout.directory);
+  const copy =
+    layout.redundant && !file.isReadOnly ? await readTables(file, fileSize, layout, layout.redundant) : undefined;
+  if (!file.isReadOnly) {
+    if (isStream) throw unsupported(file, 'a stream-optimized VMDK can only be read; convert it to be written');
+    checkWritableTables(file, layout, [main, ...(copy ? [copy] : [])]);
+  }
+  const map = new VmdkMap(file, layout, main, copy);
+  if (isStream) map.unpack = (at) => unpackGrain(file, host, at, grain * 512);
+  return { size: capacity * 512, map, isStream };
+}
+
+interface Layout {
+  /** Sectors of a grain. */
+  grain: number;
+  /** Entries of a grain table. */
+  entries: number;
+  grains: number;
+  hasZeroGrains: boolean;
+  directory: number;
+  redundant: number;
+  start: number;
+}
+
+interface Tables {
+  /** File offset of each grain table, 0 where there is none. */
+  places: Float64Array;
+  /** Entries of all tables, by grain. */
+  grains: Uint32Array;
+}
+
+async function readDescriptor(file: HostFile, header: Fields, fileSize: number): Promise<string> {
+  const at = header.u64(At.descriptor, 'descriptor offset') * 512;
+  const length = header.u64(At.descriptorSize, 'descriptor size') * 512;
+  if (at === 0) throw unsupported(file, 'it is one extent of a VMDK of several files');
+  if (length > DESCRIPTOR_MAX) throw damaged(file, `its descriptor has ${length} bytes`);
+  checkInside(file, fileSize, 'descriptor', at, length);
+  const bytes = new Uint8Array(length);
+  await file.read(at, bytes);
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+async function readTables(file: HostFile, fileSize: number, layout: Layout, directory: number): Promise<Tables> {
+  const count = Math.ceil(layout.grains / layout.entries);
+  if (directory < 512) throw damaged(file, `its grain directory is at ${directory}`);
+  checkInside(file, fileSize, 'grain directory', directory, count * 4);
+  const bytes = new Uint8Array(count * 4);
+  await file.read(directory, bytes);
+  const fields = new Fields(file, bytes, 'little');
+  const places = new Float64Array(count);
+  const grains = new Uint32Array(layout.grains);
+  const table = new Uint8Array(layout.entries * 4);
+  for (let index = 0; index < count; index++) {
+    const at = fields.u32(index * 4) * 512;
+    places[index] = at;
+    if (at === 0) continue;
+    checkInside(file, fileSize, `grain table ${index}`, at, table.length);
+    await file.read(at, table);
+    const view = new Fields(file, table, 'little');
+    const first = index * layout.entries;
+    const last = Math.min(layout.grains, first + layout.entries);
+    for (let grain = first; grain < last; grain++) grains[grain] = view.u32((grain - first) * 4);
+  }
+  return { places, grains };
+}
+
+/** Tables that are to be written must be there, in front of the grains, and apart from each other. */
+function checkWritableTables(file: HostFile, layout: Layout, all: Tables[]): void {
+  const length = layout.entries * 4;
+  const parts = all.flatMap(({ places }) => [...places].map((at) => ({ at, length })));
+  const directoryLength = all[0]!.places.length * 4;
+  parts.push({ at: layout.directory, length: directoryLength });
+  if (layout.redundant) parts.push({ at: layout.redundant, length: directoryLength });
+  parts.sort((one, other) => one.at - other.at);
+  let end = 512;
+  for (const part of parts) {
+    if (part.at === 0) throw unsupported(file, 'grain tables of it are missing; convert it to write it');
+    if (part.at < end || part.at + part.length > layout.start)
+      throw damaged(file, `a grain table of it is at ${part.at}`);
+    end = part.at + part.length;
+  }
+}
+
+async function unpackGrain(file: HostFile, host: DiskHost, at: number, length: number): Promise<Uint8Array> {
+  const marker = new Fields(file, new Uint8Array(12), 'little');
+  if ((await file.read(at, marker.bytes)) < 12) throw damaged(file, `its grain at ${at} is outside the file`);
+  const packedLength = marker.u32(8);
+  // Data that does not shrink is a little longer packed.
+  if (packedLength === 0 || packedLength > length + 4096)
+    throw damaged(file, `its grain at ${at} has ${packedLength} bytes`);
+  const packed = new Uint8Array(packedLength);
+  if ((await file.read(at + 12, packed)) < packedLength) throw damaged(file, `its grain at ${at} is outside the file`);
+  let bytes: Uint8Array;
+  try {
+    bytes = await host.decompress('zlib', packed, length);
+  } catch {
+    throw damaged(file, `its grain at ${at} cannot be unpacked`);
+  }
+  // The last grain of a disk may be a part of one.
+  const whole = new Uint8Array(length);
+  whole.set(bytes);
+  return whole;
+}
+
+export class VmdkMap implements BlockMap {
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly prefix = 0;
+  readonly dataStart: number;
+  unpack?: (at: number) => Promise<Uint8Array>;
+  readonly #file: HostFile;
+  readonly #layout: Layout;
+  readonly #main: Tables;
+  readonly #copy: Tables | undefined;
+  readonly #changed = new Set<number>();
+
+  constructor(file: HostFile, layout: Layout, main: Tables, copy: Tables | undefined) {
+    this.#file = file;
+    this.#layout = layout;
+    this.#main = main;
+    this.#copy = copy;
+    this.blockSize = layout.grain * 512;
+    this.blocks = layout.grains;
+    this.dataStart = layout.start;
+  }
+
+  locate(block: number): number {
+    const sector = this.#main.grains[block]!;
+    return sector === 1 && this.#layout.hasZeroGrains ? 0 : sector * 512;
+  }
+
+  async place(): Promise<{ at: number; isClean: boolean }> {
+    const at = Math.max(this.#layout.start, roundUp(await this.#file.size(), this.blockSize));
+    if (at / 512 > 0xffffffff) throw unsupported(this.#file, 'it is full: grains behind 2 TiB cannot be told');
+    return { at, isClean: true };
+  }
+
+  assign(block: number, at: number): void {
+    this.#main.grains[block] = at / 512;
+    this.#changed.add(block);
+  }
+
+  /** The copy first: a reader goes by the other. */
+  async commit(): Promise<void> {
+    const entry = new Fields(this.#file, new Uint8Array(4), 'little');
+    for (const tables of [this.#copy, this.#main]) {
+      if (!tables) continue;
+      for (const block of this.#changed) {
+        entry.setU32(0, this.#main.grains[block]!);
+        const table = tables.places[Math.floor(block / this.#layout.entries)]!;
+        await this.#file.write(table + (block % this.#layout.entries) * 4, entry.bytes);
+      }
+    }
+    this.#changed.clear();
+  }
+}
+
+/** Writes a new monolithic sparse image; `random` gives its content identity. */
+export async function createVmdk(file: HostFile, size: number, random: Uint8Array): Promise<void> {
+  const capacity = size / 512;
+  const grains = Math.ceil(capacity / GRAIN_SECTORS);
+  if (grains * 4 > MAP_BYTES_MAX || capacity > 0xffffffff) throw unsupported(file, 'a VMDK image holds 2 TiB at most');
+  const tables = Math.ceil(grains / TABLE_ENTRIES);
+  const directorySectors = Math.ceil((tables * 4) / 512);
+  const tableSectors = (TABLE_ENTRIES * 4) / 512;
+  const descriptorSectors = 20;
+  const redundant = 1 + descriptorSectors;
+  const directory = redundant + directorySectors + tables * tableSectors;
+  const overhead = roundUp(directory + directorySectors + tables * tableSectors, GRAIN_SECTORS);
+  const header = new Fields(file, new Uint8Array(512), 'little');
+  header.setText(0, VMDK_MAGIC);
+  header.setU32(At.version, 1);
+  header.setU32(At.flags, 1 | Flag.redundant);
+  header.setU64(At.capacity, capacity);
+  header.setU64(At.grain, GRAIN_SECTORS);
+  header.setU64(At.descriptor, 1);
+  header.setU64(At.descriptorSize, descriptorSectors);
+  header.setU32(At.entries, TABLE_ENTRIES);
+  header.setU64(At2.redundant, redundant);
+  header.setU64(At2.directory, directory);
+  header.setU64(At2.overhead, overhead);
+  header.setText(At2.newlines, NEWLINES);
+  await file.write(0, header.bytes);
+  const identity = [...random.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  const name = file.name.replace(/^.*[\\/]/, '').replace(/[^\x20-\x7e]|"/g, '_');
+  const lines = [
+    VMDK_DESCRIPTOR,
+    'version=1',
+    `CID=${identity === 'ffffffff' ? '00000000' : identity}`,
+    'parentCID=ffffffff',
+    'createType="monolithicSparse"',
+    '',
+    `RW ${capacity} SPARSE "${name}"`,
+    '',
+    'ddb.virtualHWVersion = "4"',
+    `ddb.geometry.cylinders = "${Math.min(16383, Math.floor(capacity / 16 / 63))}"`,
+    'ddb.geometry.heads = "16"',
+    'ddb.geometry.sectors = "63"',
+    'ddb.adapterType = "ide"',
+    '',
+  ];
+  await file.write(512, new TextEncoder().encode(lines.join('\n')));
+  for (const at of [redundant, directory]) {
+    const bytes = new Fields(file, new Uint8Array(directorySectors * 512), 'little');
+    for (let index = 0; index < tables; index++) bytes.setU32(index * 4, at + directorySectors + index * tableSectors);
+    await file.write(at * 512, bytes.bytes);
+  }
+  await file.truncate(overhead * 512);
+}
