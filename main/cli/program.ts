@@ -8,6 +8,7 @@ import { homeFolder } from '../files/folders.ts';
 import { version } from '../version.ts';
 import { addConsole } from './console.ts';
 import { runDaemon } from './daemon.ts';
+import { addDisk } from './disk.ts';
 import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addRun } from './run.ts';
@@ -43,6 +44,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   for (const command of program.commands) {
     command.option('--json', 'print one JSON document').option('--home <dir>', 'folder of the inventory');
   }
+  addDisk(program, ended);
   program.addCommand(await benchVerb(program, args[0] === 'bench'));
 
   try {
