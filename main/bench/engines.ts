@@ -2,6 +2,7 @@
 // Owns how each is started, which widths it can do, and why it may be missing here.
 // Never measures: each is a command whose standard output is the guest's serial console.
 
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,6 +28,17 @@ function onPath(program: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, program)));
 }
 
+/**
+ * The command line as it is installed: a bundle. In a checkout it is built first if it is not up to date, so that what is
+ * measured is what a user runs and not the reading of sources.
+ */
+function bundledCommandLine(): string {
+  if (!import.meta.url.endsWith('.ts')) return fileURLToPath(import.meta.url);
+  const built = spawnSync(process.execPath, [modulePath('../build/build.ts'), '--if-stale'], { encoding: 'utf8' });
+  if (built.status !== 0) throw new Error(`the bundle cannot be built: ${built.stderr.trim().split('\n').at(-1)}`);
+  return modulePath('../../dist/cli.js');
+}
+
 /** Ours, through the command line, so with the same worker thread as every guest. */
 export const trivisor: Engine = {
   name: 'trivisor',
@@ -34,7 +46,7 @@ export const trivisor: Engine = {
   command: ({ kernel, initrd, append, memoryMiB }, reportFile) => ({
     file: process.execPath,
     args: [
-      modulePath('../cli/bin.ts'),
+      bundledCommandLine(),
       'run',
       ...['--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', String(memoryMiB)],
       ...['--report', reportFile],
