@@ -26,12 +26,15 @@ import {
   ltU,
   type Node,
   ne,
+  op,
   or,
   replace,
   type Size,
+  select,
   shl,
   shrS,
   shrU,
+  signExtend,
   signExtendTo64,
   sub,
   wrap,
@@ -44,7 +47,7 @@ import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
 import { BY_INTERPRETER, GuardSlot, LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
-import { CARRY_OVERFLOW_APART, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
+import { CARRY_OVERFLOW_APART, ccOpOf, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { X87Stack } from '../semantics/x87-stack.ts';
 import { Exit, ModeBit, S, Seg, Slot, xmmAddress } from '../state.ts';
@@ -53,6 +56,8 @@ import { pageOf } from './region.ts';
 import { X87InLocals } from './x87-locals.ts';
 
 const { i32, i64, v128 } = ValueType;
+/** ccOp of flags given outright, which have no size: in a region's locals they are of 64 bits. */
+const EXPLICIT = ccOpOf(FlagKind.explicit, 64);
 type Local = Node & { kind: 'local' };
 
 /** What the translator knows of the instruction whose meaning it asks for. */
@@ -119,7 +124,7 @@ export class TranslatorMeaning extends Meaning {
   private flagsChanged = false;
   private apartChanged = false;
   /** The kind and size of the flags in the locals, where it is the same on every way here. */
-  private knownFlags: { kind: FlagKind; size: number; apart: boolean } | undefined;
+  private knownFlags: { kind: FlagKind; size: Size; apart: boolean } | undefined;
   private readonly left: Local;
   private readonly tlb: Local;
   private tlbUsed = false;
@@ -231,15 +236,22 @@ export class TranslatorMeaning extends Meaning {
     super.if(this.flagsSet, () => {
       this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
       if (withApart) this.storeField(storeOp.i32_store, S.ccC, this.ccC);
-      this.storeField(storeOp.i64_store, S.ccA, extendS(this.ccA));
-      this.storeField(storeOp.i64_store, S.ccB, extendS(this.ccB));
+      // The locals hold anything above the operands' size, which the state has sign-extended.
+      const bits = shl(c32(8), and(this.ccOp, c32(3)));
+      const spare = this.let(this.code64 ? extendU(sub(c32(64), bits)) : sub(c32(32), bits));
+      this.storeField(storeOp.i64_store, S.ccA, extendS(shrS(shl(this.ccA, spare), spare)));
+      this.storeField(storeOp.i64_store, S.ccB, extendS(shrS(shl(this.ccB, spare), spare)));
+      this.release(spare);
     });
   }
 
   /** Brings the flags in the locals up to date, where only a part of them is about to change. */
   private flagsFromMemory(): void {
     super.if(eqz(this.flagsSet), () => {
-      this.set(this.ccOp, field(loadOp.i32_load, S.ccOp));
+      // Flags given outright have all their bits, whatever size the state says.
+      const ccOp = this.let(field(loadOp.i32_load, S.ccOp));
+      this.set(this.ccOp, or(ccOp, select(and(ccOp, c32(~CARRY_OVERFLOW_APART & ~3)), c32(0), c32(EXPLICIT))));
+      this.release(ccOp);
       this.set(this.ccC, field(loadOp.i32_load, S.ccC));
       this.set(this.ccA, this.narrow(field(loadOp.i64_load, S.ccA)));
       this.set(this.ccB, this.narrow(field(loadOp.i64_load, S.ccB)));
@@ -660,14 +672,29 @@ export class TranslatorMeaning extends Meaning {
   override setLazyFlags(ccOp: Node, a: Node, b: Node): void {
     if (this.subject.flagsDead) return;
     this.flagsChanged = true;
-    this.set(this.ccA, this.narrow(a));
-    this.set(this.ccB, this.narrow(b));
-    this.set(this.ccOp, ccOp);
+    const known = ccOp.kind === 'const' ? Number(ccOp.value) || EXPLICIT : undefined;
+    const size = known === undefined ? this.size : 8 << (known & 3);
+    this.set(this.ccA, this.raw(a, size));
+    this.set(this.ccB, this.raw(b, size));
+    this.set(this.ccOp, known === undefined ? ccOp : c32(known));
     this.set(this.flagsSet, c32(1));
     this.knownFlags =
-      ccOp.kind === 'const'
-        ? { kind: (Number(ccOp.value) >> 2) as FlagKind, size: 8 << (Number(ccOp.value) & 3), apart: false }
-        : undefined;
+      known === undefined ? undefined : { kind: (known >> 2) as FlagKind, size: size as Size, apart: false };
+  }
+
+  /** A flags' operand without its sign extension from `size` bits: most often a register's local as it stands. */
+  private raw(value: Node, size: number): Node {
+    if (size === 64 || value.kind !== 'op' || value.op !== op.i64_extend_i32_s) return this.narrow(value);
+    let inner = value.args[0];
+    if (inner.kind === 'op' && (inner.op === op.i32_extend8_s || inner.op === op.i32_extend16_s)) inner = inner.args[0];
+    if (!this.code64) return inner;
+    if (inner.kind === 'op' && inner.op === op.i32_wrap_i64) return inner.args[0];
+    return extendU(inner);
+  }
+
+  /** A flags' operand sign-extended from its size, in an i32 up to 32 bits. */
+  private extended(operand: Local, size: Size): Node {
+    return size === 64 ? extendU(operand) : signExtend(size, wrap(operand));
   }
 
   override setFlagsOperandB(b: Node): void {
@@ -715,14 +742,19 @@ export class TranslatorMeaning extends Meaning {
     this.knownFlags = undefined;
   }
 
-  private formulas(): { formulas: FlagFormulas; kind: FlagKind; size: number; apart: boolean } | undefined {
+  private formulas(): { formulas: FlagFormulas; kind: FlagKind; size: Size; apart: boolean } | undefined {
     const known = this.knownFlags;
     if (!known) {
       this.flagsToMemory();
       return undefined;
     }
     return {
-      formulas: new FlagFormulas(this, extendS(this.ccA), extendS(this.ccB), c64(64 - known.size)),
+      formulas: new FlagFormulas(
+        this,
+        extendS(this.extended(this.ccA, known.size)),
+        extendS(this.extended(this.ccB, known.size)),
+        c64(64 - known.size),
+      ),
       kind: known.kind,
       size: known.size,
       apart: known.apart,
@@ -763,7 +795,9 @@ export class TranslatorMeaning extends Meaning {
     if (apart) return this.conditionByFlags(code);
     // Sign extension keeps both orders, so that operands of up to 32 bits compare alike in their i32.
     if (known.size <= 32 && (kind === FlagKind.sub || kind === FlagKind.logic)) {
-      const compared = compareCondition(code, wrap(this.ccA), kind === FlagKind.sub ? wrap(this.ccB) : c32(0));
+      const { size } = known;
+      const b = kind === FlagKind.sub ? this.extended(this.ccB, size) : c32(0);
+      const compared = compareCondition(code, this.extended(this.ccA, size), b);
       if (compared) return compared;
     }
     return formulas.condition(kind, code);
