@@ -84,6 +84,14 @@ test('a unit that may not be used comes before the limit of a segment', () => {
   check(program('prot32', ['64d906'], pending), 'exception 16 at');
   check(program('prot32', ['640ffc06'], pending), 'exception 16 at');
   check(program('prot32', ['64dd3e'], pending), 'exception 13 (0)');
+  // cvtpd2pi mm0, fs:[esi] is of both units.
+  check(program('prot32', ['64660f2d06'], pending), 'exception 16 at');
+  check(program('prot32', ['64660f2d06'], switched), 'exception 7 at');
+});
+
+test('FNINIT forgets the last x87 instruction that a region has executed', () => {
+  // mov ecx, 9; fld1; fninit; dec ecx; jnz to the FLD1
+  check(program('prot32', ['b909000000', 'd9e8', 'dbe3', 'ffc9', '75f8']));
 });
 
 test('a device sees the same time from the midst of a block, whoever executes it', () => {

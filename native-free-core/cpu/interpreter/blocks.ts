@@ -27,8 +27,8 @@ import { blockHash } from './module.ts';
 
 /** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
 export const BLOCK_INSTRUCTIONS = 64;
-/** Micro-ops that a block can have: a check and an address before each instruction, a check of the page and an end. */
-const BLOCK_MICRO_OPS = 3 * BLOCK_INSTRUCTIONS + 2;
+/** Micro-ops that a block can have: two checks and an address before each instruction, a check of the page and an end. */
+const BLOCK_MICRO_OPS = 4 * BLOCK_INSTRUCTIONS + 2;
 /** Blocks that are not kept (single steps, code near a limit or in device memory) are decoded here. */
 const SCRATCH_BASE = MICRO_OP_LIMIT - BLOCK_MICRO_OPS * MICRO_OP_BYTES;
 /** Of a profile micro-op, i32: how often it has counted down. Behind its count, in the immediate's upper half. */
@@ -555,7 +555,7 @@ export class BlockCache {
         ? handlers.addressOffset.get(insn.addressSize)
         : handlers.addressLinear.get(insn.addressSize);
     if (set === undefined) throw new Error(`No address micro-op for ${insn.encoding.text}.`);
-    if (traits.check) at = this.special(SpecialHandler[traits.check], at, offset, ordinal, next);
+    for (const check of traits.checks) at = this.special(SpecialHandler[check], at, offset, ordinal, next);
     const bytes = Math.max(plan.memoryBytes || insn.operandSize >> 3, traits.memoryBytes);
     u16[at >>> 1] = set;
     u16[(at + U.offset) >>> 1] = offset;

@@ -60,8 +60,8 @@ export interface HandlerTraits {
   mayLeave: boolean;
   /** May hand the instruction to TypeScript, though it is not always cold. */
   mayBeCold: boolean;
-  /** What it checks before it looks at its operands. */
-  check: UnitCheck | undefined;
+  /** What it checks before it looks at its operands, in this order. */
+  checks: UnitCheck[];
 }
 
 /** Functions of the interpreter's module beyond those that every execution shares. */
@@ -90,7 +90,7 @@ const noTraits = (): HandlerTraits => ({
   memoryBytes: 0,
   mayLeave: false,
   mayBeCold: false,
-  check: undefined,
+  checks: [],
 });
 
 export class InterpreterMeaning extends Meaning {
@@ -322,7 +322,7 @@ export class InterpreterMeaning extends Meaning {
   }
 
   override beginsWith(check: UnitCheck): void {
-    this.traits.check ??= check;
+    if (!this.traits.checks.includes(check)) this.traits.checks.push(check);
   }
 
   protected override aroundSlow(access: () => void): void {

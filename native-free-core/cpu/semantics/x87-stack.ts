@@ -71,6 +71,9 @@ export class X87Stack {
     fill(this.f, physical(ftop, position));
   }
 
+  /** The instruction pointer of the last x87 instruction has been set in the state: what was noted before is void. */
+  forgetPlace(): void {}
+
   /** Builds what works on the stack in the state in memory: calls of helpers. */
   inMemory(work: () => void): void {
     work();

@@ -92,6 +92,10 @@ export class X87InLocals extends X87Stack {
     this.f.set(this.last, c32(this.around.offset()));
   }
 
+  override forgetPlace(): void {
+    this.f.set(this.last, c32(NONE * 1.5));
+  }
+
   override clearC1(): void {
     if (!this.cleared) super.clearC1();
     this.cleared = true;

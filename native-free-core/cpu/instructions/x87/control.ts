@@ -39,6 +39,7 @@ function initialize(m: Meaning): void {
   });
   m.setState32(S.fop, c32(0));
   m.setState64(S.fip, c64(0));
+  m.x87.forgetPlace();
   m.setState64(S.fdp, c64(0));
   m.helperCall('x87.summarize');
 }
