@@ -20,7 +20,7 @@ import { Uart } from './legacy/uart.ts';
 import { fanOut } from './lines.ts';
 import { HostBridge, IsaBridge } from './pci/bridges.ts';
 import { PciBus } from './pci/pci-bus.ts';
-import { PciFunction } from './pci/pci-function.ts';
+import { PciFunction } from './pci-function.ts';
 import { TestTime } from './testing.ts';
 
 /** A generator of numbers below `below`; the same for the same seed (xorshift). */

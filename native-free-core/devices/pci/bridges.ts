@@ -3,8 +3,8 @@
 // Never knows a device on either bus.
 
 import type { Device, InterruptLine, SavedState } from '../device.ts';
+import { PciFunction } from '../pci-function.ts';
 import { openState } from '../saved-state.ts';
-import { PciFunction } from './pci-function.ts';
 
 /** Host bridge: an Intel 440FX as far as configuration goes. PAM registers are stored, memory is always RAM. */
 export class HostBridge implements Device {

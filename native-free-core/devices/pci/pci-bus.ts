@@ -5,8 +5,8 @@
 import { floatingValue } from '../bus.ts';
 import type { AccessSize, Bus, Device, InterruptLine, PortHandler, SavedState } from '../device.ts';
 import { SharedLine, unconnectedLine } from '../lines.ts';
+import type { PciFunction } from '../pci-function.ts';
 import { openState } from '../saved-state.ts';
-import type { PciFunction } from './pci-function.ts';
 
 const ENABLE = 0x80000000;
 const DEVICES = 32;

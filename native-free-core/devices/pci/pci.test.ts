@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IoBus } from '../bus.ts';
+import { PciFunction } from '../pci-function.ts';
 import { TestLine } from '../testing.ts';
 import { HostBridge, IsaBridge } from './bridges.ts';
 import { PciBus } from './pci-bus.ts';
-import { PciFunction } from './pci-function.ts';
 
 function machine() {
   const bus = new IoBus();

@@ -2,10 +2,10 @@
 // Owns the 256 bytes, which of their bits the guest may write, and where its BARs are mapped.
 // Never knows the bus it sits on beyond the claims it makes and the interrupt line it is given.
 
-import { ClaimOverlapError } from '../bus.ts';
-import type { AccessSize, Bus, InterruptLine, MmioHandler, PortHandler, SavedState } from '../device.ts';
-import { unconnectedLine } from '../lines.ts';
-import { openState } from '../saved-state.ts';
+import { ClaimOverlapError } from './bus.ts';
+import type { AccessSize, Bus, InterruptLine, MmioHandler, PortHandler, SavedState } from './device.ts';
+import { unconnectedLine } from './lines.ts';
+import { openState } from './saved-state.ts';
 
 /** Offsets in the configuration header (PCI Local Bus 3.0, 6.1). */
 export const PciRegister = {

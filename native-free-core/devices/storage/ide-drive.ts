@@ -1,0 +1,367 @@
+// What every drive on an IDE cable has: registers, the data port's blocks, DMA, and requests that are answered later.
+// Owns one drive's state between commands and the phase of moving data; disks and CD drives derive from it.
+// Never blocks: while its medium works it shows BSY, and the guest goes on.
+
+import type { AccessSize, SavedState } from '../device.ts';
+import { openState, type StateReader } from '../saved-state.ts';
+import { AtaDevice, AtaError, AtaRegister, AtaStatus, TaskFile } from './ata-registers.ts';
+import type { DmaResult } from './bus-master.ts';
+import type { Medium } from './medium.ts';
+
+/** Bytes a drive asks its medium for at once, and so the largest part of a transfer it holds. */
+export const BUFFER_BYTES = 128 * 1024;
+
+/** What a drive needs of its cable. */
+export interface IdeCable {
+  /** The drive's interrupt changed. */
+  interruptChanged(): void;
+  /** The drive waits for DMA: the cable calls {@link IdeDrive.continueDma} once the bus master is running. */
+  dmaRequested(): void;
+  dmaToHost(bytes: Uint8Array): DmaResult;
+  dmaFromHost(into: Uint8Array): DmaResult;
+  dmaFinished(): void;
+}
+
+/** Moving the data of one command. All plain data, so that it can be saved. */
+interface DataPhase {
+  toHost: boolean;
+  dma: boolean;
+  /** Where on the medium the data is, in bytes; -1: it is all in the drive's buffer. */
+  offset: number;
+  total: number;
+  done: number;
+  /** The largest block between two interrupts of the data port. */
+  block: number;
+  /** Passed to {@link IdeDrive.dataDone} in the end. */
+  purpose: number;
+}
+
+/** The data of a command came from the host, or went there: what {@link IdeDrive.dataDone} is told. */
+export const DataPurpose = { finished: 0, packet: 1 } as const;
+
+const PHASE_LIMIT = 2 ** 53 - 1;
+
+export abstract class IdeDrive {
+  readonly task = new TaskFile();
+  status = 0;
+  error = 0;
+  /** INTRQ, before the host's nIEN. */
+  interrupting = false;
+  protected readonly buffer = new Uint8Array(BUFFER_BYTES);
+  private cable: IdeCable | undefined;
+  private phase: DataPhase | null = null;
+  /** The block of the data port that is open: [position, end) of the buffer. */
+  private position = 0;
+  private end = 0;
+  /** Requests to the medium whose answer still counts, at most one; answers of earlier epochs are dropped. */
+  private waiting = false;
+  private epoch = 0;
+
+  /** The registers' values after a reset (ATA/ATAPI-6, 9.12): how software tells a disk from a CD drive. */
+  protected abstract setSignature(): void;
+  /** Carries out a command; the drive is selected and not busy. */
+  protected abstract execute(command: number): void;
+  /** All data of a phase has been moved; `read`: the host took the last of it from the data port. */
+  protected abstract dataDone(purpose: number, read: boolean): void;
+  /** The medium did not do what was asked for; `write` tells which way. */
+  protected abstract mediumFailed(offset: number, write: boolean): void;
+  /** Before a block of the data port opens: what a packet device says of it in its registers. */
+  protected blockOpens(_toHost: boolean, _length: number): void {}
+  /** The medium of data phases. */
+  protected abstract readonly medium: Medium | null;
+  /** State beyond the registers. */
+  protected abstract saveOwn(): Record<string, unknown>;
+  protected abstract restoreOwn(reader: StateReader): void;
+  /** Settings that a reset of the bus gives back their first values. */
+  protected abstract resetSettings(): void;
+
+  connect(cable: IdeCable): void {
+    this.cable = cable;
+  }
+
+  /** Whether the medium has yet to answer: the state cannot be saved now. */
+  get isWaiting(): boolean {
+    return this.waiting;
+  }
+
+  /** Power-on or a reset of the bus. */
+  reset(): void {
+    this.resetSettings();
+    this.softReset();
+  }
+
+  /** What SRST does: the command under way is forgotten, the signature is set. */
+  softReset(): void {
+    this.forget();
+    this.setSignature();
+    this.setInterrupt(false);
+  }
+
+  /** Drops the command under way; what the medium still answers is of no interest. */
+  protected forget(): void {
+    this.epoch++;
+    this.waiting = false;
+    this.phase = null;
+    this.position = 0;
+    this.end = 0;
+  }
+
+  /** The host wrote the command register. */
+  command(command: number): void {
+    this.setInterrupt(false);
+    if ((this.status & (AtaStatus.busy | AtaStatus.request)) !== 0) {
+      // A host that gives up a command's data and goes on with the next one; while BSY nothing is taken.
+      if ((this.status & AtaStatus.busy) !== 0) return;
+      this.forget();
+    }
+    this.error = 0;
+    this.execute(command);
+  }
+
+  protected setInterrupt(asserted: boolean): void {
+    if (this.interrupting === asserted) return;
+    this.interrupting = asserted;
+    this.cable?.interruptChanged();
+  }
+
+  /** The host read the status register, which acknowledges the interrupt. */
+  acknowledge(): void {
+    this.setInterrupt(false);
+  }
+
+  /** Ends the command well. */
+  protected succeed(): void {
+    this.status = AtaStatus.ready | AtaStatus.seekDone;
+    this.setInterrupt(true);
+  }
+
+  /** Ends the command with bits of the error register. */
+  protected failWith(error: number): void {
+    this.forget();
+    this.error = error;
+    this.status = AtaStatus.ready | AtaStatus.seekDone | AtaStatus.error;
+    this.setInterrupt(true);
+  }
+
+  protected abort(): void {
+    this.failWith(AtaError.aborted);
+  }
+
+  /** Asks the medium for something: busy until it has answered. */
+  protected request(work: Promise<void>, then: () => void, offset: number, write: boolean): void {
+    const epoch = ++this.epoch;
+    this.waiting = true;
+    this.status = AtaStatus.busy;
+    const answered = (act: () => void) => () => {
+      if (epoch !== this.epoch) return;
+      this.waiting = false;
+      act();
+    };
+    work.then(
+      answered(then),
+      answered(() => this.mediumFailed(offset, write)),
+    );
+  }
+
+  /** Flushes the medium, then ends the command. */
+  protected flush(then: () => void): void {
+    if (this.medium === null) then();
+    else this.request(this.medium.flush(), then, 0, true);
+  }
+
+  /** Begins to send `total` bytes that are in the buffer. */
+  protected sendBuffer(total: number, dma: boolean, block = total): void {
+    this.begin({ toHost: true, dma, offset: -1, total, done: 0, block, purpose: DataPurpose.finished });
+  }
+
+  /** Begins to send a part of the medium. `block` is at most {@link BUFFER_BYTES}. */
+  protected sendMedium(offset: number, total: number, dma: boolean, block: number): void {
+    this.begin({ toHost: true, dma, offset, total, done: 0, block, purpose: DataPurpose.finished });
+  }
+
+  /** Begins to take data for the medium. */
+  protected takeMedium(offset: number, total: number, dma: boolean, block: number): void {
+    this.begin({ toHost: false, dma, offset, total, done: 0, block, purpose: DataPurpose.finished });
+  }
+
+  /** Begins to take `total` bytes into the buffer. */
+  protected takeBuffer(total: number, purpose: number): void {
+    this.begin({ toHost: false, dma: false, offset: -1, total, done: 0, block: total, purpose });
+  }
+
+  private begin(phase: DataPhase): void {
+    this.phase = phase;
+    if (phase.dma) {
+      this.status = AtaStatus.busy;
+      this.cable?.dmaRequested();
+    } else if (phase.toHost) this.nextBlockToHost(phase);
+    else this.openBlock(phase, false);
+  }
+
+  private nextBlockToHost(phase: DataPhase): void {
+    const length = Math.min(phase.block, phase.total - phase.done);
+    const { medium } = this;
+    if (phase.offset < 0 || medium === null) this.openBlock(phase, true);
+    else {
+      const at = phase.offset + phase.done;
+      this.request(medium.read(at, this.buffer.subarray(0, length)), () => this.openBlock(phase, true), at, false);
+    }
+  }
+
+  /** Lets the host at the next block. The first one that it writes is not told by an interrupt (PIO data-out). */
+  private openBlock(phase: DataPhase, interrupt: boolean): void {
+    const length = Math.min(phase.block, phase.total - phase.done);
+    this.position = phase.offset < 0 ? phase.done : 0;
+    this.end = this.position + length;
+    this.status = AtaStatus.ready | AtaStatus.seekDone | AtaStatus.request;
+    this.blockOpens(phase.toHost, length);
+    if (interrupt) this.setInterrupt(true);
+  }
+
+  /** The host reads the data port; without an open block it reads what floats there. */
+  readData(size: AccessSize): number {
+    const { phase } = this;
+    if (phase === null || phase.dma || !phase.toHost || this.position >= this.end) return 0;
+    let value = 0;
+    for (let i = 0; i < size; i++) {
+      if (this.position < this.end) value += this.buffer[this.position++] * 2 ** (8 * i);
+    }
+    if (this.position >= this.end) this.blockMoved(phase);
+    return value;
+  }
+
+  writeData(size: AccessSize, value: number): void {
+    const { phase } = this;
+    if (phase === null || phase.dma || phase.toHost || this.position >= this.end) return;
+    for (let i = 0; i < size; i++) {
+      if (this.position < this.end) this.buffer[this.position++] = (value >>> (8 * i)) & 0xff;
+    }
+    if (this.position >= this.end) this.blockMoved(phase);
+  }
+
+  private blockMoved(phase: DataPhase): void {
+    const length = Math.min(phase.block, phase.total - phase.done);
+    const at = phase.offset + phase.done;
+    const { medium } = this;
+    const moved = () => {
+      phase.done += length;
+      if (phase.done >= phase.total) this.phaseDone(phase);
+      else if (phase.toHost) this.nextBlockToHost(phase);
+      else this.openBlock(phase, true);
+    };
+    if (phase.toHost || phase.offset < 0 || medium === null) moved();
+    else this.request(medium.write(at, this.buffer.subarray(0, length)), moved, at, true);
+  }
+
+  private phaseDone(phase: DataPhase): void {
+    this.phase = null;
+    this.position = 0;
+    this.end = 0;
+    this.dataDone(phase.purpose, phase.toHost && !phase.dma);
+  }
+
+  /** Whether the drive waits for the bus master. */
+  get wantsDma(): boolean {
+    return this.phase?.dma === true && !this.waiting;
+  }
+
+  /** The bus master was stopped: what the medium is about to answer does not go anywhere. */
+  stopDma(): void {
+    if (this.phase?.dma !== true || !this.waiting) return;
+    this.epoch++;
+    this.waiting = false;
+  }
+
+  /** Moves the next part of a DMA transfer; called while the bus master runs. */
+  continueDma(): void {
+    const { phase, cable, medium } = this;
+    if (phase === null || !phase.dma || cable === undefined) return;
+    const length = Math.min(BUFFER_BYTES, phase.total - phase.done);
+    const at = phase.offset + phase.done;
+    const isHere = phase.offset < 0 || medium === null;
+    const part = this.buffer.subarray(0, length);
+    const moved = () => {
+      phase.done += length;
+      if (phase.done < phase.total) this.continueDma();
+      else {
+        cable.dmaFinished();
+        this.phaseDone(phase);
+      }
+    };
+    const judge = (result: DmaResult, then: () => void) => {
+      if (result === 'done') then();
+      else if (result === 'error') this.abort();
+      // Where the table was too short, the drive goes on waiting, and the host sees that the bus master is idle.
+    };
+    if (phase.toHost) {
+      if (isHere) judge(cable.dmaToHost(part), moved);
+      else this.request(medium.read(at, part), () => judge(cable.dmaToHost(part), moved), at, false);
+    } else {
+      judge(cable.dmaFromHost(part), () => {
+        if (isHere) moved();
+        else this.request(medium.write(at, part), moved, at, true);
+      });
+    }
+  }
+
+  /** Throws while the medium has yet to answer: ask {@link isWaiting} before. */
+  save(): SavedState {
+    if (this.waiting) throw new Error('a drive that waits for its disk image cannot be saved');
+    const { status, error, interrupting, position, end, phase } = this;
+    return {
+      version: 1,
+      ...{ status, error, interrupting, position, end },
+      task: this.task.save(),
+      phase: phase === null ? null : { ...phase },
+      buffer: this.buffer.slice(),
+      own: this.saveOwn(),
+    };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('IDE drive', 1, state);
+    const buffer = reader.bytes('buffer', BUFFER_BYTES);
+    const phase = state.phase === null ? null : readPhase(reader.record('phase'), this.medium?.size ?? 0);
+    const end = reader.integer('end', 0, BUFFER_BYTES);
+    const position = reader.integer('position', 0, end);
+    const status = reader.byte('status');
+    const error = reader.byte('error');
+    const interrupting = reader.boolean('interrupting');
+    this.forget();
+    this.restoreOwn(reader.record('own'));
+    this.task.restore(reader.record('task'));
+    this.buffer.set(buffer);
+    Object.assign(this, { phase, end, position, status, error });
+    this.setInterrupt(interrupting);
+  }
+
+  /** Tells the sector count, and the address, as the device register has it. */
+  protected setRegisters(values: Partial<Record<keyof typeof AtaRegister, number>>): void {
+    for (const [name, value] of Object.entries(values))
+      this.task.set(AtaRegister[name as keyof typeof AtaRegister], value);
+  }
+
+  /** Sets what a reset leaves in the registers: the count, the three of the address, and device 0 selected. */
+  protected setReset(lbaMid: number, lbaHigh: number, status: number): void {
+    this.setRegisters({ features: 0, count: 1, lbaLow: 1, lbaMid, lbaHigh });
+    this.task.device &= AtaDevice.second;
+    this.error = 1;
+    this.status = status;
+  }
+}
+
+function readPhase(reader: StateReader, mediumBytes: number): DataPhase {
+  const total = reader.integer('total', 1, PHASE_LIMIT);
+  const offset = reader.integer('offset', -1, mediumBytes);
+  if (offset < 0 ? total > BUFFER_BYTES : total > mediumBytes - offset)
+    throw new Error('the saved state of the IDE drive has a transfer beyond its medium');
+  return {
+    toHost: reader.boolean('toHost'),
+    dma: reader.boolean('dma'),
+    offset,
+    total,
+    done: reader.integer('done', 0, total),
+    block: reader.integer('block', 1, BUFFER_BYTES),
+    purpose: reader.integer('purpose', 0, 1),
+  };
+}
