@@ -37,6 +37,8 @@ test('settings fill in their defaults, and every field tells its option and labe
     kernel: '/k',
     initrd: null,
     append: '',
+    disks: [],
+    cdrom: null,
     deterministic: false,
     noReboot: false,
   });

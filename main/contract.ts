@@ -33,6 +33,20 @@ const CPUS_MAX = 1;
 
 const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${PATH_MAX} characters`);
 
+/** Drives that a machine's two IDE cables take. */
+const DRIVES_MAX = 4;
+export const diskFormats = ['raw'] as const;
+
+/** A hard disk: the image file it is, and how it is used. */
+export const DiskSettings = z.strictObject({
+  file: path,
+  format: z.enum(diskFormats).default('raw'),
+  readOnly: z.boolean().default(false),
+  /** What the guest writes is kept in memory and thrown away at the end. */
+  snapshot: z.boolean().default(false),
+});
+export type DiskSettings = z.output<typeof DiskSettings>;
+
 export const GuestSettings = z.strictObject({
   name: z
     .string()
@@ -75,6 +89,20 @@ export const GuestSettings = z.strictObject({
     .refine((text) => !/[\0\r\n]/.test(text), 'must be one line')
     .default('')
     .register(settingInfo, { flag: '--append <text>', label: 'Kernel command line', help: 'kernel command line' }),
+  disks: z
+    .array(DiskSettings)
+    .max(DRIVES_MAX - 1, `must be at most ${DRIVES_MAX - 1}`)
+    .default([])
+    .register(settingInfo, {
+      flag: '--disk <file>',
+      label: 'Disks',
+      help: 'a disk image: FILE[,format=raw][,if=ide][,readonly][,snapshot]; repeatable',
+    }),
+  cdrom: path.nullable().default(null).register(settingInfo, {
+    flag: '--cdrom <iso>',
+    label: 'CD',
+    help: 'an ISO image in the CD drive',
+  }),
   deterministic: z.boolean().default(false).register(settingInfo, {
     flag: '--deterministic',
     label: 'Deterministic',
@@ -146,6 +174,14 @@ export const HypervisorSeconds = z.object({
 });
 export type HypervisorSeconds = z.output<typeof HypervisorSeconds>;
 
+/** What a guest's disks were asked for since the run began. */
+export const DiskTotals = z.object({
+  reads: z.number(),
+  writes: z.number(),
+  bytesRead: z.number(),
+  bytesWritten: z.number(),
+});
+
 /** Counters of one guest. Percentages are of one host core over `seconds`; totals are since the run began. */
 export const StatsSample = z.object({
   at: z.number(),
@@ -162,6 +198,7 @@ export const StatsSample = z.object({
     guestSeconds: z.number(),
     hypervisorSeconds: HypervisorSeconds,
     exits: z.record(z.string(), z.number()),
+    disk: DiskTotals,
   }),
 });
 export type StatsSample = z.output<typeof StatsSample>;
@@ -213,7 +250,7 @@ export const Report = z.object({
   exits: z.record(z.string(), z.number()),
   engine: EngineWork,
   memory: z.object({ configuredMiB: z.number(), residentMiB: z.number(), balloonMiB: z.number() }),
-  disk: z.object({ reads: z.number(), writes: z.number(), bytesRead: z.number(), bytesWritten: z.number() }),
+  disk: DiskTotals,
   net: z.object({ packetsIn: z.number(), packetsOut: z.number(), bytesIn: z.number(), bytesOut: z.number() }),
   /** Null while the guest still runs. */
   end: z.object({ reason: z.string(), detail: z.string() }).nullable(),

@@ -5,13 +5,20 @@
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
-import { explain, GuestSettings, type GuestSettingsChange, type SettingName, settingInfo } from '../contract.ts';
+import {
+  diskFormats,
+  explain,
+  GuestSettings,
+  type GuestSettingsChange,
+  type SettingName,
+  settingInfo,
+} from '../contract.ts';
 import { UsageError } from './output.ts';
 
 const names = Object.keys(GuestSettings.shape) as SettingName[];
 
 /** Settings whose text is a path of this host, told relative to where the command is run. */
-const paths: readonly SettingName[] = ['kernel', 'initrd'];
+const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom'];
 
 function info(name: SettingName) {
   return settingInfo.get(GuestSettings.shape[name])!;
@@ -34,10 +41,12 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
     const field = GuestSettings.shape[name] as z.ZodType;
     const { flag, help } = info(name);
     const value = field instanceof z.ZodDefault ? field.def.defaultValue : undefined;
-    const isTold = value !== undefined && value !== null && value !== '' && value !== false;
+    const isTold = typeof value === 'number' || (typeof value === 'string' && value !== '');
     const description = isTold ? `${help} (default: ${value})` : help;
     // An option without an argument must have no parser: it would be called all the same.
-    if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
+    if (name === 'disks')
+      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...disksOf(text)]);
+    else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
     else command.option(flag, description);
   }
 }
@@ -75,6 +84,7 @@ export function changeOf(pairs: readonly string[]): GuestSettingsChange {
 /** Text to the type of a setting. Throws what commander turns into a sentence. */
 function parse(name: SettingName, text: string): unknown {
   const field = innermost(GuestSettings.shape[name] as z.ZodType);
+  if (name === 'disks') return disksOf(text);
   if (paths.includes(name)) return text === '' ? null : resolve(text);
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
@@ -85,6 +95,26 @@ function parse(name: SettingName, text: string): unknown {
     return text === 'true';
   }
   return text;
+}
+
+/** `FILE[,format=…][,if=ide][,readonly][,snapshot]` as the disk it names; no text, no disk. */
+function disksOf(text: string): Record<string, unknown>[] {
+  if (text === '') return [];
+  const [file, ...words] = text.split(',');
+  if (!file) throw new InvalidArgumentError('It begins with a file.');
+  const disk: Record<string, unknown> = { file: resolve(file) };
+  for (const word of words) {
+    const [key, value] = word.split('=');
+    if (word === 'readonly') disk.readOnly = true;
+    else if (word === 'snapshot') disk.snapshot = true;
+    else if (key === 'format') {
+      if (!(diskFormats as readonly unknown[]).includes(value))
+        throw new InvalidArgumentError(`The format is ${diskFormats.join(' or ')}.`);
+      disk.format = value;
+    } else if (word !== 'if=ide')
+      throw new InvalidArgumentError(`After the file come format=…, if=ide, readonly and snapshot, not ${word}.`);
+  }
+  return [disk];
 }
 
 function innermost(field: z.ZodType): z.ZodType {

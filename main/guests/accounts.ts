@@ -23,6 +23,12 @@ export function readTotals(control: ControlBlock): Totals {
     guestSeconds: control.get('guestNanoseconds') / 1e9,
     hypervisorSeconds,
     exits,
+    disk: {
+      reads: control.get('diskReads'),
+      writes: control.get('diskWrites'),
+      bytesRead: control.get('diskBytesRead'),
+      bytesWritten: control.get('diskBytesWritten'),
+    },
     residentMiB: control.get('residentPages') * PAGE_MIB,
   };
 }
@@ -131,7 +137,6 @@ export function makeReport(control: ControlBlock, facts: RunFacts): Report {
     hypervisorShare: busy > 0 ? hypervisor / busy : 0,
     engine: readEngineWork(control),
     memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: 0 },
-    disk: { reads: 0, writes: 0, bytesRead: 0, bytesWritten: 0 },
     net: { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
     end: facts.end,
   };

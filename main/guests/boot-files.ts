@@ -2,7 +2,7 @@
 // Owns the cheap look at a kernel's header and the bounds on file sizes.
 // Never loads anything into a guest: the boot protocols are the core's, and its verdict is the last one.
 
-import { closeSync, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
 import type { KernelInspection } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
 
@@ -29,6 +29,20 @@ export function checkBootFile(path: string, what: 'kernel' | 'initrd', memoryMiB
     if (size > memoryMiB * 2 ** 20)
       throw new Error(`The ${what} ${path} is larger than the guest's memory of ${memoryMiB} MiB.`);
   });
+}
+
+/** Throws an Error with one sentence if a disk image or CD cannot be opened as the guest will use it. */
+export function checkImageFile(path: string, what: 'disk' | 'CD', writable: boolean): void {
+  withFile(path, what, (_, { size }) => {
+    if (size === 0) throw new Error(`Cannot open the ${what} ${path}: it is empty.`);
+    if (size % 512 !== 0)
+      throw new Error(`Cannot open the ${what} ${path}: its ${size} bytes are not a whole number of sectors.`);
+  });
+  try {
+    if (writable) accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw new Error(explainFileError(error, `Cannot write the ${what} ${path}`), { cause: error });
+  }
 }
 
 /** What kind of kernel a file is, by its header and its size. Never throws: what is wrong is told in `problem`. */

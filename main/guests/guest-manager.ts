@@ -16,7 +16,7 @@ import {
 } from '../contract.ts';
 import { checkAgainstHost } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
-import { checkBootFile, inspectKernel } from './boot-files.ts';
+import { checkBootFile, checkImageFile, inspectKernel } from './boot-files.ts';
 import { RunningGuest } from './running-guest.ts';
 import { SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
@@ -245,6 +245,8 @@ export function checkSettings(settings: GuestSettings): void {
   try {
     checkBootFile(settings.kernel, 'kernel', settings.memoryMiB);
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
+    for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
+    if (settings.cdrom !== null) checkImageFile(settings.cdrom, 'CD', false);
   } catch (error) {
     throw new Failure('wrong', (error as Error).message, { cause: error });
   }

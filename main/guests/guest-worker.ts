@@ -5,11 +5,13 @@
 import { randomFillSync } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { BlockDevice } from '../../native-free-core/disk/block.ts';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
 import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
+import { openCd, openDisk } from './disk-files.ts';
 import { tuneEngine } from './engine-flags.ts';
 import { seededRandomness } from './seeded-randomness.ts';
 import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
@@ -70,6 +72,7 @@ class GuestThread {
   readonly #output: OutputBatch;
   readonly #watch: ConsoleWatch;
   #guest: Guest | null = null;
+  readonly #disks: BlockDevice[] = [];
   #startedAt = performance.now();
   #publishedAt = 0;
   /** Milliseconds this thread was busy for the guest outside its execution: messages, output, bookkeeping. */
@@ -100,6 +103,7 @@ class GuestThread {
     try {
       guest = await this.#build();
     } catch (error) {
+      await this.#closeDisks();
       this.#setState(GuestState.dead);
       this.#send({ type: 'refused', message: (error as Error).message });
       this.#port.close();
@@ -118,6 +122,9 @@ class GuestThread {
       };
     }
     if (end.reason !== 'until' && end.reason !== 'crashed') this.#publish(guest);
+    const [unclosed] = await this.#closeDisks();
+    if (unclosed !== undefined)
+      end = { reason: 'error', detail: `${end.detail} A disk could not be closed: ${unclosed}` };
     this.#output.flush();
     this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
     this.#send({ type: 'ended', end });
@@ -130,7 +137,24 @@ class GuestThread {
     const machines: { createGuest: typeof createGuest } = machineModule
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
-    return machines.createGuest(configOf(guest), this.#host(guest.deterministic));
+    const config = configOf(guest);
+    const disks: BlockDevice[] = [];
+    for (const disk of guest.disks) disks.push(await this.#opened(openDisk(disk)));
+    const cdroms = guest.cdrom === null ? [] : [await this.#opened(openCd(guest.cdrom))];
+    return machines.createGuest({ ...config, disks, cdroms }, this.#host(guest.deterministic));
+  }
+
+  /** Notes a disk that will have to be closed. */
+  async #opened(opening: Promise<BlockDevice>): Promise<BlockDevice> {
+    const disk = await opening;
+    this.#disks.push(disk);
+    return disk;
+  }
+
+  /** Closes the disks, with what they have yet to write. A sentence for each that could not be. */
+  async #closeDisks(): Promise<string[]> {
+    const results = await Promise.allSettled(this.#disks.splice(0).map((disk) => disk.close()));
+    return results.flatMap((result) => (result.status === 'rejected' ? [(result.reason as Error).message] : []));
   }
 
   #host(deterministic: boolean): GuestHost {
@@ -140,6 +164,7 @@ class GuestThread {
       wallMilliseconds: () => Date.now(),
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
       translationThread: (memory) => new WorkerTranslation(memory),
+      diskAnswered: () => this.#wake?.(),
       serialOutput: (bytes) => {
         this.#watch.write(bytes);
         this.#output.add(bytes);
@@ -167,18 +192,25 @@ class GuestThread {
       if (this.#watch.isDone) return { reason: 'until', detail: 'The awaited line came.' };
       if (result.state === 'ended') return result.end;
 
+      if (result.state === 'waiting') {
+        await this.#sleep(Infinity);
+        busySince = lastTurn = performance.now();
+        continue;
+      }
+      const diskBusy = result.diskBusy === true;
       const wait = result.state === 'halted' ? Math.max(0, result.wakeIn / 1e6) : 0;
       if (wait >= SHORT_WAIT || now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest);
       if (wait > 0) {
         this.#setState(GuestState.halted);
         this.#scheduling += performance.now() - busySince;
-        if (wait < SHORT_WAIT) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
+        if (wait < SHORT_WAIT && !diskBusy) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
         else await this.#sleep(wait);
         busySince = performance.now();
-        if (wait >= SHORT_WAIT) lastTurn = busySince;
+        if (wait >= SHORT_WAIT || diskBusy) lastTurn = busySince;
       }
       // Messages arrive only between turns of the event loop; a guest of many short halts must not starve them.
-      if (busySince - lastTurn >= SLICE / 2 || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) {
+      const isTurnDue = busySince - lastTurn >= SLICE / 2 || (diskBusy && wait === 0);
+      if (isTurnDue || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) {
         await nextTurn();
         lastTurn = performance.now();
       }

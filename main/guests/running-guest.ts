@@ -50,7 +50,7 @@ export class RunningGuest {
   #forceTimer: NodeJS.Timeout | undefined;
 
   constructor(options: RunOptions) {
-    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append } = options.settings;
+    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     this.settings = options.settings;
     this.#output = options.output;
@@ -75,6 +75,8 @@ export class RunningGuest {
         kernel,
         initrd,
         append,
+        disks,
+        cdrom,
         translation: options.translation ?? 'hot',
       },
       script: options.script ?? { type: [], until: null },

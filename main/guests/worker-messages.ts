@@ -15,6 +15,16 @@ export interface GuestStart {
   initrd: string | null;
   append: string;
   translation: TranslationTime;
+  disks: readonly DiskStart[];
+  cdrom: string | null;
+}
+
+/** A disk of a guest: its image, and how it is opened. */
+export interface DiskStart {
+  file: string;
+  readOnly: boolean;
+  /** Writes are thrown away. */
+  snapshot: boolean;
 }
 
 /** What the worker does on its own at the serial console, in step with the guest and not with messages. */

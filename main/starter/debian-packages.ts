@@ -3,6 +3,7 @@
 // Never installs anything on the host and never touches the host's own apt state.
 
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder, withLock } from '../files/folders.ts';
@@ -204,7 +205,9 @@ function lastComplaint(output: string): string | undefined {
 
 /** A short file-name-safe name for a set of patterns. */
 function selectionName(patterns: readonly string[]): string {
-  return patterns.join('+').replace(/[^A-Za-z0-9+]+/g, '_');
+  const name = patterns.join('+').replace(/[^A-Za-z0-9+]+/g, '_');
+  // A file's name has 255 bytes at most, the package's own name included.
+  return name.length <= 100 ? name : createHash('sha256').update(name).digest('hex').slice(0, 16);
 }
 
 /** Bytes of an xz file, by the host's xz: kernel modules of newer Debian releases are packed this way. */

@@ -69,6 +69,10 @@ const plainCounters = [
   'translatorNanoseconds',
   'besideNanoseconds',
   'residentPages',
+  'diskReads',
+  'diskWrites',
+  'diskBytesRead',
+  'diskBytesWritten',
 ] as const;
 
 /** Every counter's name, in the order of the counters area. */

@@ -3,6 +3,7 @@
 // Never starts a thread, opens a file or looks at a clock itself.
 
 import type { TranslationThread } from '../cpu/translator/translation.ts';
+import type { BlockDevice } from '../disk/block.ts';
 import type { ControlBlock } from './control-block.ts';
 
 /** How a guest begins. `kernel` is a bzImage, an ELF/PVH vmlinux or a multiboot image: the loader tells them apart. */
@@ -29,6 +30,9 @@ export interface GuestConfig {
    */
   translation?: TranslationTime;
   boot: BootSource;
+  /** Disks, in the order a guest finds them, and CDs; each open, and closed by whoever opened it. */
+  disks?: readonly BlockDevice[];
+  cdroms?: readonly BlockDevice[];
 }
 
 /** What the host passes in. */
@@ -46,6 +50,8 @@ export interface GuestHost {
   translationThread?(memory: WebAssembly.Memory): TranslationThread;
   /** Bytes the guest sent on its first serial port; the buffer is the callee's to keep. */
   serialOutput(bytes: Uint8Array): void;
+  /** A disk answered: a guest that waits or is halted may have something to do. */
+  diskAnswered?(): void;
 }
 
 /** Why a guest ended. */
@@ -57,9 +63,12 @@ export interface GuestEnd {
 
 /** What a slice came to. */
 export type SliceResult =
-  | { state: 'running' }
+  /** `diskBusy`: a disk has yet to answer, which it only can while the host's thread is not executing the guest. */
+  | { state: 'running'; diskBusy?: boolean }
   /** Every vCPU is halted; nothing happens before `wakeAt` (nanoseconds of guest time from now; Infinity: input only). */
-  | { state: 'halted'; wakeIn: number }
+  | { state: 'halted'; wakeIn: number; diskBusy?: boolean }
+  /** Only in deterministic mode: the guest's time stands still until a disk has answered. */
+  | { state: 'waiting' }
   | { state: 'ended'; end: GuestEnd };
 
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */

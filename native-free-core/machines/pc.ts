@@ -22,12 +22,18 @@ import { Uart } from '../devices/legacy/uart.ts';
 import { fanOut, SharedLine } from '../devices/lines.ts';
 import { HostBridge, IsaBridge } from '../devices/pci/bridges.ts';
 import { PciBus } from '../devices/pci/pci-bus.ts';
+import { AtaDisk } from '../devices/storage/ata-disk.ts';
+import { CdDrive } from '../devices/storage/cd-drive.ts';
+import type { IdeCableDrives } from '../devices/storage/ide-channel.ts';
+import { IdeController } from '../devices/storage/ide-controller.ts';
+import type { IdeDrive } from '../devices/storage/ide-drive.ts';
 import { TimerQueue } from '../devices/timers.ts';
 import { buildAcpiTables } from '../firmware/acpi/tables.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { LOW_RAM_LIMIT, memoryPages, RAM_LIMIT } from '../memory/layout.ts';
+import { DiskTraffic } from './disk-traffic.ts';
 import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
@@ -41,6 +47,10 @@ const BURST = 100_000;
 const SHORTEST_BURST = 500;
 const COM1 = { base: 0x3f8, irq: 4 };
 const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: 0xfebfffff };
+/** Host nanoseconds of a slice while a disk has yet to answer: how late its answer may be heard. */
+const DISK_SLICE = 500_000;
+/** Ports of the IDE bus master, where firmware puts them. */
+const BUS_MASTER_PORTS = 0xc000;
 /** Wall time of deterministic runs: 2025-01-01 00:00 UTC. */
 const DETERMINISTIC_WALL = 1_735_689_600_000;
 
@@ -65,6 +75,8 @@ export class Pc implements Guest {
   private readonly rsdp: number;
   private readonly firmware: { address: number; bytes: Uint8Array };
   private readonly time: HypervisorTime;
+  private readonly ide: IdeController;
+  private readonly disks: DiskTraffic;
   private readonly raiseNumericError: () => void;
   private end: GuestEnd | undefined;
   private resetAsked = false;
@@ -216,6 +228,14 @@ export class Pc implements Guest {
       onReset: () => this.askReset(),
     });
     this.pm.attach(bus);
+    this.disks = new DiskTraffic(
+      // What a disk answers in deterministic mode comes after the instruction that asked for it.
+      () => (config.deterministic ? this.cpu.leave() : this.cpu.kick()),
+      () => host.diskAnswered?.(),
+    );
+    const [primary, secondary] = this.cables();
+    this.ide = new IdeController({ memory: this.cpu.system.physical, lines: [irq(14), irq(15)] }, primary, secondary);
+    this.ide.attach(bus);
     const isaBridge = new IsaBridge({
       isaInput: irq,
       gsiInputs: Array.from({ length: IO_APIC_INPUTS - 20 }, (_, index) => ioApic.line(16 + index)),
@@ -225,6 +245,7 @@ export class Pc implements Guest {
     const hostBridge = new HostBridge();
     pci.add(0, 0, hostBridge.pci);
     pci.add(1, 0, isaBridge.pci);
+    pci.add(1, 1, this.ide.pci);
     this.resettable = [
       pic,
       ioApic,
@@ -241,6 +262,7 @@ export class Pc implements Guest {
       pci,
       hostBridge,
       isaBridge,
+      this.ide,
     ];
 
     const tables = buildAcpiTables({ processors: [0], serialPorts: [COM1], pciMemory: PCI_MEMORY, ioApicId: 1 });
@@ -266,8 +288,9 @@ export class Pc implements Guest {
         return cpu.system.u8.slice(at, at + length);
       },
     };
-    // As firmware leaves it: the 8259s reach the processor through LINT0.
+    // As firmware leaves it: the 8259s reach the processor through LINT0, the IDE function decodes.
     this.apic.programVirtualWire();
+    this.ide.program(BUS_MASTER_PORTS);
     memory.write(this.firmware.address, this.firmware.bytes);
     const { initrd } = config.boot;
     const entry = detectAndLoad(
@@ -282,6 +305,31 @@ export class Pc implements Guest {
       memory,
     );
     enterKernel(cpu.system, entry);
+  }
+
+  /** Drives on the two IDE cables: the CD at the head of the second, as boards are wired, disks in the order that is left. */
+  private cables(): [IdeCableDrives, IdeCableDrives] {
+    const { disks = [], cdroms = [] } = this.config;
+    const places: (IdeDrive | null)[] = [null, null, null, null];
+    if (disks.length + cdroms.length > places.length)
+      throw new Error(
+        `A guest has at most ${places.length} IDE drives; ${disks.length + cdroms.length} were asked for.`,
+      );
+    cdroms.forEach((disc, index) => {
+      const names = { serial: `TV-CD-${index + 1}`, firmware: '1.0', model: 'Trivisor CD-ROM' };
+      places[2 + index < places.length ? 2 + index : places.indexOf(null)] = new CdDrive(
+        this.disks.medium(disc),
+        names,
+      );
+    });
+    disks.forEach((disk, index) => {
+      const names = { serial: `TV-HD-${index + 1}`, firmware: '1.0', model: 'Trivisor Hard Disk' };
+      places[places.indexOf(null)] = new AtaDisk(this.disks.medium(disk), names);
+    });
+    return [
+      [places[0], places[1]],
+      [places[2], places[3]],
+    ];
   }
 
   private askReset(): void {
@@ -326,7 +374,12 @@ export class Pc implements Guest {
     const { host, clock, timers, cpu } = this;
     const started = host.monotonicNanoseconds();
     const until = started + milliseconds * 1e6;
+    const { disks } = this;
     for (;;) {
+      if (this.config.deterministic && disks.pending > 0) {
+        this.flushSerial();
+        return { state: 'waiting' };
+      }
       const now = clock.now();
       if (timers.next() <= now) timers.run(now);
       const next = timers.next();
@@ -352,19 +405,20 @@ export class Pc implements Guest {
           detail: `The guest's processor shut down after a triple fault.\n${describeRegisters(cpu.system)}`,
         });
       }
-      if (runEnd === RunEnd.halted && !this.apic.pending) {
+      if (runEnd === RunEnd.halted && !this.apic.pending && !(this.config.deterministic && disks.pending > 0)) {
         const wake = timers.next();
         if (wake === Infinity || !clock.skipTo(wake)) {
           const wakeIn = wake - clock.now();
           if (wakeIn > 0) {
             this.flushSerial();
-            return { state: 'halted', wakeIn };
+            return { state: 'halted', wakeIn, diskBusy: disks.pending > 0 };
           }
         }
       }
-      if (after >= until) {
+      const isBusy = disks.pending > 0;
+      if (after >= until || (isBusy && after - started >= DISK_SLICE)) {
         this.flushSerial();
-        return { state: 'running' };
+        return { state: 'running', diskBusy: isBusy };
       }
     }
   }
@@ -401,5 +455,6 @@ export class Pc implements Guest {
 
   publishCounters(): void {
     this.time.publish(this.host.control, this.cpu);
+    this.disks.publish(this.host.control);
   }
 }

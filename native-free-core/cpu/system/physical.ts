@@ -167,6 +167,20 @@ export class PhysicalMemory {
     return whole;
   }
 
+  /** Copies guest memory into `into` as a device's DMA does; what is no plain RAM stays as it is, and is told by false. */
+  read(physical: number, into: Uint8Array): boolean {
+    let whole = true;
+    for (let done = 0; done < into.length; ) {
+      const at = physical + done;
+      const length = Math.min(4096 - (at % 4096), into.length - done);
+      const host = this.ramAddress(at);
+      if (host >= 0 && this.kindAt(host) !== PageKind.mmio) into.set(this.bytes.subarray(host, host + length), done);
+      else whole = false;
+      done += length;
+    }
+    return whole;
+  }
+
   /**
    * Says that bytes of RAM changed behind the TLB (DMA, page walks, slow writes): decoded code in those lines goes stale.
    * Any length.

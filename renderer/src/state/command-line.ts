@@ -22,10 +22,19 @@ export function createLine(settings: GuestSettingsInput): string {
     )
       continue;
     const flag = info.flag.split(' ')[0];
+    if (Array.isArray(value)) {
+      for (const disk of value) words.push(flag, quote(diskWord(disk)));
+      continue;
+    }
     if (value === true) words.push(flag);
     else if (value !== false && value !== '') words.push(flag, quote(String(value)));
   }
   return words.join(' ');
+}
+
+/** A disk as `--disk` takes it. */
+function diskWord({ file, readOnly, snapshot }: NonNullable<GuestSettingsInput['disks']>[number]): string {
+  return `${file}${readOnly ? ',readonly' : ''}${snapshot ? ',snapshot' : ''}`;
 }
 
 /** A word as a POSIX shell takes it. */

@@ -14,6 +14,8 @@ export interface DraftFields {
   kernel: string;
   initrd: string;
   append: string;
+  disks: GuestSettings['disks'];
+  cdrom: string | null;
   deterministic: boolean;
   noReboot: boolean;
 }
