@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { join } from 'node:path';
 import { after, mock, test } from 'node:test';
 import { openHostFile } from '../disks/host-file.ts';
-import { assertSame, imageFolder, openAt, seeded, work } from '../disks/testing.ts';
+import { assertSame, create, imageFolder, openAt, seeded, work } from '../disks/testing.ts';
 import { parseSize } from './disk.ts';
 import { execute } from './program.ts';
 
@@ -124,6 +124,25 @@ test('wrong commands and images in use get one line, and leave nothing behind', 
   assert.equal((await disk('info', at('used.qcow2'))).status, 0);
   await held.close();
   assert.equal((await disk('check', at('used.qcow2'))).status, 0);
+});
+
+test('backing files: named, missing, in a circle, and kept from writers', async () => {
+  for (const [name, below] of [
+    ['one.qcow2', 'two.qcow2'],
+    ['two.qcow2', 'one.qcow2'],
+  ] as const)
+    await create(at(name), { format: 'qcow2', size: 1 << 20, backing: { name: below, format: 'qcow2' } });
+  for (const mode of ['read', 'write'] as const) await assert.rejects(openAt(at('one.qcow2'), mode), /form a circle/);
+  await disk('create', at('base.vdi'), '1M');
+  for (const name of ['left.qcow2', 'right.qcow2'])
+    assert.equal((await disk('create', at(name), '--backing', at('base.vdi'))).status, 0);
+  assert.deepEqual(JSON.parse((await disk('info', at('left.qcow2'), '--json')).out).backing, ['base.vdi']);
+  const left = await openAt(at('left.qcow2'), 'write');
+  const right = await openAt(at('right.qcow2'), 'write');
+  await assert.rejects(openAt(at('base.vdi'), 'write'), /is in use/);
+  await left.close();
+  await right.close();
+  await (await openAt(at('base.vdi'), 'write')).close();
 });
 
 test('sizes', () => {

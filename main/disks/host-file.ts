@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib';
+import zlib from 'node:zlib';
 import type { Compression, DiskHost, HostFile } from '../../native-free-core/disk/block.ts';
 import { Failure } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
@@ -100,13 +100,24 @@ export async function openHostFile(path: string, mode: OpenMode): Promise<HostFi
 
 /** What images ask of this host; `mode` is how backing files are opened. */
 export function nodeDiskHost(mode: 'read' | 'look' = 'read'): DiskHost {
+  const pathOf = (name: string, child: HostFile): string => resolve(dirname(child.name), name);
   return {
-    openBacking: (name, child) => openHostFile(resolve(dirname(child.name), name), mode),
+    identifyBacking: async (name, child) => {
+      const file = await openHostFile(pathOf(name, child), 'look');
+      await file.close();
+      return file.identity;
+    },
+    openBacking: (name, child) => openHostFile(pathOf(name, child), mode),
     decompress,
   };
 }
 
-const unpackers = { deflate: createInflateRaw, zlib: createInflate, zstd: createZstdDecompress } as const;
+// Node 20 can execute the command and has no zstd: it is looked up where it is needed.
+const unpackers = {
+  deflate: () => zlib.createInflateRaw(),
+  zlib: () => zlib.createInflate(),
+  zstd: () => zlib.createZstdDecompress(),
+} as const;
 
 /** Unpacks until `length` bytes are there; what follows the packed data is left alone. */
 async function decompress(method: Compression, data: Uint8Array, length: number): Promise<Uint8Array> {

@@ -1,5 +1,5 @@
 // What the tests of disk images share: a folder of their own, seeded workloads, and qemu-img as a judge.
-// Owns the random numbers and the shadow that an image is compared with.
+// Owns the workload and the shadow that an image is compared with.
 // Never part of the product.
 
 import assert from 'node:assert/strict';
@@ -9,7 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BlockDevice } from '../../native-free-core/disk/block.ts';
 import { type CreateOptions, createImage, type ImageFormat, openImage } from '../../native-free-core/disk/images.ts';
+import { seeded } from '../../native-free-core/disk/testing/memory-file.ts';
 import { nodeDiskHost, openHostFile } from './host-file.ts';
+
+export { seeded };
 
 /** A folder for a test file's images and locks, removed when `after` runs what it is given. */
 export function imageFolder(after: (act: () => void) => void): string {
@@ -17,17 +20,6 @@ export function imageFolder(after: (act: () => void) => void): string {
   process.env.TRIVISOR_LOCKS = join(folder, 'locks');
   after(() => rmSync(folder, { recursive: true }));
   return folder;
-}
-
-/** Numbers from 0 up to 1, the same for a seed (xorshift32). */
-export function seeded(seed: number): () => number {
-  let state = seed | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
 }
 
 export async function create(path: string, options: Omit<CreateOptions, 'random'>): Promise<void> {

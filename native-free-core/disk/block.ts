@@ -55,6 +55,8 @@ export interface HostFile {
 
 /** What images need of their host beside their own file. */
 export interface DiskHost {
+  /** The identity of a backing file that is about to be opened: a lock on it must not hide a circle. */
+  identifyBacking(name: string, child: HostFile): Promise<string>;
   /** Opens a backing file, for reading, by the name an image holds; a relative name is relative to `child`'s folder. */
   openBacking(name: string, child: HostFile): Promise<HostFile>;
   /** Unpacks data to at most `length` bytes; what follows it is ignored. Rejects if it is damaged. */

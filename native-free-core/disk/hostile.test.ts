@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DiskError, type HostFile } from './block.ts';
+import { DiskError, type DiskHost } from './block.ts';
 import { type CreateOptions, checkImage, createImage, openImage } from './images.ts';
 import { loneHost, MemoryFile, seeded } from './testing/memory-file.ts';
 
@@ -146,13 +146,15 @@ describe('every field of header and tables made hostile', () => {
 
 describe('refused in a sentence', () => {
   const files = new Map<string, MemoryFile>();
-  const host = {
+  const find = async (name: string): Promise<MemoryFile> => {
+    const found = files.get(name);
+    if (!found) throw new DiskError(`Cannot read ${name}: there is no such file.`);
+    return found;
+  };
+  const host: DiskHost = {
     ...loneHost,
-    openBacking: async (name: string): Promise<HostFile> => {
-      const found = files.get(name);
-      if (!found) throw new DiskError(`Cannot read ${name}: there is no such file.`);
-      return found;
-    },
+    identifyBacking: async (name) => (await find(name)).identity,
+    openBacking: find,
   };
   const over = async (name: string, backing: string): Promise<MemoryFile> => {
     const file = new MemoryFile(name);

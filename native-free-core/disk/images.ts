@@ -123,11 +123,9 @@ async function openBacking(
   const format = header.backingFormat === undefined ? undefined : formatOf(header.backingFormat);
   if (header.backingFormat !== undefined && format === undefined)
     throw unsupported(file, `the format ${header.backingFormat} of its backing file is unknown`);
-  const below = await host.openBacking(name, file);
-  if (chain.includes(below.identity)) {
-    await below.close();
+  if (chain.includes(await host.identifyBacking(name, file)))
     throw damaged(file, `its backing files form a circle: ${name} is already one of them`);
-  }
+  const below = await host.openBacking(name, file);
   return open(below, host, format, [...chain, below.identity]);
 }
 

@@ -3,6 +3,7 @@
 // Never grows or shrinks the file.
 
 import {
+  ActQueue,
   type BlockDevice,
   checkRange,
   checkWritable,
@@ -18,6 +19,7 @@ export class RawImage implements BlockDevice {
   readonly isReadOnly: boolean;
   readonly #file: HostFile;
   readonly #start: number;
+  readonly #acts = new ActQueue();
   #closed: Promise<void> | undefined;
 
   /** `size` bytes of the file from `start` on. */
@@ -28,19 +30,25 @@ export class RawImage implements BlockDevice {
     this.isReadOnly = file.isReadOnly;
   }
 
-  async read(offset: number, buffer: Uint8Array): Promise<void> {
-    checkRange(this, offset, buffer.length);
-    await readPadded(this.#file, this.#start + offset, buffer);
+  read(offset: number, buffer: Uint8Array): Promise<void> {
+    return this.#acts.run(async () => {
+      checkRange(this, offset, buffer.length);
+      await readPadded(this.#file, this.#start + offset, buffer);
+    });
   }
 
-  async write(offset: number, data: Uint8Array): Promise<void> {
-    checkRange(this, offset, data.length);
-    checkWritable(this);
-    await this.#file.write(this.#start + offset, data);
+  write(offset: number, data: Uint8Array): Promise<void> {
+    return this.#acts.run(async () => {
+      checkRange(this, offset, data.length);
+      checkWritable(this);
+      await this.#file.write(this.#start + offset, data);
+    });
   }
 
-  async flush(): Promise<void> {
-    if (!this.isReadOnly) await this.#file.flush();
+  flush(): Promise<void> {
+    return this.#acts.run(async () => {
+      if (!this.isReadOnly) await this.#file.flush();
+    });
   }
 
   /** Nothing: hosts offer no portable way of giving a part of a file back. */

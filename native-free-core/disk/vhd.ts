@@ -150,6 +150,7 @@ export class VhdMap implements BlockMap {
     await this.#file.read(fileSize - FOOTER_BYTES, last);
     const hasFooter = fileSize % 512 === 0 && String.fromCharCode(...last) === VHD_COOKIE;
     const start = hasFooter ? fileSize - FOOTER_BYTES : roundUp(fileSize, 512);
+    if (start / 512 >= NO_BLOCK) throw unsupported(this.#file, 'it is full: blocks behind 2 TiB cannot be told');
     await this.#file.write(start + this.prefix + this.blockSize, this.#footer);
     await this.#file.write(start, new Uint8Array(this.prefix).fill(255));
     this.#touched.add(block);

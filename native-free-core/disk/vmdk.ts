@@ -97,8 +97,8 @@ interface Layout {
 interface Tables {
   /** File offset of each grain table, 0 where there is none. */
   places: Float64Array;
-  /** Entries of all tables, by grain. */
-  grains: Uint32Array;
+  /** Entries of each table: sectors of the file. */
+  tables: (Uint32Array | undefined)[];
 }
 
 async function readDescriptor(file: HostFile, header: Fields, fileSize: number): Promise<string> {
@@ -121,20 +121,29 @@ async function readTables(file: HostFile, fileSize: number, layout: Layout, dire
   await file.read(directory, bytes);
   const fields = new Fields(file, bytes, 'little');
   const places = new Float64Array(count);
-  const grains = new Uint32Array(layout.grains);
+  const tables: (Uint32Array | undefined)[] = [];
+  // A table that is named often is held once: what is held is never more than the file.
+  const known = new Map<number, Uint32Array>();
   const table = new Uint8Array(layout.entries * 4);
   for (let index = 0; index < count; index++) {
     const at = fields.u32(index * 4) * 512;
     places[index] = at;
-    if (at === 0) continue;
-    checkInside(file, fileSize, `grain table ${index}`, at, table.length);
-    await file.read(at, table);
-    const view = new Fields(file, table, 'little');
-    const first = index * layout.entries;
-    const last = Math.min(layout.grains, first + layout.entries);
-    for (let grain = first; grain < last; grain++) grains[grain] = view.u32((grain - first) * 4);
+    if (at === 0) {
+      tables.push(undefined);
+      continue;
+    }
+    let grains = known.get(at);
+    if (!grains) {
+      checkInside(file, fileSize, `grain table ${index}`, at, table.length);
+      await file.read(at, table);
+      const view = new Fields(file, table, 'little');
+      grains = new Uint32Array(layout.entries);
+      for (let entry = 0; entry < layout.entries; entry++) grains[entry] = view.u32(entry * 4);
+      known.set(at, grains);
+    }
+    tables.push(grains);
   }
-  return { places, grains };
+  return { places, tables };
 }
 
 /** Tables that are to be written must be there, in front of the grains, and apart from each other. */
@@ -198,7 +207,8 @@ export class VmdkMap implements BlockMap {
   }
 
   locate(block: number): number {
-    const sector = this.#main.grains[block]!;
+    const { entries } = this.#layout;
+    const sector = this.#main.tables[Math.floor(block / entries)]?.[block % entries] ?? 0;
     return sector === 1 && this.#layout.hasZeroGrains ? 0 : sector * 512;
   }
 
@@ -209,7 +219,9 @@ export class VmdkMap implements BlockMap {
   }
 
   assign(block: number, at: number): void {
-    this.#main.grains[block] = at / 512;
+    const { entries } = this.#layout;
+    // An image whose tables are not all there is not open for writing.
+    this.#main.tables[Math.floor(block / entries)]![block % entries] = at / 512;
     this.#changed.add(block);
   }
 
@@ -219,7 +231,7 @@ export class VmdkMap implements BlockMap {
     for (const tables of [this.#copy, this.#main]) {
       if (!tables) continue;
       for (const block of this.#changed) {
-        entry.setU32(0, this.#main.grains[block]!);
+        entry.setU32(0, this.locate(block) / 512);
         const table = tables.places[Math.floor(block / this.#layout.entries)]!;
         await this.#file.write(table + (block % this.#layout.entries) * 4, entry.bytes);
       }

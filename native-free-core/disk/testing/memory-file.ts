@@ -89,6 +89,7 @@ export class MemoryFile implements HostFile {
 
 /** A host without backing files and decompression. */
 export const loneHost: DiskHost = {
+  identifyBacking: async () => 'backing',
   openBacking: async () => new MemoryFile('backing'),
   decompress: async () => {
     throw new Error('nothing is packed here');
