@@ -35,12 +35,13 @@ const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${
 
 /** Drives that a machine's two IDE cables take. */
 const DRIVES_MAX = 4;
-export const diskFormats = ['raw'] as const;
+export const diskFormats = ['raw', 'qcow2', 'vdi', 'vmdk', 'vhd'] as const;
 
 /** A hard disk: the image file it is, and how it is used. */
 export const DiskSettings = z.strictObject({
   file: path,
-  format: z.enum(diskFormats).default('raw'),
+  /** Null: as the file's name tells, raw where it tells nothing. */
+  format: z.enum(diskFormats).nullable().default(null),
   readOnly: z.boolean().default(false),
   /** What the guest writes is kept in memory and thrown away at the end. */
   snapshot: z.boolean().default(false),
@@ -96,7 +97,7 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, {
       flag: '--disk <file>',
       label: 'Disks',
-      help: 'a disk image: FILE[,format=raw][,if=ide][,readonly][,snapshot]; repeatable',
+      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide][,readonly][,snapshot]; repeatable',
     }),
   cdrom: path.nullable().default(null).register(settingInfo, {
     flag: '--cdrom <iso>',

@@ -109,7 +109,7 @@ function disksOf(text: string): Record<string, unknown>[] {
     else if (word === 'snapshot') disk.snapshot = true;
     else if (key === 'format') {
       if (!(diskFormats as readonly unknown[]).includes(value))
-        throw new InvalidArgumentError(`The format is ${diskFormats.join(' or ')}.`);
+        throw new InvalidArgumentError(`The format is one of ${diskFormats.join(', ')}.`);
       disk.format = value;
     } else if (word !== 'if=ide')
       throw new InvalidArgumentError(`After the file come format=…, if=ide, readonly and snapshot, not ${word}.`);

@@ -35,8 +35,6 @@ export function checkBootFile(path: string, what: 'kernel' | 'initrd', memoryMiB
 export function checkImageFile(path: string, what: 'disk' | 'CD', writable: boolean): void {
   withFile(path, what, (_, { size }) => {
     if (size === 0) throw new Error(`Cannot open the ${what} ${path}: it is empty.`);
-    if (size % 512 !== 0)
-      throw new Error(`Cannot open the ${what} ${path}: its ${size} bytes are not a whole number of sectors.`);
   });
   try {
     if (writable) accessSync(path, constants.W_OK);

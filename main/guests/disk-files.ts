@@ -1,88 +1,39 @@
-// The files behind a guest's disks and CDs, opened on the host.
-// Owns the file handles of one guest, from opening to closing.
-// Never knows a controller; formats are the core's.
+// The images behind a guest's disks and CDs, opened as its settings say.
+// Owns the choice of the format and of the way a file is opened.
+// Never knows a controller, and never interprets an image itself.
 
-import { type FileHandle, open } from 'node:fs/promises';
-import { type BlockDevice, DiskError, type HostFile } from '../../native-free-core/disk/block.ts';
-import { openRaw } from '../../native-free-core/disk/raw.ts';
+import { type BlockDevice, DiskError } from '../../native-free-core/disk/block.ts';
+import { type ImageFormat, openImage, probeFormat } from '../../native-free-core/disk/images.ts';
 import { SnapshotDisk } from '../../native-free-core/disk/snapshot.ts';
-import { explainFileError } from '../files/folders.ts';
+import { formatByName } from '../disks/disks.ts';
+import { nodeDiskHost, openHostFile } from '../disks/host-file.ts';
 import type { DiskStart } from './worker-messages.ts';
 
 /** Opens a disk. Rejects with an Error of one sentence if that cannot be. */
-export async function openDisk({ file, readOnly, snapshot }: DiskStart): Promise<BlockDevice> {
-  const image = await openImage(file, 'disk', !readOnly && !snapshot);
+export async function openDisk({ file, format, readOnly, snapshot }: DiskStart): Promise<BlockDevice> {
+  const image = await openAs(file, format, !readOnly && !snapshot);
   return snapshot ? new SnapshotDisk(image) : image;
 }
 
 /** Opens the image of a CD, for reading. */
 export function openCd(file: string): Promise<BlockDevice> {
-  return openImage(file, 'CD', false);
+  return openAs(file, 'raw', false);
 }
 
-async function openImage(path: string, what: string, writable: boolean): Promise<BlockDevice> {
-  let handle: FileHandle;
+/**
+ * Without a format, the file's name tells it, never its content alone: a guest could write the header of another format
+ * into its raw disk, and have the host open files that such a header names.
+ */
+async function openAs(path: string, format: ImageFormat | null, writable: boolean): Promise<BlockDevice> {
+  const file = await openHostFile(path, writable ? 'write' : 'read');
+  const chosen = format ?? formatByName(path) ?? 'raw';
   try {
-    handle = await open(path, writable ? 'r+' : 'r');
+    const probed = format === null && chosen === 'raw' ? await probeFormat(file) : chosen;
+    if (probed !== chosen)
+      throw new DiskError(`${path} looks like a ${probed} image: say format=${probed}, or format=raw if it is none.`);
+    return (await openImage(file, nodeDiskHost(), chosen)).device;
   } catch (error) {
-    throw new Error(explainFileError(error, `Cannot open the ${what} ${path}`), { cause: error });
-  }
-  try {
-    const stats = await handle.stat({ bigint: true });
-    if (!stats.isFile()) throw new DiskError(`Cannot open the ${what} ${path}: it is not a file.`);
-    if (stats.size === 0n) throw new DiskError(`Cannot open the ${what} ${path}: it is empty.`);
-    return await openRaw(new NodeFile(handle, path, `${stats.dev}:${stats.ino}`, !writable));
-  } catch (error) {
-    await handle.close();
+    await file.close();
     throw error;
-  }
-}
-
-/** A host file over Node's file handle. */
-class NodeFile implements HostFile {
-  readonly name: string;
-  readonly identity: string;
-  readonly isReadOnly: boolean;
-  readonly #handle: FileHandle;
-
-  constructor(handle: FileHandle, name: string, identity: string, isReadOnly: boolean) {
-    this.#handle = handle;
-    this.name = name;
-    this.identity = identity;
-    this.isReadOnly = isReadOnly;
-  }
-
-  async size(): Promise<number> {
-    return (await this.#handle.stat()).size;
-  }
-
-  async read(offset: number, buffer: Uint8Array): Promise<number> {
-    let done = 0;
-    while (done < buffer.length) {
-      const { bytesRead } = await this.#handle.read(buffer, done, buffer.length - done, offset + done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    return done;
-  }
-
-  async write(offset: number, data: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < data.length) {
-      const { bytesWritten } = await this.#handle.write(data, done, data.length - done, offset + done);
-      done += bytesWritten;
-    }
-  }
-
-  truncate(size: number): Promise<void> {
-    return this.#handle.truncate(size);
-  }
-
-  flush(): Promise<void> {
-    return this.#handle.sync();
-  }
-
-  close(): Promise<void> {
-    return this.#handle.close();
   }
 }

@@ -11,7 +11,6 @@ import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hyper
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
-import { openCd, openDisk } from './disk-files.ts';
 import { tuneEngine } from './engine-flags.ts';
 import { seededRandomness } from './seeded-randomness.ts';
 import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
@@ -138,6 +137,10 @@ class GuestThread {
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
     const config = configOf(guest);
+    if (guest.disks.length === 0 && guest.cdrom === null)
+      return machines.createGuest(config, this.#host(guest.deterministic));
+    // Loaded only if wanted: locks and formats make the start of a guest longer.
+    const { openCd, openDisk } = await import('./disk-files.ts');
     const disks: BlockDevice[] = [];
     for (const disk of guest.disks) disks.push(await this.#opened(openDisk(disk)));
     const cdroms = guest.cdrom === null ? [] : [await this.#opened(openCd(guest.cdrom))];

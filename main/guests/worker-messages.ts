@@ -2,6 +2,7 @@
 // Owns the message types of both directions; everything in them survives structured cloning.
 // Never carries guest memory or a counter: those are shared.
 
+import type { ImageFormat } from '../../native-free-core/disk/images.ts';
 import type { GuestEnd, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
@@ -22,6 +23,8 @@ export interface GuestStart {
 /** A disk of a guest: its image, and how it is opened. */
 export interface DiskStart {
   file: string;
+  /** Null: as the file's name tells. */
+  format: ImageFormat | null;
   readOnly: boolean;
   /** Writes are thrown away. */
   snapshot: boolean;

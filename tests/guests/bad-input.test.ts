@@ -21,6 +21,7 @@ before(() => {
   writeFileSync(good, image);
   writeFileSync(file('text'), 'This is no kernel.\n');
   writeFileSync(file('empty'), '');
+  writeFileSync(file('like-qcow2'), Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.alloc(508)]));
   writeFileSync(file('cut'), image.subarray(0, 0x220));
   writeFileSync(file('cut-body'), image.subarray(0, image.length - 32));
   const large = openSync(file('large'), 'w');
@@ -58,6 +59,16 @@ const wrong: [name: string, args: () => string[], status: 1 | 2, names: RegExp][
     /initrd.*64/,
   ],
   ['an initrd that is not there', () => ['run', '--kernel', good, '--initrd', file('nowhere')], 2, /nowhere/],
+  ['a disk that is not there', () => ['run', '--kernel', good, '--disk', file('nowhere')], 2, /nowhere/],
+  ['a CD that is empty', () => ['run', '--kernel', good, '--cdrom', file('empty')], 2, /empty/],
+  ['a disk format there is none of', () => ['run', '--kernel', good, '--disk', `${good},format=floppy`], 2, /qcow2/],
+  ['a disk of a part of a sector', () => ['run', '--kernel', good, '--disk', `${file('text')},readonly`], 1, /sectors/],
+  [
+    'a raw disk that looks like another format',
+    () => ['run', '--kernel', good, '--disk', `${file('like-qcow2')},readonly`],
+    1,
+    /format=qcow2/,
+  ],
   ['memory of 0', () => ['run', '--kernel', good, '--memory', '0'], 2, /memory/],
   ['negative memory', () => ['run', '--kernel', good, '--memory', '-5'], 2, /memory/],
   ['memory that is no number', () => ['run', '--kernel', good, '--memory', 'lots'], 2, /memory/],

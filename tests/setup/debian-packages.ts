@@ -36,6 +36,8 @@ export const neededPackages: readonly NeededPackage[] = [
     shows: 'qemu-system-x86_64',
     without: 'the proof of the guest tests against QEMU, and QEMU as a peer of trivisor bench',
   },
+  { name: 'e2fsprogs', shows: '/usr/sbin/mke2fs', without: 'guests that mount and write an ext4 disk' },
+  { name: 'xorriso', shows: 'xorriso', without: 'guests that mount a CD' },
   { name: 'qemu-utils', shows: 'qemu-img', without: 'the judgement of our disk images by qemu-img' },
   { name: 'seabios', shows: '/usr/share/seabios/bios.bin', without: 'v86 as a peer of trivisor bench' },
 ];

@@ -16,10 +16,15 @@ test('every other setting is on the line, quoted as a shell takes it', () => {
       kernel: '/k',
       initrd: '/i',
       append: "console=ttyS0 x='y'",
+      disks: [
+        { file: '/a b.img', snapshot: true },
+        { file: '/c', format: 'vdi', readOnly: true },
+      ],
+      cdrom: '/d.iso',
       deterministic: true,
       noReboot: false,
     }),
-    String.raw`trivisor create 'My guest' --kind para --memory 512 --cpus 2 --kernel /k --initrd /i --append 'console=ttyS0 x='\''y'\''' --deterministic`,
+    String.raw`trivisor create 'My guest' --kind para --memory 512 --cpus 2 --kernel /k --initrd /i --append 'console=ttyS0 x='\''y'\''' --disk '/a b.img,snapshot' --disk /c,format=vdi,readonly --cdrom /d.iso --deterministic`,
   );
 });
 

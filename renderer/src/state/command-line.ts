@@ -33,8 +33,8 @@ export function createLine(settings: GuestSettingsInput): string {
 }
 
 /** A disk as `--disk` takes it. */
-function diskWord({ file, readOnly, snapshot }: NonNullable<GuestSettingsInput['disks']>[number]): string {
-  return `${file}${readOnly ? ',readonly' : ''}${snapshot ? ',snapshot' : ''}`;
+function diskWord({ file, format, readOnly, snapshot }: NonNullable<GuestSettingsInput['disks']>[number]): string {
+  return `${file}${format ? `,format=${format}` : ''}${readOnly ? ',readonly' : ''}${snapshot ? ',snapshot' : ''}`;
 }
 
 /** A word as a POSIX shell takes it. */
