@@ -8,6 +8,7 @@ import { basename, dirname, relative, resolve } from 'node:path';
 import { DISK_BYTES_MAX, DiskError, type HostFile } from '../../native-free-core/disk/block.ts';
 import type { Findings } from '../../native-free-core/disk/findings.ts';
 import {
+  bound,
   type CreateOptions,
   checkImage,
   copyDisk,
@@ -129,17 +130,7 @@ async function makeFile(path: string, fill: (file: HostFile) => Promise<void>): 
 
 /** A file that a device does not close with itself. */
 function unclosed(file: HostFile): HostFile {
-  return {
-    name: file.name,
-    identity: file.identity,
-    isReadOnly: file.isReadOnly,
-    size: () => file.size(),
-    read: (offset, buffer) => file.read(offset, buffer),
-    write: (offset, data) => file.write(offset, data),
-    truncate: (size) => file.truncate(size),
-    flush: () => file.flush(),
-    close: async () => {},
-  };
+  return { ...bound(file), close: async () => {} };
 }
 
 /** Turns what images and the host throw into failures of one sentence. */

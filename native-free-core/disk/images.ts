@@ -251,7 +251,7 @@ export async function checkImage(
 }
 
 /** A file's acts as plain properties, to be combined with others. */
-function bound(file: HostFile): HostFile {
+export function bound(file: HostFile): HostFile {
   return {
     name: file.name,
     identity: file.identity,

@@ -23,7 +23,7 @@ import { type CodeBlock, CodePages } from './code-pages.ts';
 import { type HandlerSet, variantIndex } from './handlers.ts';
 import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
-import { blockHash } from './module.ts';
+import { blockHash, blockKeyHigh, blockKeyLow } from './module.ts';
 
 /** Instructions of a block at most; its ordinals fit a byte and interrupts wait for no longer than this. */
 export const BLOCK_INSTRUCTIONS = 64;
@@ -222,8 +222,8 @@ export class BlockCache {
     const entry = blockHash(physicalPage, offset);
     if (!keep || limit < PAGE) return this.decode(host & ~(PAGE - 1), offset, limit, mode, instructions, -1, low, high);
     const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
-    const keyLow = (((physicalPage & 0xffff) << 16) | offset | (mode << 12)) >>> 0;
-    const keyHigh = Math.floor(physicalPage / 0x10000);
+    const keyLow = blockKeyLow(physicalPage, offset, mode);
+    const keyHigh = blockKeyHigh(physicalPage);
     if (u32[word + 2] !== 0 && u32[word] === keyLow && u32[word + 1] === keyHigh) return u32[word + 2];
     // Blocks whose places in the table collide take turns in it; none is decoded twice for that.
     const key = keyHigh * 2 ** 32 + keyLow;

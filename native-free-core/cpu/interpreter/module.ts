@@ -448,10 +448,10 @@ function enter(findBlock: FunctionReference, walkPage: FunctionReference) {
   return f.finish();
 }
 
-/** Key of a block in the block table. Mirrors `enter`. */
-export function blockKey(physicalPage: number, offset: number, mode: number): bigint {
-  return (BigInt(physicalPage) << 16n) | BigInt(offset | (mode << 12));
-}
+/** Lower and upper 32 bits of a block's key in the block table. Mirrors `enter`. */
+export const blockKeyLow = (physicalPage: number, offset: number, mode: number): number =>
+  (((physicalPage & 0xffff) << 16) | offset | (mode << 12)) >>> 0;
+export const blockKeyHigh = (physicalPage: number): number => Math.floor(physicalPage / 0x10000);
 
 function follow(enterReference: FunctionReference) {
   const f = new FunctionBuilder([i32, i64]);

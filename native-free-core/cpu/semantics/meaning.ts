@@ -29,7 +29,7 @@ import {
   signExtendTo64,
   wrap,
 } from '../builder/nodes.ts';
-import { Flag, regAddress, S } from '../state.ts';
+import { Flag, S } from '../state.ts';
 import { CARRY_OVERFLOW_APART, ccOpOf, ccOpSelect, type FlagFunctions, FlagKind } from './flags.ts';
 import { X87Stack } from './x87-stack.ts';
 
@@ -580,6 +580,3 @@ export abstract class Meaning extends FunctionBuilder {
     this.storeField(storeOp.i64_store, address, value);
   }
 }
-
-/** A register field's node, for code that is not a meaning. */
-export const registerField = (register: number): Node => field(loadOp.i64_load, regAddress(register));

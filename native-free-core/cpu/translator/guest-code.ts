@@ -11,7 +11,7 @@ import {
   TLB_USER,
   TlbKind,
 } from '../../memory/layout.ts';
-import { blockHash } from '../interpreter/module.ts';
+import { blockHash, blockKeyHigh, blockKeyLow } from '../interpreter/module.ts';
 import { codeSizeOf } from '../state.ts';
 import type { CodeView } from './region.ts';
 import type { TranslationRequest } from './translation.ts';
@@ -104,7 +104,7 @@ export class GuestCode implements CodeView {
     const inPage = offset & (PAGE - 1);
     const entry = blockHash(page.physicalPage, inPage);
     const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
-    const low = (((page.physicalPage & 0xffff) << 16) | inPage | (this.request.mode << 12)) >>> 0;
-    return this.u32[word] === low && this.u32[word + 1] === Math.floor(page.physicalPage / 0x10000);
+    const low = blockKeyLow(page.physicalPage, inPage, this.request.mode);
+    return this.u32[word] === low && this.u32[word + 1] === blockKeyHigh(page.physicalPage);
   }
 }
