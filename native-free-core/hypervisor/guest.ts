@@ -3,6 +3,7 @@
 // Never starts a thread, opens a file or looks at a clock itself.
 
 import type { TranslationThread } from '../cpu/translator/translation.ts';
+import type { Screen } from '../devices/display/screen.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { ControlBlock } from './control-block.ts';
 
@@ -73,6 +74,8 @@ export type SliceResult =
 
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */
 export interface Guest {
+  /** The display, where the guest has one. */
+  readonly screen?: Screen;
   /** Executes for at most about `milliseconds` of host time. */
   run(milliseconds: number): SliceResult;
   /** Bytes typed into the first serial port; queued until the guest takes them. */
