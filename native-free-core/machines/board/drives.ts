@@ -1,0 +1,36 @@
+// Which drive of a PC is connected where.
+// Owns the places on the IDE cables and the names that drives give themselves.
+// Never moves data.
+
+import { AtaDisk } from '../../devices/storage/ata-disk.ts';
+import { CdDrive } from '../../devices/storage/cd-drive.ts';
+import type { IdeCableDrives } from '../../devices/storage/ide-channel.ts';
+import type { IdeDrive } from '../../devices/storage/ide-drive.ts';
+import type { BlockDevice } from '../../disk/block.ts';
+import type { DiskTraffic } from '../disk-traffic.ts';
+
+/**
+ * Drives on the two IDE cables: the CD at the head of the second, as boards are wired, disks in the order that is left.
+ * Throws an Error where there are more than the cables take.
+ */
+export function ideCables(
+  disks: readonly BlockDevice[],
+  cdroms: readonly BlockDevice[],
+  traffic: DiskTraffic,
+): [IdeCableDrives, IdeCableDrives] {
+  const places: (IdeDrive | null)[] = [null, null, null, null];
+  if (disks.length + cdroms.length > places.length)
+    throw new Error(`A guest has at most ${places.length} IDE drives; ${disks.length + cdroms.length} were asked for.`);
+  cdroms.forEach((disc, index) => {
+    const names = { serial: `TV-CD-${index + 1}`, firmware: '1.0', model: 'Trivisor CD-ROM' };
+    places[2 + index < places.length ? 2 + index : places.indexOf(null)] = new CdDrive(traffic.medium(disc), names);
+  });
+  disks.forEach((disk, index) => {
+    const names = { serial: `TV-HD-${index + 1}`, firmware: '1.0', model: 'Trivisor Hard Disk' };
+    places[places.indexOf(null)] = new AtaDisk(traffic.medium(disk), names);
+  });
+  return [
+    [places[0], places[1]],
+    [places[2], places[3]],
+  ];
+}

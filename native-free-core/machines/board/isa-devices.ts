@@ -1,0 +1,89 @@
+// The devices of a PC that stand at fixed ports, as they have since ISA.
+// Owns which there are, their ports and their interrupt requests.
+// Never implements a device.
+
+import { AcpiPm } from '../../devices/acpi-pm.ts';
+import { Cmos } from '../../devices/legacy/cmos.ts';
+import { KeyboardController } from '../../devices/legacy/keyboard-controller.ts';
+import { NumericError } from '../../devices/legacy/numeric-error.ts';
+import { Pit } from '../../devices/legacy/pit.ts';
+import { Ps2Keyboard } from '../../devices/legacy/ps2-keyboard.ts';
+import { Ps2Mouse } from '../../devices/legacy/ps2-mouse.ts';
+import { A20Gate, SystemPorts } from '../../devices/legacy/system-ports.ts';
+import { Uart } from '../../devices/legacy/uart.ts';
+import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
+import type { BoardWiring } from './wiring.ts';
+
+export const COM1 = { base: 0x3f8, irq: 4 };
+const IRQ = { pit: 0, keyboard: 1, rtc: 8, acpi: 9, mouse: 12, numericError: 13 };
+const MIB = 1 << 20;
+/** Wall time of deterministic runs: 2025-01-01 00:00 UTC. */
+const DETERMINISTIC_WALL = 1_735_689_600_000;
+
+export class IsaDevices {
+  readonly pit: Pit;
+  readonly cmos: Cmos;
+  readonly keyboard = new Ps2Keyboard();
+  readonly mouse = new Ps2Mouse();
+  readonly keyboardController: KeyboardController;
+  readonly systemPorts: SystemPorts;
+  readonly numericError: NumericError;
+  readonly com1: Uart;
+  readonly pm: AcpiPm;
+
+  constructor(wiring: BoardWiring) {
+    const { config, host, clock, timers, bus, interrupts } = wiring;
+    const irq = (number: number) => interrupts.irq(number);
+    const ramBytes = config.memoryMiB * MIB;
+    this.pit = new Pit({ clock, timers, line: irq(IRQ.pit) });
+    this.pit.attach(bus);
+    this.cmos = new Cmos({
+      clock,
+      timers,
+      wallTime: () => (config.deterministic ? DETERMINISTIC_WALL : host.wallMilliseconds()),
+      line: irq(IRQ.rtc),
+      memory: { low: Math.min(ramBytes, LOW_RAM_LIMIT), high: Math.max(0, ramBytes - LOW_RAM_LIMIT) },
+    });
+    this.cmos.attach(bus);
+    const a20 = new A20Gate((open) => wiring.onA20(open));
+    this.keyboardController = new KeyboardController({
+      clock,
+      timers,
+      keyboard: this.keyboard,
+      mouse: this.mouse,
+      keyboardLine: irq(IRQ.keyboard),
+      mouseLine: irq(IRQ.mouse),
+      onA20: a20.source(),
+      onReset: () => wiring.onReset(),
+    });
+    this.keyboardController.attach(bus);
+    this.systemPorts = new SystemPorts({ onA20: a20.source(), onReset: () => wiring.onReset() });
+    this.systemPorts.attach(bus);
+    this.numericError = new NumericError(irq(IRQ.numericError));
+    this.numericError.attach(bus);
+    this.com1 = new Uart({ clock, timers, line: irq(COM1.irq), output: (byte) => wiring.onSerial(byte) });
+    this.com1.attach(bus, COM1.base);
+    this.pm = new AcpiPm({
+      clock,
+      timers,
+      line: irq(IRQ.acpi),
+      onPowerOff: () => wiring.onEnd({ reason: 'powerOff', detail: 'The guest powered off.' }),
+      onReset: () => wiring.onReset(),
+    });
+    this.pm.attach(bus);
+  }
+
+  get resettable(): { reset(): void }[] {
+    return [
+      this.pit,
+      this.cmos,
+      this.keyboard,
+      this.mouse,
+      this.keyboardController,
+      this.systemPorts,
+      this.numericError,
+      this.com1,
+      this.pm,
+    ];
+  }
+}

@@ -1,0 +1,47 @@
+// The PCI bus of a PC and the functions on it.
+// Owns which there are, their places and their interrupt wiring.
+// Never implements a device.
+
+import { HostBridge, IsaBridge } from '../../devices/pci/bridges.ts';
+import { PciBus } from '../../devices/pci/pci-bus.ts';
+import { IdeController } from '../../devices/storage/ide-controller.ts';
+import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
+import { ideCables } from './drives.ts';
+import type { BoardWiring } from './wiring.ts';
+
+/** Addresses that memory BARs may take. */
+export const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: 0xfebfffff };
+/** Ports of the IDE bus master, where firmware puts them. */
+const BUS_MASTER_PORTS = 0xc000;
+const IDE_IRQS = [14, 15] as const;
+
+export class PciDevices {
+  readonly bus: PciBus;
+  readonly hostBridge = new HostBridge();
+  readonly isaBridge: IsaBridge;
+  readonly ide: IdeController;
+
+  constructor(wiring: BoardWiring) {
+    const { config, bus, interrupts } = wiring;
+    const irq = (number: number) => interrupts.irq(number);
+    this.isaBridge = new IsaBridge({ isaInput: irq, gsiInputs: interrupts.pciInputs() });
+    this.bus = new PciBus(bus, this.isaBridge.pirqs);
+    this.bus.attach();
+    const [primary, secondary] = ideCables(config.disks ?? [], config.cdroms ?? [], wiring.disks);
+    const lines = [irq(IDE_IRQS[0]), irq(IDE_IRQS[1])] as const;
+    this.ide = new IdeController({ memory: wiring.memory, lines: [...lines] }, primary, secondary);
+    this.ide.attach(bus);
+    this.bus.add(0, 0, this.hostBridge.pci);
+    this.bus.add(1, 0, this.isaBridge.pci);
+    this.bus.add(1, 1, this.ide.pci);
+  }
+
+  /** Resources as firmware leaves them before a kernel that is loaded directly. */
+  program(): void {
+    this.ide.program(BUS_MASTER_PORTS);
+  }
+
+  get resettable(): { reset(): void }[] {
+    return [this.bus, this.hostBridge, this.isaBridge, this.ide];
+  }
+}

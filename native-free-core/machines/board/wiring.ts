@@ -1,0 +1,31 @@
+// What the parts of a PC's board are given to be built with.
+// Owns the type alone.
+// Never holds a device.
+
+import type { PhysicalMemory } from '../../cpu/system/physical.ts';
+import type { IoBus } from '../../devices/bus.ts';
+import type { TimerQueue } from '../../devices/timers.ts';
+import type { GuestConfig, GuestEnd, GuestHost } from '../../hypervisor/guest.ts';
+import type { DiskTraffic } from '../disk-traffic.ts';
+import type { GuestClock } from '../guest-clock.ts';
+import type { Interrupts } from './interrupts.ts';
+
+export interface BoardWiring {
+  config: GuestConfig;
+  host: GuestHost;
+  clock: GuestClock;
+  timers: TimerQueue;
+  bus: IoBus;
+  /** Guest memory, for DMA. */
+  memory: PhysicalMemory;
+  interrupts: Interrupts;
+  disks: DiskTraffic;
+  /** The A20 gate was opened or closed. */
+  onA20(open: boolean): void;
+  /** A device asked for the machine's reset. */
+  onReset(): void;
+  /** The guest is over. */
+  onEnd(end: GuestEnd): void;
+  /** Bytes that the first serial port sent. */
+  onSerial(byte: number): void;
+}
