@@ -6,6 +6,7 @@ import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { ControlBlock } from './control-block.ts';
+import type { GuestInput } from './guest-input.ts';
 
 /** How a guest begins. `kernel` is a bzImage, an ELF/PVH vmlinux or a multiboot image: the loader tells them apart. */
 export interface BootSource {
@@ -78,6 +79,13 @@ export interface Guest {
   readonly screen?: Screen;
   /** Executes for at most about `milliseconds` of host time. */
   run(milliseconds: number): SliceResult;
+  /** Keyboard and pointer; none where the machine has no such devices. */
+  readonly input?: GuestInput;
+  /**
+   * Calls `act` every so many nanoseconds of guest time, between two instructions and always at the same ones in
+   * deterministic mode: for whoever watches the screen and acts on it. The answer stops it.
+   */
+  every?(nanoseconds: number, act: () => void): () => void;
   /** Bytes typed into the first serial port; queued until the guest takes them. */
   serialInput(bytes: Uint8Array): void;
   /** Presses the ACPI power button. */

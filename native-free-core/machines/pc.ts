@@ -20,6 +20,7 @@ import { DiskTraffic } from './disk-traffic.ts';
 import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
+import { KeyboardAndPointer } from './keyboard-and-pointer.ts';
 import { Vcpu } from './vcpu.ts';
 
 const MIB = 1 << 20;
@@ -31,6 +32,7 @@ const SHORTEST_BURST = 500;
 const DISK_SLICE = 500_000;
 
 export class Pc implements Guest {
+  readonly input: KeyboardAndPointer;
   private readonly config: GuestConfig;
   private readonly host: GuestHost;
   private readonly clock: GuestClock;
@@ -103,7 +105,15 @@ export class Pc implements Guest {
     };
     this.isa = new IsaDevices(wiring);
     this.pci = new PciDevices(wiring);
-    this.resettable = [...interrupts.resettable, this.vcpu.apic, ...this.isa.resettable, ...this.pci.resettable];
+    const { keyboard, mouse } = this.isa;
+    this.input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute: [] });
+    this.resettable = [
+      ...interrupts.resettable,
+      this.vcpu.apic,
+      ...this.isa.resettable,
+      ...this.pci.resettable,
+      this.input,
+    ];
     this.firmware = buildAcpiTables({
       processors: [0],
       serialPorts: [COM1],
@@ -242,6 +252,16 @@ export class Pc implements Guest {
     this.cpu.reset();
     this.powerOn();
     return undefined;
+  }
+
+  every(nanoseconds: number, act: () => void): () => void {
+    const { clock, timers } = this;
+    const timer = timers.create(() => {
+      timer.arm(clock.now() + nanoseconds);
+      act();
+    });
+    timer.arm(clock.now() + nanoseconds);
+    return () => timer.cancel();
   }
 
   serialInput(bytes: Uint8Array): void {
