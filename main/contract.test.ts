@@ -39,6 +39,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     append: '',
     disks: [],
     cdrom: null,
+    floppies: [],
     deterministic: false,
     noReboot: false,
   });

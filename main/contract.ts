@@ -36,6 +36,13 @@ const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${
 /** Drives that a machine's two IDE cables take. */
 const DRIVES_MAX = 4;
 export const diskFormats = ['raw', 'qcow2', 'vdi', 'vmdk', 'vhd'] as const;
+/** Controllers that a hard disk can be connected to. */
+export const diskInterfaces = ['ide', 'ahci'] as const;
+/** Disks that the IDE cables take beside the CD drive, and ports of the AHCI controller. */
+const IDE_DISKS_MAX = DRIVES_MAX - 1;
+const AHCI_DISKS_MAX = 6;
+/** Drives that a floppy cable takes. */
+const FLOPPIES_MAX = 2;
 
 /** A hard disk: the image file it is, and how it is used. */
 export const DiskSettings = z.strictObject({
@@ -45,8 +52,23 @@ export const DiskSettings = z.strictObject({
   readOnly: z.boolean().default(false),
   /** What the guest writes is kept in memory and thrown away at the end. */
   snapshot: z.boolean().default(false),
+  interface: z.enum(diskInterfaces).default('ide'),
 });
 export type DiskSettings = z.output<typeof DiskSettings>;
+
+/** A floppy disk in a drive: its image, a raw one, and how it is used. */
+export const FloppySettings = z.strictObject({
+  file: path,
+  /** Write-protected. */
+  readOnly: z.boolean().default(false),
+  /** What the guest writes is kept in memory and thrown away at the end. */
+  snapshot: z.boolean().default(false),
+});
+export type FloppySettings = z.output<typeof FloppySettings>;
+
+function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfaces)[number]): number {
+  return disks.filter((disk) => disk.interface === wanted).length;
+}
 
 export const GuestSettings = z.strictObject({
   name: z
@@ -92,18 +114,28 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, { flag: '--append <text>', label: 'Kernel command line', help: 'kernel command line' }),
   disks: z
     .array(DiskSettings)
-    .max(DRIVES_MAX - 1, `must be at most ${DRIVES_MAX - 1}`)
+    .refine((disks) => onInterface(disks, 'ide') <= IDE_DISKS_MAX, `must be at most ${IDE_DISKS_MAX} with if=ide`)
+    .refine((disks) => onInterface(disks, 'ahci') <= AHCI_DISKS_MAX, `must be at most ${AHCI_DISKS_MAX} with if=ahci`)
     .default([])
     .register(settingInfo, {
       flag: '--disk <file>',
       label: 'Disks',
-      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide][,readonly][,snapshot]; repeatable',
+      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide|ahci][,readonly][,snapshot]; repeatable',
     }),
   cdrom: path.nullable().default(null).register(settingInfo, {
     flag: '--cdrom <iso>',
     label: 'CD',
     help: 'an ISO image in the CD drive',
   }),
+  floppies: z
+    .array(FloppySettings)
+    .max(FLOPPIES_MAX, `must be at most ${FLOPPIES_MAX}`)
+    .default([])
+    .register(settingInfo, {
+      flag: '--floppy <img>',
+      label: 'Floppies',
+      help: 'a floppy disk image in drive A, then B: FILE[,readonly][,snapshot]; repeatable',
+    }),
   deterministic: z.boolean().default(false).register(settingInfo, {
     flag: '--deterministic',
     label: 'Deterministic',

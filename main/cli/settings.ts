@@ -7,6 +7,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
 import {
   diskFormats,
+  diskInterfaces,
   explain,
   GuestSettings,
   type GuestSettingsChange,
@@ -44,8 +45,8 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
     const isTold = typeof value === 'number' || (typeof value === 'string' && value !== '');
     const description = isTold ? `${help} (default: ${value})` : help;
     // An option without an argument must have no parser: it would be called all the same.
-    if (name === 'disks')
-      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...disksOf(text)]);
+    if (isDrives(name))
+      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...drivesOf(name, text)]);
     else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
     else command.option(flag, description);
   }
@@ -84,7 +85,7 @@ export function changeOf(pairs: readonly string[]): GuestSettingsChange {
 /** Text to the type of a setting. Throws what commander turns into a sentence. */
 function parse(name: SettingName, text: string): unknown {
   const field = innermost(GuestSettings.shape[name] as z.ZodType);
-  if (name === 'disks') return disksOf(text);
+  if (isDrives(name)) return drivesOf(name, text);
   if (paths.includes(name)) return text === '' ? null : resolve(text);
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
@@ -97,24 +98,34 @@ function parse(name: SettingName, text: string): unknown {
   return text;
 }
 
-/** `FILE[,format=…][,if=ide][,readonly][,snapshot]` as the disk it names; no text, no disk. */
-function disksOf(text: string): Record<string, unknown>[] {
+/** Settings that are lists of images, each with words behind its file. */
+type DriveSetting = 'disks' | 'floppies';
+const isDrives = (name: SettingName): name is DriveSetting => name === 'disks' || name === 'floppies';
+
+/** What may follow the file of a drive, and what a person is told of it. */
+const driveWords = {
+  disks: { keys: { format: diskFormats, if: diskInterfaces }, told: 'format=…, if=ide|ahci, readonly and snapshot' },
+  floppies: { keys: {}, told: 'readonly and snapshot' },
+} as const satisfies Record<DriveSetting, { keys: Record<string, readonly string[]>; told: string }>;
+
+/** `FILE[,format=…][,if=…][,readonly][,snapshot]` as the drive it names; no text, no drive. */
+function drivesOf(name: DriveSetting, text: string): Record<string, unknown>[] {
   if (text === '') return [];
   const [file, ...words] = text.split(',');
   if (!file) throw new InvalidArgumentError('It begins with a file.');
-  const disk: Record<string, unknown> = { file: resolve(file) };
+  const drive: Record<string, unknown> = { file: resolve(file) };
+  const { keys, told } = driveWords[name];
   for (const word of words) {
-    const [key, value] = word.split('=');
-    if (word === 'readonly') disk.readOnly = true;
-    else if (word === 'snapshot') disk.snapshot = true;
-    else if (key === 'format') {
-      if (!(diskFormats as readonly unknown[]).includes(value))
-        throw new InvalidArgumentError(`The format is one of ${diskFormats.join(', ')}.`);
-      disk.format = value;
-    } else if (word !== 'if=ide')
-      throw new InvalidArgumentError(`After the file come format=…, if=ide, readonly and snapshot, not ${word}.`);
+    const [key = '', value = ''] = word.split('=');
+    const values = Object.hasOwn(keys, key) ? (keys as Record<string, readonly string[]>)[key] : undefined;
+    if (word === 'readonly') drive.readOnly = true;
+    else if (word === 'snapshot') drive.snapshot = true;
+    else if (values === undefined) throw new InvalidArgumentError(`After the file come ${told}, not ${word}.`);
+    else if (!values.includes(value))
+      throw new InvalidArgumentError(`${key === 'if' ? 'if=' : 'The format'} is one of ${values.join(', ')}.`);
+    else drive[key === 'if' ? 'interface' : key] = value;
   }
-  return [disk];
+  return [drive];
 }
 
 function innermost(field: z.ZodType): z.ZodType {

@@ -32,7 +32,7 @@ export function checkBootFile(path: string, what: 'kernel' | 'initrd', memoryMiB
 }
 
 /** Throws an Error with one sentence if a disk image or CD cannot be opened as the guest will use it. */
-export function checkImageFile(path: string, what: 'disk' | 'CD', writable: boolean): void {
+export function checkImageFile(path: string, what: 'disk' | 'CD' | 'floppy', writable: boolean): void {
   withFile(path, what, (_, { size }) => {
     if (size === 0) throw new Error(`Cannot open the ${what} ${path}: it is empty.`);
   });

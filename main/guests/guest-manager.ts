@@ -247,6 +247,7 @@ export function checkSettings(settings: GuestSettings): void {
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
     for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
     if (settings.cdrom !== null) checkImageFile(settings.cdrom, 'CD', false);
+    for (const disk of settings.floppies) checkImageFile(disk.file, 'floppy', !disk.readOnly && !disk.snapshot);
   } catch (error) {
     throw new Failure('wrong', (error as Error).message, { cause: error });
   }

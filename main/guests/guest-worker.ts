@@ -137,14 +137,23 @@ class GuestThread {
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
     const config = configOf(guest);
-    if (guest.disks.length === 0 && guest.cdrom === null)
-      return machines.createGuest(config, this.#host(guest.deterministic));
+    // Every PC has a CD drive and a floppy drive, which may be empty.
+    const empty = { cdroms: [null], floppies: [null] };
+    if (guest.disks.length + guest.floppies.length === 0 && guest.cdrom === null)
+      return machines.createGuest({ ...config, ...empty }, this.#host(guest.deterministic));
     // Loaded only if wanted: locks and formats make the start of a guest longer.
-    const { openCd, openDisk } = await import('./disk-files.ts');
+    const { openCd, openDisk, openFloppy } = await import('./disk-files.ts');
     const disks: BlockDevice[] = [];
-    for (const disk of guest.disks) disks.push(await this.#opened(openDisk(disk)));
-    const cdroms = guest.cdrom === null ? [] : [await this.#opened(openCd(guest.cdrom))];
-    return machines.createGuest({ ...config, disks, cdroms }, this.#host(guest.deterministic));
+    const ahciDisks: BlockDevice[] = [];
+    for (const disk of guest.disks) {
+      const opened = await this.#opened(openDisk(disk));
+      (disk.interface === 'ahci' ? ahciDisks : disks).push(opened);
+    }
+    const cdroms = guest.cdrom === null ? [null] : [await this.#opened(openCd(guest.cdrom))];
+    const floppies: (BlockDevice | null)[] = guest.floppies.length === 0 ? [null] : [];
+    for (const floppy of guest.floppies) floppies.push(await this.#opened(openFloppy(floppy)));
+    const ahci = { disks: ahciDisks, cdroms: [] };
+    return machines.createGuest({ ...config, disks, cdroms, floppies, ahci }, this.#host(guest.deterministic));
   }
 
   /** Notes a disk that will have to be closed. */

@@ -50,7 +50,8 @@ export class RunningGuest {
   #forceTimer: NodeJS.Timeout | undefined;
 
   constructor(options: RunOptions) {
-    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom } = options.settings;
+    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies } =
+      options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     this.settings = options.settings;
     this.#output = options.output;
@@ -77,6 +78,7 @@ export class RunningGuest {
         append,
         disks,
         cdrom,
+        floppies,
         translation: options.translation ?? 'hot',
       },
       script: options.script ?? { type: [], until: null },

@@ -18,6 +18,7 @@ export interface GuestStart {
   translation: TranslationTime;
   disks: readonly DiskStart[];
   cdrom: string | null;
+  floppies: readonly FloppyStart[];
 }
 
 /** A disk of a guest: its image, and how it is opened. */
@@ -28,7 +29,11 @@ export interface DiskStart {
   readOnly: boolean;
   /** Writes are thrown away. */
   snapshot: boolean;
+  interface: 'ide' | 'ahci';
 }
+
+/** A floppy disk in a drive. */
+export type FloppyStart = Pick<DiskStart, 'file' | 'readOnly' | 'snapshot'>;
 
 /** What the worker does on its own at the serial console, in step with the guest and not with messages. */
 export interface ConsoleScript {

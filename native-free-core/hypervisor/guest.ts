@@ -32,9 +32,16 @@ export interface GuestConfig {
    */
   translation?: TranslationTime;
   boot: BootSource;
-  /** Disks, in the order a guest finds them, and CDs; each open, and closed by whoever opened it. */
+  /**
+   * Disks on the IDE cables in the order a guest finds them, and what is in its CD drives, null for an empty drive. Each is
+   * open, and closed by whoever opened it.
+   */
   disks?: readonly BlockDevice[];
-  cdroms?: readonly BlockDevice[];
+  cdroms?: readonly (BlockDevice | null)[];
+  /** What is in the floppy drives A and B. */
+  floppies?: readonly (BlockDevice | null)[];
+  /** The same on the AHCI controller, which is there if anything is connected to it. */
+  ahci?: { disks: readonly BlockDevice[]; cdroms: readonly (BlockDevice | null)[] };
 }
 
 /** What the host passes in. */

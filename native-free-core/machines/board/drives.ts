@@ -15,7 +15,7 @@ import type { DiskTraffic } from '../disk-traffic.ts';
  */
 export function ideCables(
   disks: readonly BlockDevice[],
-  cdroms: readonly BlockDevice[],
+  cdroms: readonly (BlockDevice | null)[],
   traffic: DiskTraffic,
 ): [IdeCableDrives, IdeCableDrives] {
   const places: (IdeDrive | null)[] = [null, null, null, null];
@@ -23,7 +23,10 @@ export function ideCables(
     throw new Error(`A guest has at most ${places.length} IDE drives; ${disks.length + cdroms.length} were asked for.`);
   cdroms.forEach((disc, index) => {
     const names = { serial: `TV-CD-${index + 1}`, firmware: '1.0', model: 'Trivisor CD-ROM' };
-    places[2 + index < places.length ? 2 + index : places.indexOf(null)] = new CdDrive(traffic.medium(disc), names);
+    places[2 + index < places.length ? 2 + index : places.indexOf(null)] = new CdDrive(
+      disc && traffic.medium(disc),
+      names,
+    );
   });
   disks.forEach((disk, index) => {
     const names = { serial: `TV-HD-${index + 1}`, firmware: '1.0', model: 'Trivisor Hard Disk' };

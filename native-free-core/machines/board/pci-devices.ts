@@ -27,6 +27,8 @@ export class PciDevices {
     this.isaBridge = new IsaBridge({ isaInput: irq, gsiInputs: interrupts.pciInputs() });
     this.bus = new PciBus(bus, this.isaBridge.pirqs);
     this.bus.attach();
+    if (config.ahci && config.ahci.disks.length + config.ahci.cdroms.length > 0)
+      throw new Error('A guest has no AHCI controller yet: connect its disks with if=ide.');
     const [primary, secondary] = ideCables(config.disks ?? [], config.cdroms ?? [], wiring.disks);
     const lines = [irq(IDE_IRQS[0]), irq(IDE_IRQS[1])] as const;
     this.ide = new IdeController({ memory: wiring.memory, lines: [...lines] }, primary, secondary);

@@ -23,7 +23,7 @@ export function createLine(settings: GuestSettingsInput): string {
       continue;
     const flag = info.flag.split(' ')[0];
     if (Array.isArray(value)) {
-      for (const disk of value) words.push(flag, quote(diskWord(disk)));
+      for (const drive of value) words.push(flag, quote(driveWord(drive)));
       continue;
     }
     if (value === true) words.push(flag);
@@ -32,9 +32,15 @@ export function createLine(settings: GuestSettingsInput): string {
   return words.join(' ');
 }
 
-/** A disk as `--disk` takes it. */
-function diskWord({ file, format, readOnly, snapshot }: NonNullable<GuestSettingsInput['disks']>[number]): string {
-  return `${file}${format ? `,format=${format}` : ''}${readOnly ? ',readonly' : ''}${snapshot ? ',snapshot' : ''}`;
+/** A disk as `--disk` takes it, and a floppy as `--floppy` does. */
+function driveWord(drive: NonNullable<GuestSettingsInput['disks' | 'floppies']>[number]): string {
+  const { format, interface: connected } = { format: null, interface: undefined, ...drive };
+  const words = [drive.file];
+  if (format) words.push(`format=${format}`);
+  if (connected && connected !== 'ide') words.push(`if=${connected}`);
+  if (drive.readOnly) words.push('readonly');
+  if (drive.snapshot) words.push('snapshot');
+  return words.join(',');
 }
 
 /** A word as a POSIX shell takes it. */

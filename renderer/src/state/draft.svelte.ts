@@ -16,6 +16,7 @@ export interface DraftFields {
   append: string;
   disks: GuestSettings['disks'];
   cdrom: string | null;
+  floppies: GuestSettings['floppies'];
   deterministic: boolean;
   noReboot: boolean;
 }
