@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AcpiCommand, AcpiPm, AcpiPorts, PM_TIMER_HZ } from './acpi-pm.ts';
+import { AcpiCommand, AcpiPm, AcpiPorts, PM_BASE, PM_BLOCK_SIZE, PM_TIMER_HZ } from './acpi-pm.ts';
 import { IoBus } from './bus.ts';
 import { PciBus } from './pci/pci-bus.ts';
 import { TestLine, TestTime } from './testing.ts';
@@ -18,6 +18,10 @@ function machine() {
   });
   const bus = new IoBus();
   pm.attach(bus);
+  bus.claimPorts(PM_BASE, PM_BASE + PM_BLOCK_SIZE - 1, {
+    readPort: (port, size) => pm.registers.readPort(port - PM_BASE, size),
+    writePort: (port, size, value) => pm.registers.writePort(port - PM_BASE, size, value),
+  });
   new PciBus(bus, []).attach();
   return { time, line, events, pm, bus };
 }

@@ -20,6 +20,8 @@ import { Uart } from './legacy/uart.ts';
 import { fanOut } from './lines.ts';
 import { HostBridge, IsaBridge } from './pci/bridges.ts';
 import { PciBus } from './pci/pci-bus.ts';
+import { PowerManagement } from './pci/power-management.ts';
+import { SmbusController } from './pci/smbus.ts';
 import { PciFunction } from './pci-function.ts';
 import { TestTime } from './testing.ts';
 
@@ -68,6 +70,11 @@ function pc() {
   });
   const ports = new SystemPorts({ onA20: nothing, onReset: nothing });
   const pm = new AcpiPm({ clock, timers, line: isa(9), onPowerOff: nothing, onReset: nothing });
+  const smbus = new SmbusController({ clock, timers, line: isa(9) });
+  const power = new PowerManagement({
+    pm: { registers: pm.registers, size: 64 },
+    smbus: { registers: smbus.registers, size: 16 },
+  });
   const isaBridge = new IsaBridge({ isaInput: isa, gsiInputs: [16, 17, 18, 19].map((gsi) => io.line(gsi)) });
   const pci = new PciBus(bus, isaBridge.pirqs);
   const host = new HostBridge();
@@ -91,6 +98,9 @@ function pc() {
   pci.attach();
   pci.add(0, 0, host.pci);
   pci.add(1, 0, isaBridge.pci);
+  pci.add(1, 3, power.pci);
+  power.attach(bus);
+  power.program(0x600, 0x700);
   pci.add(2, 0, first);
   pci.add(3, 0, second);
   bus.claimMmio(LOCAL_APIC_BASE, LOCAL_APIC_SIZE, local);
@@ -103,6 +113,8 @@ function pc() {
     keyboard,
     mouse,
     pm,
+    smbus,
+    power,
     io,
     local,
     uart,
@@ -115,7 +127,7 @@ function pc() {
 
 const INTERESTING = [
   ...[0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x80, 0x92, 0xed],
-  ...[0xb2, 0x600, 0x602, 0x604, 0x608, 0x620, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcff],
+  ...[0xb2, 0x600, 0x602, 0x604, 0x608, 0x60c, 0x60e, 0x700, 0x702, 0x704, 0x707, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcff],
   ...[0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff],
 ];
 const PAGES = [0xfee00000, 0xfec00000];
@@ -139,7 +151,8 @@ test('random accesses, input and time', () => {
       case 3:
       case 4:
         // The PCI address often names a function that is there.
-        if (port === 0xcf8 && below(2) === 0) bus.writePort(port, 4, 0x80000000 + below(4) * 0x800 + below(64) * 4);
+        if (port === 0xcf8 && below(2) === 0)
+          bus.writePort(port, 4, 0x80000000 + below(4) * 0x800 + below(2) * 0x300 + below(64) * 4);
         else bus.writePort(port, size, value);
         break;
       case 5:

@@ -104,7 +104,7 @@ export class Pc implements Guest {
       onSerial: (byte) => this.transmit(byte),
     };
     this.isa = new IsaDevices(wiring);
-    this.pci = new PciDevices(wiring);
+    this.pci = new PciDevices(wiring, this.isa.pm);
     const { keyboard, mouse } = this.isa;
     this.input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute: [] });
     this.resettable = [

@@ -109,7 +109,7 @@ function isaBridge(options: DsdtOptions): Aml {
     device(
       'BORD',
       name('_HID', eisaId('PNP0C02')),
-      name('_CRS', resourceTemplate(io(0x80, 1), io(0x92, 1), io(0xb2, 2), io(0x600, 0x40))),
+      name('_CRS', resourceTemplate(io(0x80, 1), io(0x92, 1), io(0xb2, 2), io(0x600, 0x40), io(0x700, 0x10))),
     ),
     ...options.serialPorts.map((port, index) => serialPort(index, port.base, port.irq)),
   );
