@@ -130,10 +130,10 @@ export class Cpu {
     this.system = new SystemCpu(memory, ramBytes, bus, {
       ...hooks,
       arithmeticFlags: () => this.exports.flags_all(),
-      onCodeWrite: (physical, bytes) => {
+      onCodeWrite: (host, bytes) => {
         // A region that lost its own code (a device wrote there, on behalf of an access of it) leaves at its next loop.
         const { liveRegions } = this.translator;
-        this.blocks.invalidate(physical, bytes);
+        this.blocks.invalidate(host, bytes);
         if (this.translator.liveRegions < liveRegions) this.kick();
       },
       isCode: (host, bytes) => this.blocks.holdsCode(host, bytes),

@@ -11,7 +11,7 @@ import { buildAcpiTables } from '../firmware/acpi/tables.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
-import { memoryPages, RAM_LIMIT } from '../memory/layout.ts';
+import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT } from '../memory/layout.ts';
 import { Interrupts, IO_APIC_ID } from './board/interrupts.ts';
 import { COM1, IsaDevices } from './board/isa-devices.ts';
 import { PCI_MEMORY, PciDevices } from './board/pci-devices.ts';
@@ -60,7 +60,7 @@ export class Pc implements Guest {
         `A guest has 4 to ${Math.floor(RAM_LIMIT / MIB)} MiB of memory, in whole MiB; ${config.memoryMiB} was asked for.`,
       );
     }
-    const pages = memoryPages(ramBytes);
+    const pages = memoryPages(ramBytes, DEVICE_MEMORY_LIMIT);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.clock = config.deterministic
       ? new InstructionClock(() => this.cpu.executed)

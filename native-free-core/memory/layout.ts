@@ -89,10 +89,12 @@ export const RAM_BASE = 0x2000000;
 
 /** RAM below 4 GiB ends here at the latest; PCI, APICs and firmware are above. */
 export const LOW_RAM_LIMIT = 0xc0000000;
-/** Most RAM a guest can have: a 32-bit WebAssembly memory less what lies before it. */
-export const RAM_LIMIT = 0x100000000 - RAM_BASE;
+/** Most directly mapped memory that a machine's devices have, behind RAM: a display's, and a firmware's ROM. */
+export const DEVICE_MEMORY_LIMIT = 48 << 20;
+/** Most RAM a guest can have: a 32-bit WebAssembly memory less what lies before and behind it. */
+export const RAM_LIMIT = 0x100000000 - RAM_BASE - DEVICE_MEMORY_LIMIT;
 
-/** Size of the memory a guest needs, in WebAssembly pages of 64 KiB. */
-export function memoryPages(ramBytes: number): number {
-  return Math.ceil((RAM_BASE + ramBytes) / 65536);
+/** Size of the memory a guest needs, in WebAssembly pages of 64 KiB; `deviceBytes` of its devices' own memory follow RAM. */
+export function memoryPages(ramBytes: number, deviceBytes = 0): number {
+  return Math.ceil((RAM_BASE + ramBytes + deviceBytes) / 65536);
 }

@@ -77,6 +77,7 @@ export class BlockCache {
   /** Every block that is kept, by its key: also those whose place in the table another one has taken. */
   private readonly known = new Map<number, number>();
   private readonly crossing = new Uint8Array(32);
+  private readonly fetched = new Uint8Array(LONGEST_INSTRUCTION);
   /** By handler: its micro-ops hold a link to another block. */
   private readonly linking: Uint8Array;
   private top = MICRO_OP_BASE;
@@ -131,17 +132,12 @@ export class BlockCache {
     this.u32[S.blockGeneration >>> 2]++;
   }
 
-  /** Bytes of RAM have changed: blocks that were made from any of them go stale, the running one included. */
-  invalidate(physical: number, bytes: number): void {
-    for (let at = physical; at < physical + bytes; ) {
-      const length = Math.min(PAGE - (at % PAGE), physical + bytes - at);
-      const host = this.system.physical.ramAddress(at);
-      if (host >= 0) this.drop(host, this.pages.take(host, length));
-      at += length;
-    }
+  /** Bytes of a page, by host address, have changed: blocks that were made from any of them go stale, also the running one. */
+  invalidate(host: number, bytes: number): void {
+    this.drop(host, this.pages.take(host, bytes));
   }
 
-  /** Whether any of `bytes` at a host address in RAM, all in one page, is decoded code. */
+  /** Whether any of `bytes` at a host address, all in one page, is decoded code. */
   holdsCode(host: number, bytes: number): boolean {
     return this.pages.holds(host, bytes);
   }
@@ -158,7 +154,7 @@ export class BlockCache {
     if (host === FETCH_FAULT) return 1;
     const page = Math.floor(system.mmu.fetchPhysical / PAGE);
     if (host === FETCH_DEVICE || page !== u32[(pc + U.immediate) >>> 2]) {
-      const expected = system.physical.ramAddress(u32[(pc + U.immediate) >>> 2] * PAGE);
+      const expected = system.physical.readAddress(u32[(pc + U.immediate) >>> 2] * PAGE);
       this.drop(expected, this.pages.takeBlockOf(expected, pc));
     }
     return 0;
@@ -217,10 +213,11 @@ export class BlockCache {
     const host = system.mmu.fetch(low, high);
     if (host === FETCH_FAULT) return this.leaveFault();
     this.setCodeBase(ipLow, ipHigh, offset);
-    if (host === FETCH_DEVICE) return this.fromDevice(offset, limit, mode);
+    if (host === FETCH_DEVICE) return this.fromDevice(low, high, limit, mode);
     const physicalPage = Math.floor(system.mmu.fetchPhysical / PAGE);
     const entry = blockHash(physicalPage, offset);
-    if (!keep || limit < PAGE) return this.decode(host & ~(PAGE - 1), offset, limit, mode, instructions, -1, low, high);
+    if (!keep || limit < PAGE)
+      return this.decode((host & ~(PAGE - 1)) >>> 0, offset, limit, mode, instructions, -1, low, high);
     const word = (BLOCK_TABLE_BASE + entry * BLOCK_TABLE_ENTRY_BYTES) >>> 2;
     const keyLow = blockKeyLow(physicalPage, offset, mode);
     const keyHigh = blockKeyHigh(physicalPage);
@@ -241,7 +238,7 @@ export class BlockCache {
     ) {
       this.flush();
     }
-    const start = this.decode(host & ~(PAGE - 1), offset, limit, mode, instructions, entry, low, high);
+    const start = this.decode((host & ~(PAGE - 1)) >>> 0, offset, limit, mode, instructions, entry, low, high);
     if (start !== 0 && start < SCRATCH_BASE) {
       u32[word] = keyLow;
       u32[word + 1] = keyHigh;
@@ -282,9 +279,10 @@ export class BlockCache {
     return this.pages.changes;
   }
 
-  /** Pages of RAM, by physical number, whose translations have lately been lost to writes. */
+  /** Pages, by physical number, whose translations have lately been lost to writes. */
   get changing(): readonly number[] {
-    return this.pages.changing.map((host) => Math.floor(this.system.physical.physicalAddress(host) / PAGE));
+    const { physical } = this.system;
+    return this.pages.changing.map((host) => Math.floor(physical.physicalAddress(host) / PAGE)).filter((n) => n >= 0);
   }
 
   /**
@@ -356,12 +354,11 @@ export class BlockCache {
         if (ordinal > 0) break;
         if (limit < PAGE) return this.fault(13, 0);
         nextPage = this.nextPage(page, here, linearLow, linearHigh);
-        if (nextPage < 0) return nextPage === FETCH_FAULT ? this.leaveFault() : this.fromDevice(here, limit, mode);
+        if (nextPage < 0)
+          return nextPage === FETCH_FAULT ? this.leaveFault() : this.fromDevice(linearLow, linearHigh, limit, mode);
         result = this.decoder.decode(this.crossing, 0, PAGE - here + 15, codeSize, instruction);
         at = this.special(SpecialHandler.checkNextPage, at, here, ordinal + 1, here);
-        this.u32[(at - MICRO_OP_BYTES + U.immediate) >>> 2] = Math.floor(
-          this.system.physical.physicalAddress(nextPage) / PAGE,
-        );
+        this.u32[(at - MICRO_OP_BYTES + U.immediate) >>> 2] = Math.floor(this.system.mmu.fetchPhysical / PAGE);
       }
       ordinal++;
       if (result === DecodeResult.decoded) {
@@ -410,18 +407,30 @@ export class BlockCache {
     return host;
   }
 
-  /** One instruction that lies in device memory, its bytes fetched one by one. */
-  private fromDevice(offset: number, limit: number, mode: number): number {
-    const { system } = this;
-    const bytes = new Uint8Array(15);
-    const physical = system.mmu.fetchPhysical;
-    const available = Math.min(15, limit - offset);
-    for (let i = 0; i < available; i++) {
-      system.physical.readInto(physical + i, 1, S.scratch);
-      bytes[i] = this.u8[S.scratch];
+  /** One instruction of which some byte lies in device memory: they are fetched one by one. */
+  private fromDevice(low: number, high: number, limit: number, mode: number): number {
+    const { system, fetched } = this;
+    const offset = low & (PAGE - 1);
+    const codeSize = codeSizeOf(mode);
+    const gather = (linearLow: number, linearHigh: number, from: number, to: number): boolean => {
+      if (system.mmu.fetch(linearLow, linearHigh) === FETCH_FAULT) return false;
+      const physical = system.mmu.fetchPhysical;
+      for (let i = from; i < to; i++) {
+        system.physical.readInto(physical + i - from, 1, S.scratch);
+        fetched[i] = this.u8[S.scratch];
+      }
+      return true;
+    };
+    const inPage = Math.min(LONGEST_INSTRUCTION, limit - offset);
+    if (!gather(low, high, 0, inPage)) return this.leaveFault();
+    let result = this.decoder.decode(fetched, 0, inPage, codeSize, this.instruction);
+    if (result === DecodeResult.truncated && inPage < LONGEST_INSTRUCTION) {
+      if (limit < PAGE) return this.fault(13, 0);
+      const next = (low + inPage) >>> 0;
+      if (!gather(next, next < low ? (high + 1) >>> 0 : high, inPage, LONGEST_INSTRUCTION)) return this.leaveFault();
+      result = this.decoder.decode(fetched, 0, LONGEST_INSTRUCTION, codeSize, this.instruction);
     }
     this.u32[S.blockGeneration >>> 2]++;
-    const result = this.decoder.decode(bytes, 0, available, codeSizeOf(mode), this.instruction);
     if (result !== DecodeResult.decoded) {
       this.special(
         result === DecodeResult.undefined ? SpecialHandler.undefined : SpecialHandler.tooLong,

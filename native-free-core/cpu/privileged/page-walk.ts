@@ -106,7 +106,8 @@ const ramAddress: HelperFunction = {
         f.set(host, add(wrap(above), c32((RAM_BASE + LOW_RAM_LIMIT) | 0)));
       },
     );
-    f.return(select(eq(kindOf(host), c32(PageKind.mmio)), c32(0), host));
+    // Directly mapped memory is found by TypeScript, which then fills the TLBs all the same.
+    f.return(select(geU(kindOf(host), c32(PageKind.mmio)), c32(0), host));
     f.unreachable();
   },
 };

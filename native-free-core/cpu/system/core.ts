@@ -55,7 +55,7 @@ export class SystemCpu {
     this.ports = bus;
     this.hooks = { ...CPU_HOOK_DEFAULTS, ...hooks };
     this.physical = new PhysicalMemory(buffer, ramBytes, bus);
-    this.physical.onCodeWrite = (physical, bytes) => this.hooks.onCodeWrite(physical, bytes);
+    this.physical.onCodeWrite = (host, bytes) => this.hooks.onCodeWrite(host, bytes);
     this.physical.isCode = (host, bytes) => this.hooks.isCode(host, bytes);
     this.mmu = new Mmu(this);
     this.reset();

@@ -14,9 +14,9 @@ export type CpuidResult = readonly [number, number, number, number];
 export interface CpuHooks {
   /** The lazy arithmetic flags, computed (the WebAssembly export `flags_all`). */
   arithmeticFlags(): number;
-  /** Lines with decoded code have been written to, at these physical bytes. */
-  onCodeWrite(physical: number, bytes: number): void;
-  /** Whether any of `bytes` at a host address in RAM, in lines with decoded code of one page, is such code itself. */
+  /** Lines with decoded code have been written to: `bytes` at a host address, all in one page. */
+  onCodeWrite(host: number, bytes: number): void;
+  /** Whether any of `bytes` at a host address, in lines with decoded code of one page, is such code itself. */
   isCode(host: number, bytes: number): boolean;
   /** Whole ticks since reset of the time-stamp counter's clock, before the guest's own offset. */
   timestamp(): number;

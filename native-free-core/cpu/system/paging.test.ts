@@ -37,7 +37,7 @@ test('user and supervisor have tables of their own', () => {
 
 test('a page with decoded code has no write entry, and writes to its lines are told', () => {
   const told: [number, number][] = [];
-  const f = new SystemFixture({ onCodeWrite: (physical, bytes) => told.push([physical, bytes]) });
+  const f = new SystemFixture({ onCodeWrite: (host, bytes) => told.push([host - RAM_BASE, bytes]) });
   f.longPaging({ 48: 0x30000 | P | W | A | D });
   f.slowRead(0x30000n, 4);
   assert.notEqual(f.tlb(TlbKind.write, 0x30000), undefined);

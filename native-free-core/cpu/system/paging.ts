@@ -28,7 +28,7 @@ import {
 import { S, Vector } from '../state.ts';
 import type { SystemCpu } from './core.ts';
 import { Access, PageWalk } from './page-walk.ts';
-import { PageKind } from './physical.ts';
+import type { PageCache } from './physical.ts';
 
 const WORDS_PER_ENTRY = TLB_ENTRY_BYTES / 4;
 const ENTRIES = TLB_TABLES * TLB_ENTRIES;
@@ -46,7 +46,7 @@ const CODE_FLUSHES_MASK = 0x7ffffff;
 export const FETCH_FAULT = -1;
 export const FETCH_DEVICE = -2;
 
-export class Mmu {
+export class Mmu implements PageCache {
   /** Physical address of the byte {@link fetch} found. */
   fetchPhysical = 0;
 
@@ -81,8 +81,9 @@ export class Mmu {
     this.pageWalk = new PageWalk(cpu);
     const { buffer } = cpu.u8;
     const { ramBytes, lowRam } = cpu.physical;
-    this.writeMapped = new Uint8Array(buffer, WRITE_MAPPED_BASE, ramBytes / 4096).fill(0);
-    this.pages = new Uint8Array(buffer, PAGE_STATE_BASE, ramBytes / 4096);
+    const hostPages = Math.floor((buffer.byteLength - RAM_BASE) / 4096);
+    this.writeMapped = new Uint8Array(buffer, WRITE_MAPPED_BASE, hostPages).fill(0);
+    this.pages = new Uint8Array(buffer, PAGE_STATE_BASE, hostPages);
     this.entryState = new Uint8Array(buffer, TLB_ENTRY_STATE_BASE, ENTRIES).fill(0);
     this.filled = new Int32Array(buffer, TLB_FILLED_BASE, ENTRIES);
     this.filledGlobal = new Int32Array(buffer, TLB_FILLED_GLOBAL_BASE, ENTRIES);
@@ -94,6 +95,7 @@ export class Mmu {
     cpu.set64(TlbBook.highRam, BigInt(ramBytes - lowRam));
     const tables = 3 * TLB_ENTRIES + ENTRIES;
     for (let entry = 0; entry < tables; entry++) this.clear(entry);
+    cpu.physical.caches.push(this);
   }
 
   /** Base of the TLB tables for S.tlb. */
@@ -205,8 +207,8 @@ export class Mmu {
     const physical = this.translate(low, high, Access.fetch | (this.cpu.cpl === 3 ? Access.user : 0));
     if (physical < 0) return FETCH_FAULT;
     this.fetchPhysical = physical;
-    const host = this.cpu.physical.ramAddress(physical);
-    return host >= 0 && this.cpu.physical.kindAt(host) !== PageKind.mmio ? host : FETCH_DEVICE;
+    const host = this.cpu.physical.readAddress(physical);
+    return host >= 0 ? host : FETCH_DEVICE;
   }
 
   /** Checks that need no translation: canonical and aligned. 1 when the exception has been raised. */
@@ -273,10 +275,8 @@ export class Mmu {
   private fill(low: number, high: number, access: number): void {
     const walk = this.pageWalk;
     const physical = this.cpu.physical;
-    const host = physical.ramAddress(walk.page);
+    const host = physical.readAddress(walk.page);
     if (host < 0) return;
-    const kind = physical.kindAt(host);
-    if (kind === PageKind.mmio) return;
     const page = (low & ~0xfff) >>> 0;
     if (walk.pageBits !== 12) {
       // A page of 1 GiB is 256 such regions.
@@ -291,10 +291,18 @@ export class Mmu {
     for (const watch of this.watched) if (watch.low === page && watch.high === high) return;
     this.put(TlbKind.read, page, high, access, host);
     const writable = walk.writable || ((access & Access.user) === 0 && (this.cpu.cr0 & 0x10000) === 0);
-    if (writable && walk.dirty && kind === PageKind.ram && !physical.pageHoldsCode(host)) {
-      this.put(TlbKind.write, page, high, access, host);
-      this.writeMapped[(host - RAM_BASE) >>> 12] = 1;
-    }
+    // What is written elsewhere than it is read gets no entry: a read with a write to follow looks at this one alone.
+    if (!writable || !walk.dirty || physical.writeAddress(walk.page) !== host || physical.pageHoldsCode(host)) return;
+    if (host >= physical.directBase && !this.mayWriteDirect(host, access)) return;
+    this.put(TlbKind.write, page, high, access, host);
+    this.writeMapped[(host - RAM_BASE) >>> 12] = 1;
+  }
+
+  /** Whether a page of directly mapped memory may have a write entry: while it is dirty, as a write makes it. */
+  private mayWriteDirect(host: number, access: number): boolean {
+    const { physical } = this.cpu;
+    if (access & Access.write) physical.markDirty(host);
+    return physical.isDirty(host);
   }
 
   private put(kind: number, page: number, high: number, access: number, host: number): void {
@@ -306,7 +314,7 @@ export class Mmu {
     this.u32[word + 1] = high;
     this.u32[word + 2] = host - page;
     const ramPage = (host - RAM_BASE) >>> 12;
-    if ((this.pages[ramPage] & PageState.touched) === 0) {
+    if ((this.pages[ramPage] & PageState.touched) === 0 && host < this.cpu.physical.directBase) {
       this.pages[ramPage] |= PageState.touched;
       this.u32[TlbBook.touchedPages >>> 2]++;
     }
@@ -436,17 +444,28 @@ export class Mmu {
     if (this.writeMapped[page] === 0) return;
     this.writeMapped[page] = 0;
     const target = (host & ~0xfff) >>> 0;
-    this.dropWrites(this.filled, this.u32[TlbBook.filled >>> 2], target);
-    this.dropWrites(this.filledGlobal, this.u32[TlbBook.filledGlobal >>> 2], target);
+    this.dropWrites(target, target + 0x1000);
   }
 
-  private dropWrites(list: Int32Array, count: number, target: number): void {
+  dropWriteEntries(from: number, to: number): void {
+    this.writeMapped.fill(0, (from - RAM_BASE) >>> 12, (to - RAM_BASE) >>> 12);
+    this.dropWrites(from, to);
+  }
+
+  private dropWrites(from: number, to: number): void {
+    this.dropListedWrites(this.filled, this.u32[TlbBook.filled >>> 2], from, to);
+    this.dropListedWrites(this.filledGlobal, this.u32[TlbBook.filledGlobal >>> 2], from, to);
+  }
+
+  private dropListedWrites(list: Int32Array, count: number, from: number, to: number): void {
     for (let index = 0; index < count; index++) {
       const entry = list[index];
       const table = Math.floor(entry / TLB_ENTRIES);
       if (table !== 1 && table !== 4) continue;
       const word = (TLB_BASE >>> 2) + entry * WORDS_PER_ENTRY;
-      if (this.u32[word] !== NO_TAG && (this.u32[word] + this.u32[word + 2]) >>> 0 === target) this.clear(entry);
+      if (this.u32[word] === NO_TAG) continue;
+      const host = (this.u32[word] + this.u32[word + 2]) >>> 0;
+      if (host >= from && host < to) this.clear(entry);
     }
   }
 

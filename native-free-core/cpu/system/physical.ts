@@ -1,10 +1,11 @@
-// The guest-physical address space as a vCPU sees it: RAM, ROM, and device memory.
+// The guest-physical address space as a vCPU sees it: RAM, ROM, directly mapped device memory, and what the bus answers.
 // Owns which page is which, and accesses of 1 to 16 bytes by physical address.
 // Never translates linear addresses, and never decides what a device answers.
 //
 // Physical addresses are plain numbers: below 2^52 they are exact.
 
 import { CODE_LINES_BASE, LOW_RAM_LIMIT, PAGE_STATE_BASE, PageState, RAM_BASE } from '../../memory/layout.ts';
+import { DirectMemory, type DirectWindow } from './direct-memory.ts';
 
 /** Widths that device memory is asked for. */
 export type MmioSize = 1 | 2 | 4;
@@ -22,10 +23,29 @@ export const PageKind = {
   rom: 1,
   /** Every access goes to the bus, though RAM lies behind it. */
   mmio: 2,
+  /** A window of directly mapped memory hides the RAM: {@link DirectMemory}. Only the windows set this one. */
+  window: 3,
 } as const;
 export type PageKind = (typeof PageKind)[keyof typeof PageKind];
 
 const FOUR_GIB = 0x1_0000_0000;
+const PAGE = 0x1000;
+/** Below, windows hide RAM; above, RAM answers first. */
+const LEGACY_LIMIT = 0x100000;
+/** Interrupt controllers' addresses, which no window takes whatever a guest writes to a base address register. */
+const CHIPSET = { first: 0xfec00000, last: 0xfeffffff };
+/** What {@link PhysicalMemory.readAddress} and {@link PhysicalMemory.writeAddress} give where the bus answers. */
+export const BY_BUS = -1;
+/** What {@link PhysicalMemory.writeAddress} gives where a write changes nothing. */
+export const IGNORED = -2;
+
+/** Whoever caches host addresses of pages: a vCPU's TLBs. */
+export interface PageCache {
+  /** Which page is where has changed. */
+  flushAll(): void;
+  /** Pages in [from, to), host addresses, may no longer be written without anybody seeing it. */
+  dropWriteEntries(from: number, to: number): void;
+}
 
 export class PhysicalMemory {
   readonly ramBytes: number;
@@ -37,25 +57,44 @@ export class PhysicalMemory {
   private readonly bytes: Uint8Array;
   private readonly codeLines: Uint32Array;
   private readonly bus: MmioBus;
-  /** Told after a write to lines that hold decoded code. */
-  onCodeWrite: (physical: number, bytes: number) => void = () => {};
+  /** Pages of directly mapped memory begin at this host address, behind RAM. */
+  readonly directBase: number;
+  /** Told of changes; each vCPU's TLBs are one. */
+  readonly caches: PageCache[] = [];
+  private directEnd: number;
+  /** A page of directly mapped memory has been written to since it was last taken. */
+  private readonly dirty: Uint8Array;
+  /** In the order of their memories. */
+  private readonly windows: DirectWindow[] = [];
+  private memories = 0;
+  /** What the pages below 1 MiB are where no window hides them. */
+  private readonly beneath = new Uint8Array(LEGACY_LIMIT / PAGE);
+  /** Told, by host address, after a write to lines of one page that hold decoded code. */
+  onCodeWrite: (host: number, bytes: number) => void = () => {};
   /** Whether bytes in such lines are code themselves. */
   isCode: (host: number, bytes: number) => boolean = () => true;
 
-  /** `ramBytes` is a multiple of 4096 and fits the memory behind RAM_BASE; anything else throws an Error. */
+  /**
+   * `ramBytes` is a multiple of 4096 and fits the memory behind RAM_BASE; anything else throws an Error. What the memory has
+   * behind RAM can be {@link allocate}d.
+   */
   constructor(buffer: ArrayBufferLike, ramBytes: number, bus: MmioBus) {
     if (ramBytes <= 0 || ramBytes % 4096 !== 0 || RAM_BASE + ramBytes > buffer.byteLength)
       throw new Error(`A guest's RAM of ${ramBytes} bytes does not fit its memory.`);
     this.ramBytes = ramBytes;
     this.lowRam = Math.min(ramBytes, LOW_RAM_LIMIT);
-    this.pages = new Uint8Array(buffer, PAGE_STATE_BASE, ramBytes / 4096).fill(0);
+    const hostPages = Math.floor((buffer.byteLength - RAM_BASE) / PAGE);
+    this.pages = new Uint8Array(buffer, PAGE_STATE_BASE, hostPages).fill(0);
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
-    this.codeLines = new Uint32Array(buffer, CODE_LINES_BASE, (ramBytes / 4096) * 2);
+    this.codeLines = new Uint32Array(buffer, CODE_LINES_BASE, hostPages * 2);
+    this.directBase = RAM_BASE + ramBytes;
+    this.directEnd = this.directBase;
+    this.dirty = new Uint8Array(hostPages - ramBytes / PAGE);
     this.bus = bus;
   }
 
-  /** Host address of a physical byte with RAM behind it (whatever its kind), or -1. */
+  /** Host address of a physical byte with RAM behind it (whatever its kind, and whatever hides it), or -1. */
   ramAddress(physical: number): number {
     if (physical < this.lowRam) return RAM_BASE + physical;
     if (physical >= FOUR_GIB && physical - FOUR_GIB < this.ramBytes - this.lowRam)
@@ -63,35 +102,153 @@ export class PhysicalMemory {
     return -1;
   }
 
-  /** Physical address of a host address inside RAM. */
+  /** Host address that reads of a physical byte find: RAM, ROM or directly mapped memory. {@link BY_BUS} elsewhere. */
+  readAddress(physical: number): number {
+    const host = this.ramAddress(physical);
+    if (host < 0) return this.windows.length === 0 ? BY_BUS : this.windowAddress(physical);
+    const kind = this.kindAt(host);
+    if (kind <= PageKind.rom) return host;
+    return kind === PageKind.mmio ? BY_BUS : this.windowAddress(physical);
+  }
+
+  /** Host address that writes to a physical byte change, {@link IGNORED} or {@link BY_BUS}. */
+  writeAddress(physical: number): number {
+    const host = this.ramAddress(physical);
+    if (host >= 0) {
+      const kind = this.kindAt(host);
+      if (kind === PageKind.ram) return host;
+      if (kind === PageKind.rom) return IGNORED;
+      if (kind === PageKind.mmio) return BY_BUS;
+    }
+    const window = this.windows.length === 0 ? undefined : this.windowAt(physical);
+    if (!window) return BY_BUS;
+    if (window.writes === 'memory') return window.host + (physical - window.base);
+    return window.writes === 'ignored' || host < 0 ? IGNORED : host;
+  }
+
+  private windowAt(physical: number): DirectWindow | undefined {
+    if (physical >= CHIPSET.first && physical <= CHIPSET.last) return undefined;
+    for (const window of this.windows) if (physical >= window.base && physical < window.end) return window;
+    return undefined;
+  }
+
+  private windowAddress(physical: number): number {
+    const window = this.windowAt(physical);
+    return window ? window.host + (physical - window.base) : BY_BUS;
+  }
+
+  /** Physical address of a host address inside RAM or visible directly mapped memory; -1: it can be seen nowhere. */
   physicalAddress(host: number): number {
+    if (host >= this.directBase) {
+      for (const { base, end, host: from } of this.windows)
+        if (host >= from && host < from + (end - base)) return base + (host - from);
+      return -1;
+    }
     const offset = host - RAM_BASE;
     return offset < this.lowRam ? offset : offset - this.lowRam + FOUR_GIB;
   }
 
   /** Kind of the page of a host address that {@link ramAddress} gave. */
-  kindAt(host: number): PageKind {
+  private kindAt(host: number): PageKind {
     return (this.pages[(host - RAM_BASE) >>> 12] & PageState.kindMask) as PageKind;
   }
 
   /**
    * Makes `length` bytes from `physical` another kind; both are multiples of 4096. Pages without RAM are device memory
-   * anyway. TLBs must be flushed afterwards.
+   * anyway. Where a window hides them, it shows when the window is gone.
    */
-  setKind(physical: number, length: number, kind: PageKind): void {
-    if (physical % 4096 !== 0 || length % 4096 !== 0) throw new Error('Page kinds are set by whole pages.');
-    for (let at = physical; at < physical + length; at += 4096) {
-      const host = this.ramAddress(at);
-      if (host < 0) continue;
-      const page = (host - RAM_BASE) >>> 12;
-      this.pages[page] = (this.pages[page] & ~PageState.kindMask) | kind;
+  setKind(physical: number, length: number, kind: Exclude<PageKind, typeof PageKind.window>): void {
+    if (physical % PAGE !== 0 || length % PAGE !== 0) throw new Error('Page kinds are set by whole pages.');
+    this.remap(physical, physical + length, () => {
+      for (let at = physical; at < physical + length; at += PAGE) {
+        if (at < LEGACY_LIMIT) this.beneath[at / PAGE] = kind;
+        const host = this.ramAddress(at);
+        if (host >= 0 && this.kindAt(host) !== PageKind.window) this.putKind(host, kind);
+      }
+    });
+  }
+
+  private putKind(host: number, kind: PageKind): void {
+    const page = (host - RAM_BASE) >>> 12;
+    this.pages[page] = (this.pages[page] & ~PageState.kindMask) | kind;
+  }
+
+  // ---- directly mapped memory
+
+  /**
+   * Memory of a device, zero to begin with, in the part of the guest's memory behind its RAM. `bytes` is a multiple of 4096;
+   * throws an Error where there is not so much. Windows of memories that were allocated first go before later ones'.
+   */
+  allocate(bytes: number): DirectMemory {
+    const host = this.directEnd;
+    if (bytes <= 0 || bytes % PAGE !== 0 || host + bytes > this.bytes.length)
+      throw new Error(`There is no room for ${bytes} bytes of device memory.`);
+    this.directEnd += bytes;
+    this.bytes.fill(0, host, host + bytes);
+    return new DirectMemory(this, this.bytes.subarray(host, host + bytes), host, this.memories++);
+  }
+
+  /** Shows a window of memory number `rank`, or hides it where it is shown. For {@link DirectMemory}. */
+  showWindow(window: DirectWindow, rank: number): void {
+    this.remap(window.base, window.end, () => {
+      let at = this.windows.findIndex((other) => other.rank > rank);
+      if (at < 0) at = this.windows.length;
+      this.windows.splice(at, 0, window);
+    });
+  }
+
+  hideWindow(window: DirectWindow): void {
+    this.remap(window.base, window.end, () => {
+      this.windows.splice(this.windows.indexOf(window), 1);
+    });
+  }
+
+  /** Which memory the pages in [from, to) are changes: code that was decoded from them goes stale, and TLBs forget them. */
+  private remap(from: number, to: number, change: () => void): void {
+    for (let at = from; at < to; at += PAGE) {
+      const host = this.readAddress(at);
+      if (host >= 0 && this.pageHoldsCode(host)) this.onCodeWrite(host, PAGE);
+    }
+    change();
+    for (let at = from; at < Math.min(to, LEGACY_LIMIT, this.lowRam); at += PAGE)
+      this.putKind(RAM_BASE + at, this.windowAt(at) ? PageKind.window : (this.beneath[at / PAGE] as PageKind));
+    for (const cache of this.caches) cache.flushAll();
+  }
+
+  /** Notes that the page of a host address in directly mapped memory is written to from now on. */
+  markDirty(host: number): void {
+    this.dirty[(host - this.directBase) >>> 12] = 1;
+  }
+
+  isDirty(host: number): boolean {
+    return this.dirty[(host - this.directBase) >>> 12] !== 0;
+  }
+
+  /** Gives the dirty pages in [from, to), host addresses, and makes them clean: the next write is noted again. */
+  takeDirty(from: number, to: number, page: (host: number) => void): void {
+    const [first, end] = [(from - this.directBase) >>> 12, (to - this.directBase + PAGE - 1) >>> 12];
+    let [lowest, highest] = [-1, -1];
+    for (let index = first; index < end; index++) {
+      if (this.dirty[index] === 0) continue;
+      if (lowest < 0) lowest = index;
+      highest = index;
+    }
+    if (lowest < 0) return;
+    const host = (index: number): number => this.directBase + index * PAGE;
+    for (const cache of this.caches) cache.dropWriteEntries(host(lowest), host(highest + 1));
+    for (let index = lowest; index <= highest; index++) {
+      if (this.dirty[index] === 0) continue;
+      this.dirty[index] = 0;
+      page(host(index));
     }
   }
 
+  // ---- accesses
+
   /** Copies `bytes` (at most 16, within one page) from a physical address to host address `into`. */
   readInto(physical: number, bytes: number, into: number): void {
-    const host = this.ramAddress(physical);
-    if (host >= 0 && this.kindAt(host) !== PageKind.mmio) {
+    const host = this.readAddress(physical);
+    if (host >= 0) {
       this.copy(host, into, bytes);
       return;
     }
@@ -107,15 +264,12 @@ export class PhysicalMemory {
 
   /** Copies `bytes` (at most 16, within one page) from host address `from` to a physical address. */
   writeFrom(physical: number, bytes: number, from: number): void {
-    const host = this.ramAddress(physical);
+    const host = this.writeAddress(physical);
+    if (host === IGNORED) return;
     if (host >= 0) {
-      const kind = this.kindAt(host);
-      if (kind === PageKind.rom) return;
-      if (kind === PageKind.ram) {
-        this.copy(from, host, bytes);
-        this.noteWrite(physical, bytes);
-        return;
-      }
+      this.copy(from, host, bytes);
+      this.noteHostWrite(host, bytes);
+      return;
     }
     for (let done = 0; done < bytes; ) {
       const size = mmioSize(physical + done, bytes - done);
@@ -132,49 +286,49 @@ export class PhysicalMemory {
 
   /** 32 bits at a physical address; what a page walk reads. */
   read32(physical: number): number {
-    const host = this.ramAddress(physical);
-    if (host >= 0 && this.kindAt(host) !== PageKind.mmio) return this.view.getUint32(host, true);
+    const host = this.readAddress(physical);
+    if (host >= 0) return this.view.getUint32(host, true);
     return this.bus.readMmio(physical, 4) >>> 0;
   }
 
   write32(physical: number, value: number): void {
-    const host = this.ramAddress(physical);
-    if (host < 0 || this.kindAt(host) === PageKind.mmio) {
+    const host = this.writeAddress(physical);
+    if (host === IGNORED) return;
+    if (host < 0) {
       this.bus.writeMmio(physical, 4, value >>> 0);
       return;
     }
-    if (this.kindAt(host) === PageKind.rom) return;
     this.view.setUint32(host, value, true);
-    this.noteWrite(physical, 4);
+    this.noteHostWrite(host, 4);
   }
 
   /**
-   * Copies bytes into guest memory as a device's DMA does: decoded code there goes stale. Pages that are no plain RAM take
-   * nothing; gives whether all of them did. Any length.
+   * Copies bytes into guest memory as a device's DMA does: decoded code there goes stale. Pages that no write reaches directly
+   * take nothing; gives whether all of them did. Any length.
    */
   write(physical: number, bytes: Uint8Array): boolean {
     let whole = true;
     for (let done = 0; done < bytes.length; ) {
       const at = physical + done;
       const length = Math.min(4096 - (at % 4096), bytes.length - done);
-      const host = this.ramAddress(at);
-      if (host >= 0 && this.kindAt(host) === PageKind.ram) {
+      const host = this.writeAddress(at);
+      if (host >= 0) {
         this.bytes.set(bytes.subarray(done, done + length), host);
-        this.noteWrite(at, length);
+        this.noteHostWrite(host, length);
       } else whole = false;
       done += length;
     }
     return whole;
   }
 
-  /** Copies guest memory into `into` as a device's DMA does; what is no plain RAM stays as it is, and is told by false. */
+  /** Copies guest memory into `into` as a device's DMA does; what the bus answers stays as it is, and is told by false. */
   read(physical: number, into: Uint8Array): boolean {
     let whole = true;
     for (let done = 0; done < into.length; ) {
       const at = physical + done;
       const length = Math.min(4096 - (at % 4096), into.length - done);
-      const host = this.ramAddress(at);
-      if (host >= 0 && this.kindAt(host) !== PageKind.mmio) into.set(this.bytes.subarray(host, host + length), done);
+      const host = this.readAddress(at);
+      if (host >= 0) into.set(this.bytes.subarray(host, host + length), done);
       else whole = false;
       done += length;
     }
@@ -182,26 +336,21 @@ export class PhysicalMemory {
   }
 
   /**
-   * Says that bytes of RAM changed behind the TLB (DMA, page walks, slow writes): decoded code in those lines goes stale.
-   * Any length.
+   * Says that bytes at a host address, all in one page, changed behind the TLB (DMA, page walks, slow writes, a device's own
+   * memory): decoded code in those lines goes stale, and directly mapped memory is dirty.
    */
-  noteWrite(physical: number, length: number): void {
-    const end = physical + length;
-    for (let at = physical; at < end; ) {
-      const pageEnd = Math.min(end, at - (at % 4096) + 4096);
-      const host = this.ramAddress(at);
-      if (host >= 0 && this.linesHoldCode(host, pageEnd - at)) this.onCodeWrite(at, pageEnd - at);
-      at = pageEnd;
-    }
+  noteHostWrite(host: number, length: number): void {
+    if (host >= this.directBase) this.markDirty(host);
+    if (this.linesHoldCode(host, length)) this.onCodeWrite(host, length);
   }
 
-  /** Whether bytes of one page, from a physical address on, hold decoded code. */
+  /** Whether writing bytes of one page, from a physical address on, changes bytes that hold decoded code. */
   holdsCode(physical: number, length: number): boolean {
-    const host = this.ramAddress(physical);
+    const host = this.writeAddress(physical);
     return host >= 0 && this.linesHoldCode(host, length) && this.isCode(host, length);
   }
 
-  /** Whether any line of the page of a host address in RAM holds decoded code. */
+  /** Whether any line of the page of a host address holds decoded code. */
   pageHoldsCode(host: number): boolean {
     const page = (host - RAM_BASE) >>> 12;
     return (this.codeLines[page * 2] | this.codeLines[page * 2 + 1]) !== 0;

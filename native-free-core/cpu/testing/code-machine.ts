@@ -47,7 +47,7 @@ export class CodeMachine {
 
   /**
    * `ramBytes` is a multiple of 4 MiB, 1 GiB at most. In 16 bits there is no paging: real mode. `background` makes who
-   * translates beside the guest's thread.
+   * translates beside the guest's thread. `deviceBytes` can be allocated as directly mapped memory.
    */
   constructor(
     bits: 16 | 32 | 64,
@@ -55,8 +55,9 @@ export class CodeMachine {
     devices: Partial<PortBus & MmioBus> = {},
     ramBytes = MAPPED,
     background?: (memory: WebAssembly.Memory) => TranslationThread,
+    deviceBytes = 0,
   ) {
-    const pages = memoryPages(ramBytes);
+    const pages = memoryPages(ramBytes, deviceBytes);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bits = bits;
     const translation = { hotness, ...(background ? { background: background(memory) } : {}) };

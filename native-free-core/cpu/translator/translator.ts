@@ -192,7 +192,7 @@ export class Translator {
     const { u8, u16, physical } = this.system;
     if (u16[pc >>> 1] !== SpecialHandler.profile) return false;
     for (const { physicalPage, offset, bytes } of ranges) {
-      const page = physical.ramAddress(physicalPage * PAGE);
+      const page = physical.readAddress(physicalPage * PAGE);
       const same = page >= 0 && bytes.every((byte, index) => byte === u8[page + offset + index]);
       if (!same) {
         this.blocks.rearm(pc);
@@ -207,7 +207,7 @@ export class Translator {
     const { pc, mode, codeBytes, cold } = translation;
     const { largest } = this;
     const pieces = translation.ranges.map(({ physicalPage, offset, bytes }) => ({
-      page: physical.ramAddress(physicalPage * PAGE),
+      page: physical.readAddress(physicalPage * PAGE),
       from: offset,
       to: offset + bytes.length,
     }));
@@ -233,7 +233,7 @@ export class Translator {
 
   private adoptCold(record: number, physicalPage: number, offset: number, mode: number): void {
     const { u8, physical } = this.system;
-    const page = physical.ramAddress(physicalPage * PAGE);
+    const page = physical.readAddress(physicalPage * PAGE);
     const instruction = new DecodedInstruction();
     const result = builtInterpreter().decoder.decode(u8, page + offset, page + PAGE, codeSizeOf(mode), instruction);
     if (result !== DecodeResult.decoded) throw new Error('A translated instruction does not decode any more.');
