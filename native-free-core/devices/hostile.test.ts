@@ -5,10 +5,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AcpiPm } from './acpi-pm.ts';
 import { ApicBus } from './apic/apic-bus.ts';
+import { messageSink } from './apic/interrupt-messages.ts';
 import { IoApic } from './apic/io-apic.ts';
 import { LOCAL_APIC_BASE, LOCAL_APIC_SIZE, LocalApic } from './apic/local-apic.ts';
 import { IoBus } from './bus.ts';
 import type { Device } from './device.ts';
+import { HPET_BASE, Hpet } from './hpet.ts';
 import { Cmos } from './legacy/cmos.ts';
 import { KeyboardController } from './legacy/keyboard-controller.ts';
 import { PicPair } from './legacy/pic.ts';
@@ -75,6 +77,13 @@ function pc() {
     pm: { registers: pm.registers, size: 64 },
     smbus: { registers: smbus.registers, size: 16 },
   });
+  const messages = messageSink(apics, { write: nothing });
+  const hpet = new Hpet({
+    ...{ clock, timers, messages, onLegacy: nothing },
+    lines: [20, 21, 22, 23].map((gsi) => io.line(gsi)),
+    legacyLines: [isa(0), isa(8)],
+  });
+  hpet.attach(bus);
   const isaBridge = new IsaBridge({ isaInput: isa, gsiInputs: [16, 17, 18, 19].map((gsi) => io.line(gsi)) });
   const pci = new PciBus(bus, isaBridge.pirqs);
   const host = new HostBridge();
@@ -101,6 +110,8 @@ function pc() {
   pci.add(1, 3, power.pci);
   power.attach(bus);
   power.program(0x600, 0x700);
+  pci.attachWindow(0xfeb00000);
+  second.addMsi(messages, 4);
   pci.add(2, 0, first);
   pci.add(3, 0, second);
   bus.claimMmio(LOCAL_APIC_BASE, LOCAL_APIC_SIZE, local);
@@ -115,6 +126,7 @@ function pc() {
     pm,
     smbus,
     power,
+    hpet,
     io,
     local,
     uart,
@@ -130,7 +142,7 @@ const INTERESTING = [
   ...[0xb2, 0x600, 0x602, 0x604, 0x608, 0x60c, 0x60e, 0x700, 0x702, 0x704, 0x707, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcff],
   ...[0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff],
 ];
-const PAGES = [0xfee00000, 0xfec00000];
+const PAGES = [0xfee00000, 0xfec00000, HPET_BASE, 0xfeb00000 + 3 * 0x8000];
 
 test('random accesses, input and time', () => {
   const below = random(0x5eed);
@@ -140,7 +152,7 @@ test('random accesses, input and time', () => {
     const size = [1, 2, 4][below(3)] as 1 | 2 | 4;
     const value = (below(2) === 0 ? values[below(values.length)] : below(2 ** 32)) % 2 ** (8 * size);
     const port = below(8) === 0 ? below(0x10000) : INTERESTING[below(INTERESTING.length)];
-    const address = PAGES[below(2)] + (below(2) === 0 ? below(0x40) * 0x10 : below(0x1000));
+    const address = PAGES[below(PAGES.length)] + (below(2) === 0 ? below(0x40) * 0x10 : below(0x1000));
     let got = 0;
     switch (below(10)) {
       case 0:

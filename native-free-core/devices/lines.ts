@@ -38,3 +38,24 @@ export class SharedLine {
     };
   }
 }
+
+/** A line that can be held off: while it is closed its target is not asserted, whatever the source does. */
+export class GatedLine implements InterruptLine {
+  private readonly target: InterruptLine;
+  private asserted = false;
+  private isOpen = true;
+
+  constructor(target: InterruptLine) {
+    this.target = target;
+  }
+
+  set(asserted: boolean): void {
+    this.asserted = asserted;
+    if (this.isOpen) this.target.set(asserted);
+  }
+
+  set open(open: boolean) {
+    this.isOpen = open;
+    this.target.set(open && this.asserted);
+  }
+}

@@ -1,10 +1,11 @@
 // One PCI function: its configuration space, its base address registers and its interrupt pin.
-// Owns the 256 bytes, which of their bits the guest may write, and where its BARs are mapped.
+// Owns its 256 or 4096 bytes, which of their bits the guest may write, and where its BARs are mapped.
 // Never knows the bus it sits on beyond the claims it makes and the interrupt line it is given.
 
 import { ClaimOverlapError } from './bus.ts';
 import type { AccessSize, Bus, InterruptLine, MmioHandler, PortHandler, SavedState } from './device.ts';
 import { unconnectedLine } from './lines.ts';
+import { type MessageSink, Msi, Msix, type MsixPlaces } from './message-signalled.ts';
 import { openState } from './saved-state.ts';
 
 /** Offsets in the configuration header (PCI Local Bus 3.0, 6.1). */
@@ -32,6 +33,7 @@ const STATUS_CAPABILITIES = 0x0010;
 /** Status bits that are cleared by writing ones. */
 const STATUS_CLEARABLE = 0xf900;
 const BAR_COUNT = 6;
+const FIRST_CAPABILITY = 0x40;
 /** Physical addresses beyond this are nowhere: a 64-bit BAR there is not mapped. */
 const MAX_PHYSICAL = 2 ** 46;
 
@@ -52,6 +54,8 @@ export interface PciFunctionSpec {
   subsystemVendor?: number;
   subsystem?: number;
   multifunction?: boolean;
+  /** Whether the configuration space has 4096 bytes, as those of PCI Express do, rather than 256. */
+  extended?: boolean;
   /** 0 none, 1 INTA to 4 INTD. */
   interruptPin?: number;
   /** By BAR index; a 64-bit one takes two. */
@@ -71,18 +75,22 @@ interface Bar {
 
 /** Configuration space of one function. Devices own one and pass it to {@link PciBus.add}. */
 export class PciFunction {
-  readonly config = new Uint8Array(256);
+  readonly config: Uint8Array;
   /** Bits that the guest may write, beyond the header registers that have rules of their own. */
-  readonly writable = new Uint8Array(256);
+  readonly writable: Uint8Array;
   private readonly spec: PciFunctionSpec;
   private readonly bars: Bar[] = [];
   private bus: Bus | undefined;
   private line: InterruptLine = unconnectedLine;
   private asserted = false;
-  private nextCapability = 0x40;
+  private nextCapability = FIRST_CAPABILITY;
+  private msi: Msi | undefined;
+  private msix: Msix | undefined;
 
   constructor(spec: PciFunctionSpec) {
     this.spec = spec;
+    this.config = new Uint8Array(spec.extended ? 4096 : 256);
+    this.writable = new Uint8Array(this.config.length);
     for (const [key, bar] of Object.entries(spec.bars ?? {})) {
       const index = Number(key);
       const least = bar.kind === 'io' ? 4 : 16;
@@ -133,18 +141,38 @@ export class PciFunction {
     return (this.command & PciCommand.busMaster) !== 0;
   }
 
-  /** The function's INTx. */
+  /** The function's INTx, in place of which a message is sent at its rise while the guest has MSI enabled. */
   readonly interrupt: InterruptLine = {
     set: (asserted) => {
+      const rose = asserted && !this.asserted;
       this.asserted = asserted;
       this.updateInterrupt();
+      if (rose) this.msi?.send(0);
     },
   };
+
+  /** Gives the function an MSI capability of `vectors` (a power of two up to 32). Asserting its interrupt sends vector 0. */
+  addMsi(sink: MessageSink, vectors = 1): Msi {
+    this.msi = new Msi(this, sink, vectors);
+    return this.msi;
+  }
+
+  /** Gives the function an MSI-X capability; the handler of the BAR that holds its table passes those accesses on to it. */
+  addMsix(sink: MessageSink, places: MsixPlaces): Msix {
+    this.msix = new Msix(this, sink, places);
+    return this.msix;
+  }
+
+  /** Whether the guest has taken messages in place of the pin. */
+  private get isMessaging(): boolean {
+    return this.msi?.enabled === true || this.msix?.enabled === true;
+  }
 
   private updateInterrupt(): void {
     const status = this.word(PciRegister.status) & ~STATUS_INTERRUPT;
     this.setWord(PciRegister.status, status | (this.asserted ? STATUS_INTERRUPT : 0));
-    this.line.set(this.asserted && (this.command & PciCommand.interruptDisable) === 0);
+    const isPin = (this.command & PciCommand.interruptDisable) === 0 && !this.isMessaging;
+    this.line.set(this.asserted && isPin);
   }
 
   /**
@@ -166,12 +194,14 @@ export class PciFunction {
 
   readConfig(offset: number, size: AccessSize): number {
     let value = 0;
-    for (let i = 0; i < size; i++) value += this.config[(offset + i) & 0xff] * 2 ** (8 * i);
+    // Beyond the end nobody answers.
+    for (let i = 0; i < size; i++) value += (this.config[offset + i] ?? 0xff) * 2 ** (8 * i);
     return value;
   }
 
-  /** An access does not cross a 4-byte boundary: configuration mechanism 1 cannot ask for one that does. */
+  /** An access does not cross a 4-byte boundary: the bus splits one that does. */
   writeConfig(offset: number, size: AccessSize, value: number): void {
+    if (offset + size > this.config.length) return;
     const bytes: number[] = [];
     for (let i = 0; i < size; i++) bytes.push((value >>> (8 * i)) & 0xff);
     if (offset >= PciRegister.bar0 && offset < PciRegister.bar0 + 4 * BAR_COUNT) {
@@ -184,6 +214,11 @@ export class PciFunction {
     if (offset <= PciRegister.command + 1 && offset + size > PciRegister.command) {
       this.updateMapping();
       this.updateInterrupt();
+    }
+    if (offset >= FIRST_CAPABILITY && (this.msi !== undefined || this.msix !== undefined)) {
+      this.updateInterrupt();
+      this.msi?.configWritten(offset, size);
+      this.msix?.configWritten(offset, size);
     }
     this.spec.onConfigWrite?.(offset, size);
   }
@@ -321,21 +356,25 @@ export class PciFunction {
     writable[0x0d] = 0xff; // latency timer
     writable[PciRegister.interruptLine] = 0xff;
     this.asserted = false;
+    this.msi?.reset();
+    this.msix?.reset();
     this.updateInterrupt();
   }
 
   save(): SavedState {
-    return { version: 1, config: this.config.slice(), asserted: this.asserted };
+    const msix = this.msix === undefined ? {} : { msix: this.msix.save() };
+    return { version: 1, config: this.config.slice(), asserted: this.asserted, ...msix };
   }
 
   restore(state: SavedState): void {
     const reader = openState('PCI configuration space', 1, state);
-    const config = reader.bytes('config', 256);
+    const config = reader.bytes('config', this.config.length);
     if ((config[0] | (config[1] << 8)) !== this.spec.vendor || (config[2] | (config[3] << 8)) !== this.spec.device) {
       throw new Error('the saved state of the PCI configuration space is that of another device');
     }
     this.config.set(config);
     this.asserted = reader.boolean('asserted');
+    this.msix?.restore(state.msix as SavedState);
     this.updateMapping();
     this.updateInterrupt();
   }

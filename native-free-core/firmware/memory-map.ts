@@ -25,6 +25,9 @@ const EBDA_END = 0xa0000;
 const FIRMWARE_BASE = 0xe0000;
 const FIRMWARE_END = 0x100000;
 
+/** Configuration space of PCI bus 0 in memory (ECAM): 4 KiB for each of its 256 functions. */
+export const ECAM_WINDOW: MemoryRegion = { base: 0xfeb00000, length: 0x100000 };
+
 /** Where `bytes` of RAM are: up to 3 GiB from zero, the rest from 4 GiB. */
 export function ramRegions(bytes: number): MemoryRegion[] {
   const low = Math.min(bytes, LOW_RAM_END);
@@ -43,6 +46,8 @@ export function memoryMap(bytes: number): MemoryMapEntry[] {
   for (const { base, length } of ramRegions(bytes)) {
     const start = Math.max(base, FIRMWARE_END);
     if (base + length > start) map.push({ base: start, length: base + length - start, type: MemoryType.ram });
+    // Systems believe in the window of configuration space only where memory is reserved for it (PCI Firmware 3.0, 4.1.2).
+    if (base === 0) map.push({ ...ECAM_WINDOW, type: MemoryType.reserved });
   }
   return map;
 }

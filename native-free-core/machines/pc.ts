@@ -5,11 +5,12 @@
 import { RunEnd } from '../cpu/cpu.ts';
 import { describeRegisters } from '../cpu/describe.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
+import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
 import { TimerQueue } from '../devices/timers.ts';
 import { buildAcpiTables } from '../firmware/acpi/tables.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
-import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
+import { ECAM_WINDOW, memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT } from '../memory/layout.ts';
 import { Interrupts, IO_APIC_ID } from './board/interrupts.ts';
@@ -96,6 +97,7 @@ export class Pc implements Guest {
       bus,
       memory: this.cpu.system.physical,
       interrupts,
+      messages: messageSink(apicBus, this.cpu.system.physical),
       disks: this.disks,
       // Guests of direct boot run with A20 open; a closed gate wraps at 1 MiB only in real mode, which firmware needs.
       onA20: () => {},
@@ -118,6 +120,7 @@ export class Pc implements Guest {
       processors: [0],
       serialPorts: [COM1],
       pciMemory: PCI_MEMORY,
+      ecam: ECAM_WINDOW,
       ioApicId: IO_APIC_ID,
     });
     this.powerOn();

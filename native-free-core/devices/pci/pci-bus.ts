@@ -1,4 +1,4 @@
-// The PCI bus 0 of a machine and configuration mechanism 1 (ports CF8h and CFCh).
+// The PCI bus 0 of a machine, configuration mechanism 1 (ports CF8h and CFCh) and the window of memory (ECAM).
 // Owns which function sits at which device number, the address latch, and the routing of INTx pins to four PIRQ lines.
 // Never decodes memory or ports itself: functions claim their BARs on the I/O bus.
 
@@ -11,6 +11,8 @@ import { openState } from '../saved-state.ts';
 const ENABLE = 0x80000000;
 const DEVICES = 32;
 const FUNCTIONS = 8;
+/** The window of configuration space: 4 KiB a function, of the one bus there is (PCI Express 3.0, 7.2.2). */
+export const ECAM_SIZE = DEVICES * FUNCTIONS * 4096;
 
 /** Bus 0. Every machine has only this one. */
 export class PciBus implements Device, PortHandler {
@@ -29,6 +31,24 @@ export class PciBus implements Device, PortHandler {
   attach(): void {
     this.bus.claimPorts(0xcf8, 0xcf8, this);
     this.bus.claimPorts(0xcfa, 0xcff, this);
+  }
+
+  /** Claims the window of configuration space at `base`, a multiple of 1 MiB. */
+  attachWindow(base: number): void {
+    this.bus.claimMmio(base, ECAM_SIZE, {
+      readMmio: (offset, size) => {
+        const pciFunction = this.functions.get(offset >> 12);
+        return pciFunction?.readConfig(offset & 0xfff, size) ?? floatingValue(size);
+      },
+      writeMmio: (offset, size, value) => {
+        const pciFunction = this.functions.get(offset >> 12);
+        const register = offset & 0xfff;
+        if ((register & 3) + size <= 4) pciFunction?.writeConfig(register, size, value);
+        else {
+          for (let i = 0; i < size; i++) pciFunction?.writeConfig(register + i, 1, (value >>> (8 * i)) & 0xff);
+        }
+      },
+    });
   }
 
   /**

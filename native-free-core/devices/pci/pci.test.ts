@@ -41,6 +41,7 @@ function machine() {
     select(slot, register);
     bus.writePort(0xcfc + (register & 3), size, value);
   };
+  pci.attachWindow(0xfeb00000);
   return { bus, isa, gsis, isaBridge, pci, device, maps, read, write };
 }
 
@@ -146,4 +147,24 @@ test('capabilities are linked, and state survives saving', () => {
   device.restore(state);
   assert.equal(device.barBase(1), 0xe0000000);
   assert.throws(() => device.restore({ version: 1, config: new Uint8Array(256) }), /that of another device/);
+});
+
+test('configuration space in memory: all of it, split accesses, and nothing beyond a function of 256 bytes', () => {
+  const { bus, pci, read } = machine();
+  const at = (slot: number, register: number) => 0xfeb00000 + (slot << 15) + register;
+  assert.equal(bus.readMmio(at(3, 0), 4), 0x10001af4);
+  assert.equal(bus.readMmio(at(3, 1), 2), 0x001a);
+  assert.equal(bus.readMmio(at(2, 0), 4), 0xffffffff);
+  bus.writeMmio(at(3, 0x12), 4, 0xe000_c001);
+  assert.equal(read(3, 0x10), 0xc0010001);
+  assert.equal(read(3, 0x14), 0xe000 & ~0xfff);
+  bus.writeMmio(at(3, 0xfe), 4, 0);
+  assert.equal(bus.readMmio(at(3, 0x100), 4), 0xffffffff);
+  const extended = new PciFunction({ vendor: 1, device: 2, classCode: 0, extended: true });
+  extended.writable[0xfff] = 0xff;
+  pci.add(31, 7, extended);
+  bus.writeMmio(0xfebfffff, 1, 0x5a);
+  assert.equal(bus.readMmio(0xfebffffc, 4), 0x5a000000);
+  bus.writeMmio(0xfebffffd, 4, 0x11223344);
+  assert.equal(bus.readMmio(0xfebffffc, 4), 0x22000000);
 });

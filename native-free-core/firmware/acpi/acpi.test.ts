@@ -11,7 +11,8 @@ const options: AcpiOptions = {
   processors: [0, 1],
   ioApicId: 2,
   serialPorts: [{ base: 0x3f8, irq: 4 }],
-  pciMemory: { first: 0xc0000000, last: 0xfebfffff },
+  pciMemory: { first: 0xc0000000, last: 0xfeafffff },
+  ecam: { base: 0xfeb00000, length: 0x100000 },
   pciMemory64: { first: 0x80_0000_0000, last: 0x83_ffff_ffff },
 };
 
@@ -53,10 +54,10 @@ test('tables are where the RSDP says, and their bytes sum to zero', () => {
   const rsdt = view.getUint32(rsdp - address + 16, true);
   assert.equal(signature(xsdt), 'XSDT');
   assert.equal(signature(rsdt), 'RSDT');
-  const listed = [36, 44].map((offset) => Number(view.getBigUint64(xsdt - address + offset, true)));
-  assert.deepEqual(listed.map(signature), ['FACP', 'APIC']);
+  const listed = [36, 44, 52, 60].map((offset) => Number(view.getBigUint64(xsdt - address + offset, true)));
+  assert.deepEqual(listed.map(signature), ['FACP', 'APIC', 'HPET', 'MCFG']);
   assert.deepEqual(
-    [36, 40].map((offset) => view.getUint32(rsdt - address + offset, true)),
+    [36, 40, 44, 48].map((offset) => view.getUint32(rsdt - address + offset, true)),
     listed,
   );
   const fadt = listed[0] - address;
@@ -83,7 +84,7 @@ test('iasl disassembles every table and compiles the DSDT again without a remark
   const folder = mkdtempSync(join(tmpdir(), 'acpi-'));
   try {
     const { address, bytes, tables } = buildAcpiTables(options);
-    for (const what of ['FACS', 'DSDT', 'FACP', 'APIC', 'RSDT', 'XSDT']) {
+    for (const what of ['FACS', 'DSDT', 'FACP', 'APIC', 'HPET', 'MCFG', 'RSDT', 'XSDT']) {
       const { address: at, length } = tables.get(what)!;
       const file = join(folder, `${what}.aml`);
       writeFileSync(file, bytes.subarray(at - address, at - address + length));
@@ -97,7 +98,7 @@ test('iasl disassembles every table and compiles the DSDT again without a remark
     assert.match(source, /IO \(Decode16,\s+0x03F8,.*\s+0x03F8,.*\s+0x01,.*\s+0x08,/);
     assert.match(
       source,
-      /DWordMemory \(ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,\s+0x0+,.*\s+0xC0000000,.*\s+0xFEBFFFFF,/,
+      /DWordMemory \(ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,\s+0x0+,.*\s+0xC0000000,.*\s+0xFEAFFFFF,/,
     );
     const compiled = spawnSync('iasl', ['-p', join(folder, 'again'), join(folder, 'DSDT.dsl')]);
     assert.equal(compiled.status, 0, `${compiled.stdout}${compiled.stderr}`);

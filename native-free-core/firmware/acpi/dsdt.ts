@@ -3,6 +3,9 @@
 // Never knows where tables go in memory.
 
 import { SLEEP_TYPE_S5 } from '../../devices/acpi-pm.ts';
+import { IO_APIC_BASE } from '../../devices/apic/io-apic.ts';
+import { LOCAL_APIC_BASE } from '../../devices/apic/local-apic.ts';
+import { HPET_BASE } from '../../devices/hpet.ts';
 import { pirqOf } from '../../devices/pci/pci-bus.ts';
 import {
   type Aml,
@@ -28,7 +31,7 @@ import {
   string,
   when,
 } from './aml.ts';
-import { io, irq, pciInterrupt, resourceTemplate, window } from './resources.ts';
+import { io, irq, memory32, pciInterrupt, resourceTemplate, window } from './resources.ts';
 
 /** What differs between machines. */
 export interface DsdtOptions {
@@ -37,6 +40,8 @@ export interface DsdtOptions {
   serialPorts: readonly { base: number; irq: number }[];
   /** The window for PCI memory below 4 GiB. */
   pciMemory: { first: number; last: number };
+  /** Configuration space in memory. */
+  ecam: { base: number; length: number };
   /** A window for PCI memory above 4 GiB, if the machine has one. */
   pciMemory64?: { first: number; last: number };
 }
@@ -109,6 +114,7 @@ function isaBridge(options: DsdtOptions): Aml {
     device(
       'BORD',
       name('_HID', eisaId('PNP0C02')),
+      name('_UID', integer(0)),
       name('_CRS', resourceTemplate(io(0x80, 1), io(0x92, 1), io(0xb2, 2), io(0x600, 0x40), io(0x700, 0x10))),
     ),
     ...options.serialPorts.map((port, index) => serialPort(index, port.base, port.irq)),
@@ -144,6 +150,26 @@ export function dsdtBody(options: DsdtOptions): Aml {
     method('_PRT', {}, when(path('\\PICM'), giveBack(path('APIR'))), giveBack(path('PICR'))),
     isaBridge(options),
   );
+  // What lies in memory and no BAR says; outside the root, whose windows leave it out.
+  const memory = device(
+    'MEMR',
+    name('_HID', eisaId('PNP0C02')),
+    name('_UID', integer(1)),
+    name(
+      '_CRS',
+      resourceTemplate(
+        memory32(options.ecam.base, options.ecam.length),
+        memory32(IO_APIC_BASE, 0x1000),
+        memory32(LOCAL_APIC_BASE, 0x1000),
+      ),
+    ),
+  );
+  const timers = device(
+    'HPET',
+    name('_HID', eisaId('PNP0103')),
+    name('_UID', integer(0)),
+    name('_CRS', resourceTemplate(memory32(HPET_BASE, 0x400))),
+  );
   const processors = options.processors.map((_, index) =>
     device(
       `C${index.toString(16).toUpperCase().padStart(3, '0')}`,
@@ -156,6 +182,6 @@ export function dsdtBody(options: DsdtOptions): Aml {
     name('\\PICM', integer(0)),
     method('\\_PIC', { parameters: 1 }, store(argument(0), path('\\PICM'))),
     name('\\_S5', pack(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0))),
-    scope('\\_SB', ...processors, root, ...LINKS.map((_, index) => link(index))),
+    scope('\\_SB', ...processors, root, memory, timers, ...LINKS.map((_, index) => link(index))),
   );
 }

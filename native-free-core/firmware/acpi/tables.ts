@@ -1,10 +1,11 @@
-// The ACPI tables of a PC: RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT, laid out in one piece of memory.
+// The ACPI tables of a PC: RSDP, RSDT, XSDT, FADT, FACS, MADT, HPET, MCFG and DSDT, laid out in one piece of memory.
 // Owns headers, checksums and where each table goes; the hardware's ports come from the devices' own constants.
 // Never writes guest memory: the builder gives bytes and their address.
 
 import { ACPI_RESET_VALUE, AcpiCommand, AcpiPorts, SCI_IRQ } from '../../devices/acpi-pm.ts';
 import { IO_APIC_BASE } from '../../devices/apic/io-apic.ts';
 import { LOCAL_APIC_BASE } from '../../devices/apic/local-apic.ts';
+import { HPET_BASE, HPET_BLOCK_ID } from '../../devices/hpet.ts';
 import { type Aml, concat, littleEndian } from './aml.ts';
 import { type DsdtOptions, dsdtBody } from './dsdt.ts';
 
@@ -150,6 +151,29 @@ function madt(options: AcpiOptions): Uint8Array {
   );
 }
 
+/** Counts between two interrupts of a periodic comparator that are not missed: 10 us, a burst of instructions. */
+const HPET_LEAST_PERIOD = 1000;
+
+/** The event timer description (IA-PC HPET 1.0a, 3.2.4). */
+function hpet(): Uint8Array {
+  return table(
+    'HPET',
+    1,
+    concat(
+      littleEndian(HPET_BLOCK_ID, 4),
+      [0, 64, 0, 0, ...littleEndian(HPET_BASE, 8)],
+      [0],
+      littleEndian(HPET_LEAST_PERIOD, 2),
+      [0],
+    ),
+  );
+}
+
+/** Where configuration space is in memory (PCI Firmware 3.0, table 4-3): segment 0, bus 0 alone. */
+function mcfg(base: number): Uint8Array {
+  return table('MCFG', 1, concat(littleEndian(0, 8), littleEndian(base, 8), littleEndian(0, 2), [0, 0, 0, 0, 0, 0]));
+}
+
 /** RSDP, revision 2 (5.2.5.3). */
 function rsdp(rsdt: number, xsdt: number): Uint8Array {
   const bytes = concat(
@@ -189,7 +213,9 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
   const dsdtAddress = place('DSDT', table('DSDT', 2, dsdtBody(options)));
   const fadtAddress = place('FACP', fadt(facsAddress, dsdtAddress));
   const madtAddress = place('APIC', madt(options));
-  const list = [fadtAddress, madtAddress];
+  const hpetAddress = place('HPET', hpet());
+  const mcfgAddress = place('MCFG', mcfg(options.ecam.base));
+  const list = [fadtAddress, madtAddress, hpetAddress, mcfgAddress];
   const rsdtAddress = place('RSDT', table('RSDT', 1, concat(...list.map((address) => littleEndian(address, 4)))));
   const xsdtAddress = place('XSDT', table('XSDT', 1, concat(...list.map((address) => littleEndian(address, 8)))));
   pieces[0].bytes = rsdp(rsdtAddress, xsdtAddress);

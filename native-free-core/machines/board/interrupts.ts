@@ -38,6 +38,12 @@ export class Interrupts {
     return this.isa[number].input();
   }
 
+  /** Inputs of the I/O APIC that nothing else is wired to, for the event timers. */
+  timerInputs(): InterruptLine[] {
+    const first = PCI_INPUTS.first + PCI_INPUTS.count;
+    return Array.from({ length: IO_APIC_INPUTS - first }, (_, index) => this.ioApic.line(first + index));
+  }
+
   /** The I/O APIC inputs that PCI interrupts lead to. */
   pciInputs(): InterruptLine[] {
     return Array.from({ length: PCI_INPUTS.count }, (_, index) => this.ioApic.line(PCI_INPUTS.first + index));

@@ -1,8 +1,9 @@
-// The devices of a PC that stand at fixed ports, as they have since ISA.
-// Owns which there are, their ports and their interrupt requests.
+// The devices of a PC that stand at fixed addresses, most of them as they have since ISA.
+// Owns which there are, their places and their interrupt requests.
 // Never implements a device.
 
 import { AcpiPm } from '../../devices/acpi-pm.ts';
+import { Hpet } from '../../devices/hpet.ts';
 import { Cmos } from '../../devices/legacy/cmos.ts';
 import { KeyboardController } from '../../devices/legacy/keyboard-controller.ts';
 import { NumericError } from '../../devices/legacy/numeric-error.ts';
@@ -11,6 +12,7 @@ import { Ps2Keyboard } from '../../devices/legacy/ps2-keyboard.ts';
 import { Ps2Mouse } from '../../devices/legacy/ps2-mouse.ts';
 import { A20Gate, SystemPorts } from '../../devices/legacy/system-ports.ts';
 import { Uart } from '../../devices/legacy/uart.ts';
+import { GatedLine } from '../../devices/lines.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import type { BoardWiring } from './wiring.ts';
 
@@ -30,18 +32,33 @@ export class IsaDevices {
   readonly numericError: NumericError;
   readonly com1: Uart;
   readonly pm: AcpiPm;
+  readonly hpet: Hpet;
 
   constructor(wiring: BoardWiring) {
     const { config, host, clock, timers, bus, interrupts } = wiring;
     const irq = (number: number) => interrupts.irq(number);
     const ramBytes = config.memoryMiB * MIB;
-    this.pit = new Pit({ clock, timers, line: irq(IRQ.pit) });
+    // The event timers can take the places of the interval timer and the clock, whose lines then lead nowhere.
+    const replaceable = { pit: new GatedLine(irq(IRQ.pit)), rtc: new GatedLine(irq(IRQ.rtc)) };
+    this.hpet = new Hpet({
+      clock,
+      timers,
+      lines: interrupts.timerInputs(),
+      legacyLines: [irq(IRQ.pit), irq(IRQ.rtc)],
+      messages: wiring.messages,
+      onLegacy: (replaced) => {
+        replaceable.pit.open = !replaced;
+        replaceable.rtc.open = !replaced;
+      },
+    });
+    this.hpet.attach(bus);
+    this.pit = new Pit({ clock, timers, line: replaceable.pit });
     this.pit.attach(bus);
     this.cmos = new Cmos({
       clock,
       timers,
       wallTime: () => (config.deterministic ? DETERMINISTIC_WALL : host.wallMilliseconds()),
-      line: irq(IRQ.rtc),
+      line: replaceable.rtc,
       memory: { low: Math.min(ramBytes, LOW_RAM_LIMIT), high: Math.max(0, ramBytes - LOW_RAM_LIMIT) },
     });
     this.cmos.attach(bus);
@@ -75,6 +92,7 @@ export class IsaDevices {
 
   get resettable(): { reset(): void }[] {
     return [
+      this.hpet,
       this.pit,
       this.cmos,
       this.keyboard,

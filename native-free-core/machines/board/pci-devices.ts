@@ -8,12 +8,13 @@ import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
+import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { ideCables } from './drives.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Addresses that memory BARs may take. */
-export const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: 0xfebfffff };
+export const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: ECAM_WINDOW.base - 1 };
 /** Ports of the IDE bus master, where firmware puts them. */
 const BUS_MASTER_PORTS = 0xc000;
 /** Ports of the SMBus controller, where firmware puts them. */
@@ -35,6 +36,7 @@ export class PciDevices {
     this.isaBridge = new IsaBridge({ isaInput: irq, gsiInputs: interrupts.pciInputs() });
     this.bus = new PciBus(bus, this.isaBridge.pirqs);
     this.bus.attach();
+    this.bus.attachWindow(ECAM_WINDOW.base);
     if (config.ahci && config.ahci.disks.length + config.ahci.cdroms.length > 0)
       throw new Error('A guest has no AHCI controller yet: connect its disks with if=ide.');
     const [primary, secondary] = ideCables(config.disks ?? [], config.cdroms ?? [], wiring.disks);

@@ -4,6 +4,7 @@
 
 import type { PhysicalMemory } from '../../cpu/system/physical.ts';
 import type { IoBus } from '../../devices/bus.ts';
+import type { MessageSink } from '../../devices/message-signalled.ts';
 import type { TimerQueue } from '../../devices/timers.ts';
 import type { GuestConfig, GuestEnd, GuestHost } from '../../hypervisor/guest.ts';
 import type { DiskTraffic } from '../disk-traffic.ts';
@@ -19,6 +20,8 @@ export interface BoardWiring {
   /** Guest memory, for DMA. */
   memory: PhysicalMemory;
   interrupts: Interrupts;
+  /** Where message-signalled interrupts go. */
+  messages: MessageSink;
   disks: DiskTraffic;
   /** The A20 gate was opened or closed. */
   onA20(open: boolean): void;
