@@ -3,13 +3,10 @@
 // Never knows a drive: it is told that one asks for data, and asks it to go on.
 
 import type { SavedState } from '../device.ts';
+import type { DmaMemory } from '../dma.ts';
 import { openState } from '../saved-state.ts';
 
-/** Guest memory as a device reaches it. Each gives whether all bytes were plain memory; others are left out. */
-export interface DmaMemory {
-  read(physical: number, into: Uint8Array): boolean;
-  write(physical: number, bytes: Uint8Array): boolean;
-}
+export type { DmaMemory };
 
 export const BusMasterCommand = { start: 0x01, toMemory: 0x08 } as const;
 export const BusMasterStatus = { active: 0x01, error: 0x02, interrupt: 0x04, capable: 0x60 } as const;

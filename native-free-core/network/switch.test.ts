@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Switch } from './switch.ts';
+
+const BROADCAST = 0xffffffffffff;
+
+function frame(to: number, from: number, length = 60): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < 6; i++) {
+    bytes[i] = Math.floor(to / 2 ** (40 - 8 * i)) & 0xff;
+    bytes[6 + i] = Math.floor(from / 2 ** (40 - 8 * i)) & 0xff;
+  }
+  return bytes;
+}
+
+function lab(count = 3) {
+  const time = { now: 0 };
+  const network = new Switch({ now: () => time.now });
+  const got: number[] = new Array(count).fill(0);
+  const full: boolean[] = new Array(count).fill(false);
+  const ports = got.map((_, index) =>
+    network.connect(() => {
+      if (full[index]) return false;
+      got[index]++;
+      return true;
+    }),
+  );
+  const taken = () => got.splice(0, count, ...new Array(count).fill(0));
+  return { network, ports, taken, full, time };
+}
+
+test('unknown and broadcast frames go everywhere, known ones to their port, never back', () => {
+  const { ports, taken } = lab();
+  ports[0].input(frame(0x0200_0000_0002, 0x0200_0000_0001));
+  assert.deepEqual(taken(), [0, 1, 1], 'unknown');
+  ports[1].input(frame(0x0200_0000_0001, 0x0200_0000_0002));
+  assert.deepEqual(taken(), [1, 0, 0], 'learned');
+  ports[0].input(frame(0x0200_0000_0002, 0x0200_0000_0001));
+  assert.deepEqual(taken(), [0, 1, 0]);
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001));
+  assert.deepEqual(taken(), [0, 1, 1], 'broadcast');
+  ports[2].input(frame(0x0100_5e00_0001, 0x0200_0000_0003));
+  assert.deepEqual(taken(), [1, 1, 0], 'multicast');
+  ports[0].input(frame(0x0200_0000_0001, 0x0200_0000_0001));
+  assert.deepEqual(taken(), [0, 0, 0], 'to itself');
+});
+
+test('a station that moves is found at its new port; one that is silent is forgotten', () => {
+  const { ports, taken, time, network } = lab();
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001));
+  ports[2].input(frame(BROADCAST, 0x0200_0000_0001));
+  taken();
+  ports[1].input(frame(0x0200_0000_0001, 0x0200_0000_0002));
+  assert.deepEqual(taken(), [0, 0, 1]);
+  time.now += 300_001;
+  ports[1].input(frame(0x0200_0000_0001, 0x0200_0000_0002));
+  assert.deepEqual(taken(), [1, 0, 1]);
+  ports[2].close();
+  ports[2].input(frame(BROADCAST, 0x0200_0000_0001));
+  ports[1].input(frame(0x0200_0000_0001, 0x0200_0000_0002));
+  assert.deepEqual(taken(), [1, 0, 0]);
+  assert.equal(network.portCount, 2);
+  assert.equal(network.addressCount, 1);
+});
+
+test('who makes up addresses displaces only its own', () => {
+  const { ports, taken, network } = lab();
+  ports[1].input(frame(BROADCAST, 0x0200_0000_0001));
+  for (let i = 0; i < 5000; i++) ports[0].input(frame(BROADCAST, 0x0600_0000_0000 + i));
+  assert.equal(network.addressCount, 1025);
+  taken();
+  ports[2].input(frame(0x0200_0000_0001, 0x0200_0000_0003));
+  assert.deepEqual(taken(), [0, 1, 0]);
+});
+
+test('runts, giants and groups as source are refused; a port without room loses frames; all is counted', () => {
+  const { ports, taken, full } = lab();
+  ports[0].input(new Uint8Array(13));
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001, 9019));
+  ports[0].input(frame(BROADCAST, 0x0100_0000_0001));
+  assert.deepEqual(taken(), [0, 0, 0]);
+  full[1] = true;
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001, 9018));
+  assert.deepEqual(taken(), [0, 0, 1]);
+  assert.deepEqual(ports[0].counters, {
+    framesIn: 1,
+    framesOut: 0,
+    bytesIn: 9018,
+    bytesOut: 0,
+    refused: 3,
+    dropped: 0,
+  });
+  assert.equal(ports[1].counters.dropped, 1);
+  assert.equal(ports[2].counters.bytesOut, 9018);
+});
