@@ -4,7 +4,9 @@ import {
   type ClientFrame,
   createClient,
   decodeFrame,
+  decodeMessage,
   encodeFrame,
+  encodeMessage,
   explain,
   Failure,
   GuestSettings,
@@ -61,6 +63,17 @@ test('a change carries only what it names', () => {
   assert.ok(!GuestSettingsChange.safeParse({}).success);
   assert.ok(!GuestSettingsChange.safeParse({ memoryMiB: -1 }).success);
   assert.ok(!GuestSettingsChange.safeParse({ colour: 'red' }).success);
+});
+
+test('where binary messages travel, bytes are not made text', () => {
+  const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
+  const frame: ServerFrame = { type: 'data', id: 70_000, bytes };
+  const message = encodeMessage(frame);
+  assert.ok(message instanceof Uint8Array && message.length === 260);
+  assert.deepEqual(ServerFrame.parse(decodeMessage(message)), frame);
+  const closed: ServerFrame = { type: 'closed', id: 1, reason: null };
+  assert.deepEqual(decodeMessage(encodeMessage(closed)), closed);
+  assert.ok(!ServerFrame.safeParse(decodeMessage(Uint8Array.of(1, 2, 3))).success);
 });
 
 test('frames survive the text encoding, bytes included', () => {

@@ -3,6 +3,10 @@
 // Never imports node:, electron or the core, so a browser bundles it as it is; never does what a call promises.
 
 import { z } from 'zod';
+import { keyCodes } from './keyboard/key-codes.ts';
+
+export * from './display/display-frames.ts';
+export { keyCodes };
 
 // ---------------------------------------------------------------------------------------------------------------
 // Guest settings: the one definition that the command line, the database and the create dialog share.
@@ -358,6 +362,13 @@ export type FolderListing = z.output<typeof FolderListing>;
 const guestRef = z.strictObject({ guest: z.string().min(1) });
 const nothing = z.strictObject({});
 
+/** Characters of one text that is typed, which take a guest some minutes. */
+export const TYPED_MAX = 8192;
+/** Keys pressed together: a person has ten fingers. */
+const KEYS_MAX = 10;
+/** A key's place as `KeyboardEvent.code` names it. */
+const KeyCode = z.string().refine((code) => keyCodes.has(code), 'names no key');
+
 export const calls = {
   'host.info': { input: nothing, output: HostInfo },
   'guests.list': { input: nothing, output: z.array(GuestView) },
@@ -378,6 +389,28 @@ export const calls = {
   'guests.reset': { input: guestRef, output: GuestView },
   /** Only while the guest is off. Files the guest was made from stay. */
   'guests.remove': { input: guestRef, output: z.object({ id: z.string() }) },
+  /**
+   * Types text at the guest's keyboard, as on a US one: line ends are Enter, U+001B is Escape. Answers when it is in the
+   * guest's queue; a character without a key is refused, and nothing is typed.
+   */
+  'guests.type': {
+    input: guestRef.extend({
+      text: z.string().min(1, 'needs a text').max(TYPED_MAX, `must be at most ${TYPED_MAX} characters`),
+    }),
+    output: z.object({ strokes: z.number() }),
+  },
+  /** Presses keys in this order and releases them in reverse: `ControlLeft`, `AltLeft`, `Delete`. */
+  'guests.press': {
+    input: guestRef.extend({
+      keys: z.array(KeyCode).min(1, 'needs a key').max(KEYS_MAX, `must be at most ${KEYS_MAX}`),
+    }),
+    output: z.object({ strokes: z.number() }),
+  },
+  /** The guest's display as it is now: a PNG, in base64. */
+  'guests.screenshot': {
+    input: guestRef,
+    output: z.object({ width: z.number(), height: z.number(), png: z.base64() }),
+  },
   /** The report of the present or else the last run in this session; fails if there was none. */
   'guests.report': { input: guestRef, output: Report },
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
@@ -413,6 +446,12 @@ export const events = {
  */
 export const streams = {
   console: { input: guestRef },
+  /**
+   * A guest's display, keyboard and pointer: {@link DisplayMessage} one way, {@link DisplayInput} the other, each one
+   * data frame. It stays open across stops and starts as `console` does, and the next picture waits until the one
+   * before has been taken.
+   */
+  display: { input: guestRef },
 } as const;
 
 export type CallName = keyof typeof calls;
@@ -475,6 +514,23 @@ export function encodeFrame(frame: ClientFrame | ServerFrame): string {
   let binary = '';
   for (const byte of frame.bytes) binary += String.fromCharCode(byte);
   return JSON.stringify({ ...frame, bytes: btoa(binary) });
+}
+
+/** The same for transports that carry binary messages too: there bytes travel as they are, behind the stream's number. */
+export function encodeMessage(frame: ClientFrame | ServerFrame): string | Uint8Array<ArrayBuffer> {
+  if (frame.type !== 'data') return encodeFrame(frame);
+  const message = new Uint8Array(4 + frame.bytes.length);
+  new DataView(message.buffer).setUint32(0, frame.id, true);
+  message.set(frame.bytes, 4);
+  return message;
+}
+
+/** The inverse of {@link encodeMessage}, unchecked like {@link decodeFrame}. */
+export function decodeMessage(message: string | Uint8Array): unknown {
+  if (typeof message === 'string') return decodeFrame(message);
+  if (message.length < 4) return undefined;
+  const id = new DataView(message.buffer, message.byteOffset, message.byteLength).getUint32(0, true);
+  return { type: 'data', id, bytes: message.subarray(4) };
 }
 
 /** The inverse of {@link encodeFrame}, unchecked: parse the result with {@link ClientFrame} or {@link ServerFrame}. */

@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient, Failure, type ServerFrame } from './contract.ts';
+import {
+  createClient,
+  type DisplayInput,
+  decodeDisplayMessage,
+  encodeDisplayInput,
+  Failure,
+  type ServerFrame,
+} from './contract.ts';
 import { fakeKernel } from './guests/fake-machine.ts';
 import { hostMemoryMiB } from './host.ts';
 import { Server } from './server.ts';
@@ -218,4 +225,41 @@ test('a front end that cannot keep up misses output, is told so, and goes on', a
   connection.close();
   await client.call('guests.stop', { guest: 'loud', force: true });
   await client.call('guests.remove', { guest: 'loud' });
+});
+
+test('a display is watched, typed at and pictured through the contract', async () => {
+  const settings = { name: 'screen', kernel: kernel(['show hello', 'input']), memoryMiB: 32 };
+  await client.call('guests.create', { settings });
+  assert.equal((await failure(client.call('guests.screenshot', { guest: 'screen' }))).code, 'conflict');
+  let text = '';
+  const told: string[] = [];
+  const send = (input: DisplayInput): void => window.write(encodeDisplayInput(input));
+  const window = client.open(
+    'display',
+    { guest: 'screen' },
+    {
+      data(bytes) {
+        const message = decodeDisplayMessage(bytes);
+        told.push(message?.type ?? 'nothing');
+        if (message?.type === 'text') text = message.text?.text ?? '';
+        else if (message?.type === 'frame') send({ type: 'taken', sequence: message.sequence });
+      },
+    },
+  );
+  await client.call('guests.start', { guest: 'screen' });
+  await until(() => text.startsWith('hello\n'), 'the first picture');
+  assert.deepEqual([told[0], told.at(-1)], ['size', 'frame']);
+  send({ type: 'key', code: 'F1', pressed: true });
+  await until(() => text.includes('down F1'), 'the key');
+  assert.deepEqual(await client.call('guests.type', { guest: 'screen', text: 'A' }), { strokes: 4 });
+  await client.call('guests.press', { guest: 'screen', keys: ['ControlLeft', 'Delete'] });
+  await until(() => text.includes('typed +ControlLeft+Delete-Delete-ControlLeft'), 'the keys');
+  const wrong = await failure(client.call('guests.press', { guest: 'screen', keys: ['Hyper'] }));
+  assert.deepEqual([wrong.code, wrong.message], ['wrong', 'keys.0 names no key.']);
+  assert.equal((await failure(client.call('guests.type', { guest: 'screen', text: 'ü' }))).code, 'wrong');
+  const { png, width } = await client.call('guests.screenshot', { guest: 'screen' });
+  assert.equal(width, 640);
+  assert.equal(Buffer.from(png, 'base64').toString('latin1', 1, 4), 'PNG');
+  window.close();
+  await client.call('guests.stop', { guest: 'screen', force: true });
 });

@@ -30,8 +30,11 @@ import { Starter, type StarterOptions } from './starter/starter.ts';
  */
 const OUTPUT_BACKLOG_MAX = 2 * 2 ** 20;
 
-/** One that is this many bytes behind does not listen any more, and is cut off. */
-const BACKLOG_MAX = 16 * 2 ** 20;
+/**
+ * One that is this many bytes behind does not listen any more, and is cut off. The largest thing ever sent at once is a
+ * display of 2560 × 1600, in base64 where the carrier needs that: 22 MiB.
+ */
+const BACKLOG_MAX = 48 * 2 ** 20;
 
 const SKIPPED = new TextEncoder().encode('\r\n[output skipped]\r\n');
 
@@ -105,6 +108,9 @@ export class Server {
       'guests.resume': ({ guest }) => guests.resume(guest),
       'guests.reset': ({ guest }) => guests.reset(guest),
       'guests.remove': ({ guest }) => guests.remove(guest),
+      'guests.type': ({ guest, text }) => guests.type(guest, text),
+      'guests.press': ({ guest, keys }) => guests.press(guest, keys),
+      'guests.screenshot': ({ guest }) => guests.screenshot(guest),
       'guests.report': ({ guest }) => guests.report(guest),
       'stats.history': ({ guest }) => guests.history(guest),
       'kernels.inspect': ({ path }) => inspectKernel(path),
@@ -165,13 +171,19 @@ export class Server {
   }
 }
 
+/** A stream that a front end opened. */
+interface OpenStream {
+  receive(bytes: Uint8Array): void;
+  detach(): void;
+}
+
 /** One connected front end. */
 class Session {
   readonly #peer: Peer;
   readonly #guests: GuestManager;
   readonly #call: (name: string, input: unknown) => Promise<unknown>;
   readonly #subscriptions = new Set<string>();
-  readonly #streams = new Map<number, { guest: string; isSkipping: boolean; detach(): void }>();
+  readonly #streams = new Map<number, OpenStream>();
   #isOpen = true;
 
   constructor(peer: Peer, guests: GuestManager, call: (name: string, input: unknown) => Promise<unknown>) {
@@ -202,11 +214,9 @@ class Session {
       case 'open':
         this.#open(frame.id, frame.stream, frame.input);
         return;
-      case 'data': {
-        const stream = this.#streams.get(frame.id);
-        if (stream) this.#guests.input(stream.guest, frame.bytes);
+      case 'data':
+        this.#streams.get(frame.id)?.receive(frame.bytes);
         return;
-      }
       case 'close':
         this.#streams.get(frame.id)?.detach();
         this.#streams.delete(frame.id);
@@ -247,7 +257,9 @@ class Session {
       if (!Object.hasOwn(streams, stream)) throw new Failure('wrong', `There is no stream ${stream}.`);
       const checked = streams[stream as StreamName].input.safeParse(input);
       if (!checked.success) throw new Failure('wrong', `${explain(checked.error)}.`);
-      this.#openConsole(id, this.#guests.get(checked.data.guest).id);
+      const { id: guest } = this.#guests.get(checked.data.guest);
+      if (stream === 'display') this.#openDisplay(id, guest);
+      else this.#openConsole(id, guest);
     } catch (error) {
       this.#send({ type: 'closed', id, reason: (error as Error).message });
     }
@@ -255,7 +267,8 @@ class Session {
 
   #openConsole(id: number, guest: string): void {
     // Noted before it is attached: the scrollback comes from within `attach`.
-    const entry = { guest, isSkipping: false, detach: (): void => {} };
+    const receive = (bytes: Uint8Array): void => this.#guests.input(guest, bytes);
+    const entry = { isSkipping: false, receive, detach: (): void => {} };
     this.#streams.set(id, entry);
     entry.detach = this.#guests.console(guest).attach(
       (bytes) => {
@@ -266,6 +279,15 @@ class Session {
       },
       () => this.#closeStream(id, 'The guest was removed.'),
     );
+  }
+
+  #openDisplay(id: number, guest: string): void {
+    // A window that does not keep up is waited for, frame by frame: nothing piles up that could be skipped.
+    const window = this.#guests.display(guest).attach(
+      (bytes) => this.#send({ type: 'data', id, bytes }),
+      () => this.#closeStream(id, 'The guest was removed.'),
+    );
+    this.#streams.set(id, window);
   }
 
   #closeStream(id: number, reason: string): void {

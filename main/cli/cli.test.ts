@@ -73,10 +73,30 @@ describe('run', { concurrency: 2 }, () => {
     assert.deepEqual(result, { status: 0, out: 'login: \r\nroot\r', err: '' });
   });
 
+  test('waits for the screen, types at the keyboard and leaves a screenshot', async () => {
+    const file = join(folder, 'screen.png');
+    const script = ['--type-after', '^login:$', '--type', 'a\\{Ctrl-c}', '--until-screen', 'ControlLeft$'];
+    const args = ['run', '--kernel', kernel('show login:', 'input'), ...script, '--screenshot', file];
+    assert.deepEqual(await trivisor(args), { status: 0, out: '', err: '' });
+    const png = readFileSync(file);
+    assert.equal(png.toString('latin1', 1, 4), 'PNG');
+    assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [640, 200]);
+  });
+
+  test('a guest without a display is told when it is looked at', async () => {
+    const file = join(folder, 'none.png');
+    const pictured = await trivisor(['run', '--kernel', kernel('blind', 'off'), '--screenshot', file]);
+    assert.equal(pictured.status, 1);
+    assert.match(pictured.err, /^There is no screenshot: .*\n$/);
+    assert.ok(!existsSync(file));
+    const awaited = await trivisor(['run', '--kernel', kernel('blind', 'echo'), '--until-screen', 'x']);
+    assert.deepEqual(awaited, { status: 1, out: '', err: 'This guest has no display that could be waited for.\n' });
+  });
+
   test('a guest that ends before the awaited line is a failure', async () => {
     const { status, err } = await trivisor(['run', '--kernel', kernel('say a', 'off'), '--until', 'b']);
     assert.equal(status, 1);
-    assert.equal(err, 'The guest ended before a line matched /b/: The guest powered off.\n');
+    assert.equal(err, 'The guest ended before anything matched /b/: The guest powered off.\n');
   });
 
   test('a triple fault is told with its registers', async () => {
@@ -143,7 +163,18 @@ test('bad input is told in one line, and leaves nothing behind', { timeout: 60_0
     [run('--kind', 'os'), 2, /kind full only/],
     [run('--kind', 'other'), 2, /--kind invalid option/],
     [run('--until', '('), 2, /Invalid regular expression/],
+    [run('--until-screen', '['), 2, /Invalid regular expression/],
     [run('--type', 'a'), 2, /come in pairs/],
+    [run('--type', '\\{Hyper}', '--type-after', 'a'), 2, /there is no key “Hyper”/],
+    [run('--type', 'ü\\{F1}', '--type-after', 'a'), 2, /U\+00FC \(ü\) cannot be typed/],
+    [
+      run('--screenshot', join(folder, 'none', 'screen.png')),
+      2,
+      /Cannot write the screenshot .*no such file or folder/,
+    ],
+    [['type', 'nobody', 'é', '--home', home], 2, /cannot be typed/],
+    [['type', 'nobody', 'e', '--home', home], 2, /There is no guest called nobody/],
+    [['screenshot', 'nobody', 'a.png', '--home', home], 2, /There is no guest called nobody/],
     [run('--translation', 'sometimes'), 2, /Allowed choices are hot, eager, off/],
     [run('--timeout', '-1'), 2, /seconds above 0/],
     [run('--report', join(folder, 'none', 'report.json')), 2, /Cannot write the report .*no such file or folder/],

@@ -9,6 +9,7 @@ import { version } from '../version.ts';
 import { addConsole } from './console.ts';
 import { runDaemon } from './daemon.ts';
 import { addDisk } from './disk.ts';
+import { addDisplayVerbs } from './display-verbs.ts';
 import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addRun } from './run.ts';
@@ -36,6 +37,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addRun(program, machineModule, ended);
   addGuestVerbs(program, machineModule);
   addConsole(program);
+  addDisplayVerbs(program);
   addTop(program);
   addServe(program, machineModule, ended);
   program

@@ -7,13 +7,15 @@ import { dirname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
 import type { Report } from '../contract.ts';
+import { encodePng } from '../display/png.ts';
 import { explainFileError } from '../files/folders.ts';
 import { checkSettings } from '../guests/guest-manager.ts';
 import { RunningGuest } from '../guests/running-guest.ts';
-import type { ConsoleScript, WorkerEnd } from '../guests/worker-messages.ts';
+import type { ConsoleScript, ScriptedTyping, WorkerEnd } from '../guests/worker-messages.ts';
+import { pieceStrokes, pieceText, readEscapes } from '../keyboard/us-layout.ts';
 import { printJson, Status, tell, UsageError } from './output.ts';
 import { addSettingOptions, settingsOf } from './settings.ts';
-import { attachTerminal, keystrokes, type Terminal } from './terminal.ts';
+import { attachTerminal, type Terminal } from './terminal.ts';
 
 /** Output waiting to be taken from us, in bytes, at which the guest is held until it has been. */
 const OUTPUT_MAX = 4 * 2 ** 20;
@@ -21,6 +23,8 @@ const OUTPUT_MAX = 4 * 2 ** 20;
 interface RunFlags extends Record<string, unknown> {
   serial: string;
   until?: RegExp;
+  untilScreen?: RegExp;
+  screenshot?: string;
   type: string[];
   typeAfter: RegExp[];
   timeout?: number;
@@ -38,8 +42,12 @@ export function addRun(program: Command, machineModule: string | undefined, ende
   return command
     .option('--serial <where>', 'first serial port: stdio, null or a file', 'stdio')
     .option('--until <regex>', 'done as soon as a line on the serial console matches', parseRegex)
-    .addOption(repeated('--type <text>', 'keystrokes to type; \\n is Enter', String))
-    .addOption(repeated('--type-after <regex>', 'type when this matches; in pairs with --type', parseRegex))
+    .option('--until-screen <regex>', "done as soon as the display's text matches; ^ and $ are of a row", parseRows)
+    .addOption(repeated('--type <text>', 'what to type: \\n is Enter, \\t, \\e, \\{Ctrl-Alt-Del} keys', String))
+    .addOption(
+      repeated('--type-after <regex>', 'type where this matches, serial or screen; in pairs with --type', parseRows),
+    )
+    .option('--screenshot <file>', 'the display, when the run ends, as a PNG')
     .option('--timeout <seconds>', 'end the run after this time with status 124', parseSeconds)
     .option('--report <file>', 'write the report of the run as JSON')
     .addOption(
@@ -67,6 +75,11 @@ function parseRegex(text: string): RegExp {
   }
 }
 
+/** For text of several rows. */
+function parseRows(text: string): RegExp {
+  return new RegExp(parseRegex(text), 'm');
+}
+
 function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (text.trim() === '' || !Number.isFinite(seconds) || seconds <= 0 || seconds > 2 ** 31 / 1000)
@@ -82,25 +95,50 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
       `--type and --type-after come in pairs; there are ${flags.type.length} and ${flags.typeAfter.length}.`,
     );
   const reportFile = flags.report === undefined ? null : resolve(flags.report);
-  if (reportFile !== null) requireWritable(reportFile);
+  if (reportFile !== null) requireWritable(reportFile, 'report');
+  const pictureFile = flags.screenshot === undefined ? null : resolve(flags.screenshot);
+  if (pictureFile !== null) requireWritable(pictureFile, 'screenshot');
   const script: ConsoleScript = {
-    type: flags.type.map((text, index) => ({ after: flags.typeAfter[index]!, text: keystrokes(text) })),
+    type: flags.type.map((text, index) => scripted(text, flags.typeAfter[index]!)),
     until: flags.until ?? null,
+    untilScreen: flags.untilScreen ?? null,
   };
+  const needsScreen = script.untilScreen ? '--until-screen' : pictureFile !== null ? '--screenshot' : null;
+  if (needsScreen !== null && settings.kind !== 'full')
+    throw new UsageError(`${needsScreen} needs a display, which a guest of kind ${settings.kind} has none of.`);
   const serial = openSerial(flags);
 
   const { translation } = flags;
   const output = (bytes: Uint8Array) => serial.write(bytes);
-  const guest = new RunningGuest({ settings, script, output, machineModule, translation });
+  const lastPicture = pictureFile !== null;
+  const guest = new RunningGuest({ settings, script, lastPicture, output, machineModule, translation });
   serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
   const end = await ownEnd(guest, flags);
   serial.close();
   const report: Report = { ...guest.report(), end: { reason: end.reason, detail: end.detail } };
   if (reportFile !== null) writeFileSync(reportFile, `${JSON.stringify(report, null, 2)}\n`);
+  const picture = guest.lastPicture;
+  if (pictureFile !== null && picture)
+    writeFileSync(pictureFile, await encodePng(picture.width, picture.height, picture.pixels));
   if (flags.json) printJson(report);
-  const { status, sentence } = judge(end, flags.until);
+  const { status, sentence } = judge(end, flags.until ?? flags.untilScreen);
   if (sentence) tell(sentence);
-  return status;
+  if (pictureFile === null || picture) return status;
+  tell(`There is no screenshot: the guest's display could not be read at its end.`);
+  return status === Status.done ? Status.failed : status;
+}
+
+/** A `--type` with its `--type-after`: typed where that matches, if it can be typed there. */
+function scripted(text: string, after: RegExp): ScriptedTyping {
+  const pieces = readEscapes(text);
+  const serial = pieceText(pieces);
+  try {
+    return { after, serial, strokes: pieceStrokes(pieces) };
+  } catch (error) {
+    // What has no key can still be sent over the serial line, where any byte can.
+    if (serial === null) throw error;
+    return { after, serial, strokes: null };
+  }
 }
 
 /** Waits for the guest's end, or brings it about for a reason of ours: the time is over, the person left. */
@@ -140,7 +178,7 @@ function judge(end: RunEnd, until: RegExp | undefined): { status: number; senten
     case 'powerOff':
     case 'reset':
       if (!until) return { status: Status.done };
-      return { status: Status.failed, sentence: `The guest ended before a line matched ${until}: ${end.detail}` };
+      return { status: Status.failed, sentence: `The guest ended before anything matched ${until}: ${end.detail}` };
     case 'timeout':
       return { status: Status.timeout, sentence: `The run was ended: ${end.detail}` };
     case 'interrupted':
@@ -193,11 +231,11 @@ function openOutput(path: string): number {
   }
 }
 
-/** Refuses a report that could not be written before the guest has run for nothing; creates no file. */
-function requireWritable(path: string): void {
+/** Refuses a file that could not be written before the guest has run for nothing; creates no file. */
+function requireWritable(path: string, what: 'report' | 'screenshot'): void {
   try {
     accessSync(dirname(path), constants.W_OK);
   } catch (error) {
-    throw new UsageError(explainFileError(error, `Cannot write the report ${path}`));
+    throw new UsageError(explainFileError(error, `Cannot write the ${what} ${path}`));
   }
 }

@@ -41,13 +41,3 @@ export function attachTerminal(input: (bytes: Uint8Array) => void, leave: () => 
     },
   };
 }
-
-/** What `--type` means: `\n` is Enter, `\t` Tab, `\e` Escape, `\\` a backslash, `\xHH` any byte. */
-export function keystrokes(text: string): string {
-  const named: Record<string, string> = { n: '\r', r: '\r', t: '\t', e: '\x1b', '\\': '\\' };
-  return text
-    .replace(/\\(x[0-9a-fA-F]{2}|[nrte\\])/g, (_, code: string) =>
-      code.length > 1 ? String.fromCharCode(Number.parseInt(code.slice(1), 16)) : named[code]!,
-    )
-    .replace(/\r?\n/g, '\r');
-}

@@ -3,6 +3,8 @@
 // Never used by the product: a test names this module to the worker.
 
 import type { Guest, GuestConfig, GuestHost, SliceResult } from '../../native-free-core/hypervisor/guest.ts';
+import type { GuestInput } from '../../native-free-core/hypervisor/guest-input.ts';
+import { FakeScreen } from './fake-screen.ts';
 
 const HEADER_BYTES = 12;
 
@@ -20,7 +22,9 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
 /**
  * Understands one verb a line in the kernel file, each done in a slice of its own:
  * `say TEXT`, `spin` (execute for ever), `echo` (answer input for ever, halted in between), `nap MILLISECONDS`,
- * `count MILLISECONDS` (wake that often for ever), `off`, `fault`, `throw`, `hang`, `exit`.
+ * `count MILLISECONDS` (wake that often for ever), `off`, `fault`, `throw`, `hang`, `exit`;
+ * `show TEXT` (on the screen's next row), `draw WIDTHxHEIGHT` (a graphics mode), `input` (show keys and pointer for ever),
+ * `blind` (no screen and no keyboard, if it is the first).
  */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   const decoder = new TextDecoder();
@@ -33,6 +37,29 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   let isPressed = false;
   let instructions = 0;
   let guestNanoseconds = 0;
+
+  const screen = new FakeScreen();
+  const looks = new Map<() => void, number>();
+  /** Guest time passes by slices here, and watchers of the screen look once in each. */
+  const lookAtScreen = (): SliceResult => {
+    for (const look of [...looks.keys()]) look();
+    return { state: 'halted', wakeIn: looks.size > 0 ? 10e6 : Infinity };
+  };
+  const keyboard: GuestInput = {
+    typing: 0,
+    isAbsolute: false,
+    key(code, pressed) {
+      screen.show(`${pressed ? 'down' : 'up'} ${code}`);
+      return true;
+    },
+    type(strokes) {
+      screen.show(`typed ${strokes.map(({ code, pressed }) => `${pressed ? '+' : '-'}${code}`).join('')}`);
+      return true;
+    },
+    move: (dx, dy, wheel) => screen.show(`move ${dx} ${dy} ${wheel}`),
+    moveTo: (x, y) => screen.show(`at ${x} ${y}`),
+    buttons: (held) => screen.show(`buttons ${held}`),
+  };
 
   const execute = (milliseconds: number): SliceResult => {
     if (isPressed) return { state: 'ended', end: { reason: 'powerOff', detail: 'The guest powered off.' } };
@@ -60,6 +87,21 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
       case 'count':
         instructions++;
         return { state: 'halted', wakeIn: Number(argument) * 1e6 };
+      case 'show':
+        step++;
+        screen.show(argument);
+        return { state: 'running' };
+      case 'draw': {
+        step++;
+        const [width, height] = argument.split('x').map(Number);
+        screen.draw(width!, height!);
+        return { state: 'running' };
+      }
+      case 'input':
+        return lookAtScreen();
+      case 'blind':
+        step++;
+        return { state: 'running' };
       case 'fault':
         return { state: 'ended', end: { reason: 'tripleFault', detail: 'The guest triple-faulted.\nEAX=00000001' } };
       case 'throw':
@@ -73,6 +115,11 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   };
 
   return {
+    ...(script[1] === 'blind' ? {} : { screen, input: keyboard }),
+    every(nanoseconds, act) {
+      looks.set(act, nanoseconds);
+      return () => looks.delete(act);
+    },
     run: execute,
     serialInput: (bytes) => void input.push(...bytes),
     powerButton: () => {

@@ -14,9 +14,12 @@ import {
   type Report,
   type StatsSample,
 } from '../contract.ts';
+import { encodePng } from '../display/png.ts';
 import { checkAgainstHost } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
+import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { checkBootFile, checkImageFile, inspectKernel } from './boot-files.ts';
+import { GuestDisplay } from './guest-display.ts';
 import { RunningGuest } from './running-guest.ts';
 import { SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
@@ -41,6 +44,7 @@ export class GuestManager {
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, SerialConsole>();
+  readonly #displays = new Map<string, GuestDisplay>();
   #sampler: NodeJS.Timeout | undefined;
 
   constructor(options: GuestManagerOptions) {
@@ -84,6 +88,8 @@ export class GuestManager {
     this.#runs.delete(record.id);
     this.#consoles.get(record.id)?.close();
     this.#consoles.delete(record.id);
+    this.#displays.get(record.id)?.close();
+    this.#displays.delete(record.id);
     this.#emit('guest.removed', { id: record.id });
     return { id: record.id };
   }
@@ -93,13 +99,16 @@ export class GuestManager {
     if (this.#present(record.id)) throw new Failure('conflict', `${record.settings.name} is running already.`);
     checkSettings(record.settings);
     const console = this.console(record.id);
+    const display = this.display(record.id);
     const run = new RunningGuest({
       settings: record.settings,
       output: (bytes) => console.write(bytes),
+      screen: (change) => display.change(change),
       changed: () => this.#changed(record.id),
       machineModule: this.#machineModule,
     });
     this.#runs.set(record.id, run);
+    display.begin(run);
     const number = this.#inventory.runStarted(record.id, run.startedAt);
     void run.ended.then((end) => this.#ended(record.id, number, end));
     this.#sample();
@@ -152,6 +161,35 @@ export class GuestManager {
     let console = this.#consoles.get(id);
     if (!console) this.#consoles.set(id, (console = new SerialConsole()));
     return console;
+  }
+
+  /** The display of a guest, there before its first start and after its last. */
+  display(guest: string): GuestDisplay {
+    const { id } = this.#find(guest);
+    let display = this.#displays.get(id);
+    if (!display) this.#displays.set(id, (display = new GuestDisplay()));
+    return display;
+  }
+
+  /** Types a text at a guest's keyboard; the answer tells how many strokes it takes. */
+  async type(guest: string, text: string): Promise<CallOutput<'guests.type'>> {
+    const strokes = textStrokes(text);
+    await this.#requirePresent(guest).run.type(strokes);
+    return { strokes: strokes.length };
+  }
+
+  /** Presses keys together, after what is being typed. */
+  async press(guest: string, keys: readonly string[]): Promise<CallOutput<'guests.press'>> {
+    const strokes = combination(keys);
+    await this.#requirePresent(guest).run.type(strokes);
+    return { strokes: strokes.length };
+  }
+
+  /** What a guest's display shows, as a PNG. */
+  async screenshot(guest: string): Promise<CallOutput<'guests.screenshot'>> {
+    const { width, height, pixels } = await this.#requirePresent(guest).run.screenshot();
+    const png = await encodePng(width, height, pixels);
+    return { width, height, png: Buffer.from(png).toString('base64') };
   }
 
   /** Types at the serial console; without effect while the guest is off. */
@@ -212,6 +250,7 @@ export class GuestManager {
   }
 
   #ended(id: string, run: number, workerEnd: WorkerEnd): void {
+    this.#displays.get(id)?.end();
     // `until` belongs to a script, and runs of the inventory have none.
     const reason = workerEnd.reason === 'until' ? 'forced' : workerEnd.reason;
     const end: GuestEnd = { reason, detail: workerEnd.detail, at: Date.now() };

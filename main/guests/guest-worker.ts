@@ -12,8 +12,18 @@ import type { createGuest } from '../../native-free-core/machines/create-guest.t
 import { readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
+import { ScreenSender, takePicture } from './screen-sender.ts';
 import { seededRandomness } from './seeded-randomness.ts';
-import type { FromWorker, GuestStart, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
+import type {
+  Answer,
+  Ask,
+  FromWorker,
+  GuestStart,
+  Picture,
+  ToWorker,
+  WorkerEnd,
+  WorkerStart,
+} from './worker-messages.ts';
 import { WorkerTranslation } from './worker-translation.ts';
 
 /** Host milliseconds the guest executes between two looks at messages: the longest wait of a keystroke. */
@@ -36,6 +46,9 @@ const PUBLISH_EVERY = 50;
 
 /** Output is sent at the end of a slice, or before it once this many bytes are waiting. */
 const OUTPUT_BATCH = 64 * 1024;
+
+/** Guest nanoseconds between two looks of a script at the screen. */
+const LOOK_EVERY = 50_000_000;
 
 /** Any number: what matters is that it is the same in every deterministic run. */
 const DETERMINISTIC_SEED = 0x7269_7669;
@@ -76,6 +89,7 @@ class GuestThread {
   readonly #control: ControlBlock;
   readonly #output: OutputBatch;
   readonly #watch: ConsoleWatch;
+  readonly #screen: ScreenSender;
   #guest: Guest | null = null;
   readonly #disks: BlockDevice[] = [];
   #startedAt = performance.now();
@@ -90,8 +104,12 @@ class GuestThread {
     this.#start = start;
     this.#control = new ControlBlock(start.control);
     this.#output = new OutputBatch(port);
+    this.#screen = new ScreenSender((change, buffer) => this.#send({ type: 'screen', change }, [buffer]));
     this.#watch = new ConsoleWatch(start.script, {
-      type: (text) => this.#guest?.serialInput(new TextEncoder().encode(text)),
+      type: ({ serial, strokes }, where) => {
+        if (where === 'serial') this.#guest?.serialInput(new TextEncoder().encode(serial ?? ''));
+        else this.#guest?.input?.type(strokes ?? []);
+      },
       matched: (pattern, isUntil) => {
         // Counters as they are at the match: the slice goes on for a while, and not equally long in every run.
         if (isUntil && this.#guest) this.#publish(this.#guest);
@@ -107,6 +125,7 @@ class GuestThread {
     let guest: Guest;
     try {
       guest = await this.#build();
+      this.#requireScreen(guest);
     } catch (error) {
       await this.#closeDisks();
       this.#setState(GuestState.dead);
@@ -115,6 +134,7 @@ class GuestThread {
       return;
     }
     this.#guest = guest;
+    this.#watchScreen(guest);
     this.#mark('started');
     this.#send({ type: 'started' });
     let end: WorkerEnd;
@@ -132,8 +152,36 @@ class GuestThread {
       end = { reason: 'error', detail: `${end.detail} A disk could not be closed: ${unclosed}` };
     this.#output.flush();
     this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
-    this.#send({ type: 'ended', end });
+    const picture = this.#start.lastPicture ? this.#lastPicture(guest) : null;
+    this.#send({ type: 'ended', end, ...(picture ? { picture } : {}) }, picture ? [picture.pixels.buffer] : []);
     this.#port.close();
+  }
+
+  /** Throws where the script waits for what this guest cannot show. */
+  #requireScreen({ screen }: Guest): void {
+    const { type, untilScreen } = this.#start.script;
+    if (!screen && (untilScreen !== null || type.some(({ serial }) => serial === null)))
+      throw new Error('This guest has no display that could be waited for.');
+  }
+
+  /** Looks at the screen for the script while it has something to wait for there. */
+  #watchScreen(guest: Guest): void {
+    const { screen, input } = guest;
+    if (!screen || !this.#watch.watchesScreen) return;
+    const stop = guest.every?.(LOOK_EVERY, () => {
+      if (!this.#watch.watchesScreen) stop?.();
+      // What answers a screen is not typed yet: it still looks as if it had not been answered.
+      else if ((input?.typing ?? 0) === 0) this.#watch.look(screen.text() ?? '');
+    });
+  }
+
+  /** What the screen shows at the end, whatever the end is: after a fault of ours there may be nothing to show. */
+  #lastPicture(guest: Guest): Picture | null {
+    try {
+      return takePicture(guest);
+    } catch {
+      return null;
+    }
   }
 
   async #build(): Promise<Guest> {
@@ -207,16 +255,19 @@ class GuestThread {
       const result = guest.run(SLICE);
       const now = (busySince = performance.now());
       this.#output.flush();
+      this.#screen.show(guest, now);
       if (this.#watch.isDone) return { reason: 'until', detail: 'The awaited line came.' };
       if (result.state === 'ended') return result.end;
 
       if (result.state === 'waiting') {
-        await this.#sleep(Infinity);
+        await this.#sleep(this.#screen.dueIn(now));
         busySince = lastTurn = performance.now();
         continue;
       }
       const diskBusy = result.diskBusy === true;
-      const wait = result.state === 'halted' ? Math.max(0, result.wakeIn / 1e6) : 0;
+      const wakeIn = result.state === 'halted' ? Math.max(0, result.wakeIn / 1e6) : 0;
+      // What the guest drew before it halted, and a cursor that blinks, are shown in their time.
+      const wait = wakeIn > 0 ? Math.min(wakeIn, Math.max(1, this.#screen.dueIn(now))) : 0;
       if (wait >= SHORT_WAIT || now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest);
       if (wait > 0) {
         this.#setState(GuestState.halted);
@@ -241,7 +292,11 @@ class GuestThread {
     this.#setState(GuestState.paused);
     this.#publish(guest);
     this.#output.flush();
-    while (Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause) await this.#sleep(Infinity);
+    while (Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause) {
+      const now = performance.now();
+      this.#screen.show(guest, now);
+      await this.#sleep(this.#screen.dueIn(now));
+    }
     guest.resume();
   }
 
@@ -266,9 +321,55 @@ class GuestThread {
   }
 
   #receive(message: ToWorker): void {
-    if (message.type === 'input') this.#guest?.serialInput(message.bytes);
-    else if (message.type === 'powerButton') this.#guest?.powerButton();
+    const guest = this.#guest;
+    switch (message.type) {
+      case 'input':
+        guest?.serialInput(message.bytes);
+        break;
+      case 'powerButton':
+        guest?.powerButton();
+        break;
+      case 'control':
+        this.#operate(message.input);
+        break;
+      case 'ask':
+        this.#answer(message.id, message.ask);
+        break;
+      case 'screen':
+        this.#screen.wish(message.wish);
+    }
     this.#wake?.();
+  }
+
+  /** A key or the pointer of a person at the guest's window. */
+  #operate(action: Extract<ToWorker, { type: 'control' }>['input']): void {
+    const input = this.#guest?.input;
+    if (!input) return;
+    this.#screen.hurry();
+    switch (action.type) {
+      case 'key':
+        input.key(action.code, action.pressed);
+        return;
+      case 'move':
+        input.move(action.dx, action.dy, action.wheel);
+        return;
+      case 'moveTo':
+        input.moveTo(action.x, action.y);
+        return;
+      case 'buttons':
+        input.buttons(action.held);
+    }
+  }
+
+  #answer(id: number, ask: Ask): void {
+    let answer: Answer;
+    try {
+      answer = this.#guest ? answerOf(this.#guest, ask) : { problem: 'The guest is still starting.' };
+    } catch (error) {
+      answer = { problem: (error as Error).message };
+    }
+    this.#screen.hurry();
+    this.#send({ type: 'answer', id, answer }, answer.picture ? [answer.picture.pixels.buffer] : []);
   }
 
   #setState(state: GuestState): void {
@@ -279,9 +380,18 @@ class GuestThread {
     this.#send({ type: 'mark', name, seconds: (performance.now() - this.#startedAt) / 1000 });
   }
 
-  #send(message: FromWorker): void {
-    this.#port.postMessage(message);
+  #send(message: FromWorker, buffers: ArrayBuffer[] = []): void {
+    this.#port.postMessage(message, buffers);
   }
+}
+
+function answerOf(guest: Guest, ask: Ask): Answer {
+  if (ask.type === 'type') {
+    if (!guest.input) return { problem: 'The guest has no keyboard.' };
+    return guest.input.type(ask.strokes) ? {} : { problem: 'The guest has yet to take what was typed before.' };
+  }
+  if (!guest.screen) return { problem: 'The guest has no display.' };
+  return ask.type === 'screenText' ? { text: guest.screen.text() ?? null } : { picture: takePicture(guest)! };
 }
 
 function configOf(start: GuestStart): GuestConfig {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestSettings } from '../contract.ts';
 import { fakeKernel } from './fake-machine.ts';
 import { RunningGuest, type RunOptions } from './running-guest.ts';
+import { noScript, type ScreenChange } from './worker-messages.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-guest-'));
 const guests: RunningGuest[] = [];
@@ -125,7 +126,7 @@ test('boot files that cannot be are refused with one sentence', async () => {
 });
 
 test('a script types in answer to lines and ends the run at its last one', async () => {
-  const script = { type: [{ after: /ready/, text: 'ping' }], until: /^ping$/ };
+  const script = { ...noScript, type: [{ after: /ready/, serial: 'ping', strokes: null }], until: /^ping$/ };
   const { guest, seen } = start(['say get ready', 'echo'], { script });
   assert.equal((await guest.ended).reason, 'until');
   assert.equal(seen.text, 'get ready\r\nping');
@@ -152,4 +153,60 @@ test('an idle guest burns less than 2 % of a core', { timeout: 20_000 }, async (
     await guest.forceStop();
     assert.ok(share < 0.02, `${verb}: ${(share * 100).toFixed(2)} %`);
   }
+});
+
+test('the screen is told only when it is wished for, and once a wish', async () => {
+  const changes: ScreenChange[] = [];
+  const { guest } = start(['show hello', 'input'], { screen: (change) => changes.push(change) });
+  await guest.started;
+  await until(() => guest.isHalted, 'the halt');
+  guest.control({ type: 'key', code: 'KeyA', pressed: true });
+  await sleep(50);
+  assert.equal(changes.length, 0);
+  guest.wishScreen('everything');
+  await until(() => changes.length === 1, 'the picture');
+  assert.match(changes[0]!.text?.text ?? '', /^hello\ndown KeyA\n/);
+  assert.deepEqual([changes[0]!.width, changes[0]!.height], [640, 200]);
+  assert.equal(changes[0]!.pixels.length, 640 * 200 * 4);
+  guest.control({ type: 'move', dx: 3, dy: -4, wheel: 1 });
+  await sleep(50);
+  assert.equal(changes.length, 1, 'nobody is ready for another');
+  guest.wishScreen('changes');
+  await until(() => changes.length === 2, 'the change');
+  assert.deepEqual(changes[1]!.tiles, [{ x: 0, y: 16, width: 640, height: 8 }]);
+  assert.match(changes[1]!.text?.text ?? '', /move 3 -4 1/);
+  guest.pause();
+  await sleep(30);
+  guest.wishScreen('everything');
+  await until(() => changes.length === 3, 'the picture of a paused guest');
+  await guest.forceStop();
+});
+
+test('a script waits for the screen, types at the keyboard and keeps the last picture', async () => {
+  const script = {
+    ...noScript,
+    type: [{ after: /^login:$/m, serial: null, strokes: [{ code: 'KeyR', pressed: true }] }],
+    untilScreen: /^typed \+KeyR$/m,
+  };
+  const { guest } = start(['show login:', 'input'], { script, lastPicture: true });
+  assert.equal((await guest.ended).reason, 'until');
+  assert.deepEqual([guest.lastPicture?.width, guest.lastPicture?.height], [640, 200]);
+  // The first character of the second row: a grey of its code.
+  assert.equal(guest.lastPicture?.pixels[8 * 640 * 4], 't'.charCodeAt(0));
+});
+
+test('a screenshot, the text and typing are answered, or refused in one sentence', async () => {
+  const { guest } = start(['show hi', 'input']);
+  await guest.started;
+  await guest.type([{ code: 'KeyQ', pressed: true }]);
+  assert.match((await guest.screenText())!, /^hi\ntyped \+KeyQ\n/);
+  assert.equal((await guest.screenshot()).pixels.length, 640 * 200 * 4);
+  await guest.forceStop();
+  await assert.rejects(guest.screenshot(), /The guest is not running\./);
+  const { guest: blind } = start(['blind', 'echo']);
+  await blind.started;
+  await assert.rejects(blind.screenshot(), /The guest has no display\./);
+  await assert.rejects(blind.type([]), /The guest has no keyboard\./);
+  const { guest: refused } = start(['blind', 'echo'], { script: { ...noScript, untilScreen: /x/ } });
+  await assert.rejects(refused.started, /no display/);
 });

@@ -7,10 +7,26 @@ import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-fre
 import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { Failure, type GuestSettings, type GuestView, type Report } from '../contract.ts';
 import { History, makeReport } from './accounts.ts';
-import type { ConsoleScript, FromWorker, ToWorker, WorkerEnd, WorkerStart } from './worker-messages.ts';
+import type { DisplaySource } from './guest-display.ts';
+import {
+  type Answer,
+  type Ask,
+  type ConsoleScript,
+  type FromWorker,
+  noScript,
+  type Picture,
+  type ScreenChange,
+  type ScreenWish,
+  type ToWorker,
+  type WorkerEnd,
+  type WorkerStart,
+} from './worker-messages.ts';
 
 /** A stop command that a worker does not follow within this time (milliseconds) ends its thread. */
 const FORCE_PATIENCE = 2000;
+
+/** The longest an answer of the machine may take (milliseconds); it is between two slices otherwise. */
+const ANSWER_PATIENCE = 15_000;
 
 /** The worker lies beside this module, in a checkout as in a bundle. */
 const workerUrl = new URL(`./guest-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
@@ -22,13 +38,17 @@ export interface RunOptions {
   /** Called on every change of {@link RunningGuest.state}, the last one excepted: that is `ended`. */
   changed?(): void;
   script?: ConsoleScript;
+  /** Called with what was wished for by {@link RunningGuest.wishScreen}. */
+  screen?(change: ScreenChange): void;
+  /** Keeps the last picture of the screen: {@link RunningGuest.lastPicture}. */
+  lastPicture?: boolean;
   /** When the guest's code is translated, for tests and measurements; hot code where nothing is said. */
   translation?: TranslationTime | undefined;
   /** Module whose `createGuest` replaces the core's, for tests. */
   machineModule?: string | undefined;
 }
 
-export class RunningGuest {
+export class RunningGuest implements DisplaySource {
   readonly settings: GuestSettings;
   readonly startedAt = Date.now();
   readonly history: History;
@@ -40,6 +60,10 @@ export class RunningGuest {
   readonly #control = new ControlBlock();
   readonly #changed: () => void;
   readonly #output: (bytes: Uint8Array) => void;
+  readonly #screen: (change: ScreenChange) => void;
+  readonly #asked = new Map<number, { answered(answer: Answer): void; failed(failure: Failure): void }>();
+  #asks = 0;
+  #lastPicture: Picture | null = null;
   readonly #startedAt = performance.now();
   readonly #marks: Report['marks'] = [];
   #state: Exclude<GuestView['state'], 'off'> = 'starting';
@@ -55,6 +79,7 @@ export class RunningGuest {
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     this.settings = options.settings;
     this.#output = options.output;
+    this.#screen = options.screen ?? (() => {});
     this.#changed = options.changed ?? (() => {});
     this.history = new History(this.#control);
     const started = Promise.withResolvers<void>();
@@ -81,7 +106,8 @@ export class RunningGuest {
         floppies,
         translation: options.translation ?? 'hot',
       },
-      script: options.script ?? { type: [], until: null },
+      script: options.script ?? noScript,
+      lastPicture: options.lastPicture === true,
       machineModule: options.machineModule ?? null,
     };
     this.#worker = new Worker(workerUrl, { workerData: start, name: `guest ${options.settings.name}` });
@@ -109,6 +135,57 @@ export class RunningGuest {
   /** Bytes typed at the serial console; dropped once the guest has ended. */
   input(bytes: Uint8Array): void {
     this.#post({ type: 'input', bytes });
+  }
+
+  /** What a person does at the guest's window; dropped once the guest has ended. */
+  control(input: Extract<ToWorker, { type: 'control' }>['input']): void {
+    this.#post({ type: 'control', input });
+  }
+
+  /** Asks for the next change of the screen, or all of it; each is answered once, when there is one. */
+  wishScreen(wish: ScreenWish): void {
+    this.#post({ type: 'screen', wish });
+  }
+
+  /** Types at the guest's keyboard. Rejects with a {@link Failure} if it has none, or does not keep up. */
+  async type(strokes: Extract<Ask, { type: 'type' }>['strokes']): Promise<void> {
+    await this.#ask({ type: 'type', strokes });
+  }
+
+  /** What the screen shows now. Rejects with a {@link Failure} where there is none. */
+  async screenshot(): Promise<Picture> {
+    const { picture } = await this.#ask({ type: 'screenshot' });
+    return picture!;
+  }
+
+  /** The rows of the screen's text mode joined by newlines; null in a graphics mode. Rejects like {@link screenshot}. */
+  async screenText(): Promise<string | null> {
+    const { text } = await this.#ask({ type: 'screenText' });
+    return text ?? null;
+  }
+
+  /** What the screen showed at the end, where it was asked for and could be told. */
+  get lastPicture(): Picture | null {
+    return this.#lastPicture;
+  }
+
+  #ask(ask: Ask): Promise<Answer> {
+    return new Promise((answered, failed) => {
+      if (this.#end) return failed(new Failure('conflict', 'The guest is not running.'));
+      const id = ++this.#asks;
+      const timer = setTimeout(() => {
+        this.#asked.delete(id);
+        failed(new Failure('failed', 'The guest’s thread does not answer.'));
+      }, ANSWER_PATIENCE);
+      const settle =
+        <Value>(settled: (value: Value) => void) =>
+        (value: Value) => {
+          clearTimeout(timer);
+          settled(value);
+        };
+      this.#asked.set(id, { answered: settle(answered), failed: settle(failed) });
+      this.#post({ type: 'ask', id, ask });
+    });
   }
 
   /** Asks the guest to power off; it may take its time or ignore it. */
@@ -161,7 +238,19 @@ export class RunningGuest {
       case 'mark':
         this.#marks.push({ name: message.name, seconds: message.seconds });
         return;
+      case 'screen':
+        if (!this.#end) this.#screen(message.change);
+        return;
+      case 'answer': {
+        const asked = this.#asked.get(message.id);
+        this.#asked.delete(message.id);
+        const { problem } = message.answer;
+        if (problem === undefined) asked?.answered(message.answer);
+        else asked?.failed(new Failure('conflict', problem));
+        return;
+      }
       case 'ended':
+        this.#lastPicture = message.picture ?? null;
         this.#finish(message.end);
     }
   }
@@ -172,6 +261,8 @@ export class RunningGuest {
     this.#wallSeconds = this.#elapsed();
     clearTimeout(this.#forceTimer);
     this.#settleStarted(new Failure('failed', end.detail));
+    for (const { failed } of this.#asked.values()) failed(new Failure('conflict', 'The guest has ended.'));
+    this.#asked.clear();
     // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
     void this.#worker.terminate();
     this.#settleEnded(end);

@@ -4,6 +4,8 @@
 
 import type { ImageFormat } from '../../native-free-core/disk/images.ts';
 import type { GuestEnd, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type { KeyStroke } from '../../native-free-core/hypervisor/guest-input.ts';
+import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
 export interface GuestStart {
@@ -35,19 +37,68 @@ export interface DiskStart {
 /** A floppy disk in a drive. */
 export type FloppyStart = Pick<DiskStart, 'file' | 'readOnly' | 'snapshot'>;
 
-/** What the worker does on its own at the serial console, in step with the guest and not with messages. */
+/** What the worker does on its own at the serial console and the screen, in step with the guest and not with messages. */
 export interface ConsoleScript {
   /** Typed once each, in order: the next pair waits until the one before has been typed. */
-  type: readonly { after: RegExp; text: string }[];
-  /** The run is done as soon as a line matches. */
+  type: readonly ScriptedTyping[];
+  /** The run is done as soon as a line on the serial console matches. */
   until: RegExp | null;
+  /** The run is done as soon as the text of the screen matches. */
+  untilScreen: RegExp | null;
 }
+
+/** What is typed when `after` matches: where it matched. */
+export interface ScriptedTyping {
+  after: RegExp;
+  /** At the serial console; null: it cannot be typed there, and `after` is of the screen alone. */
+  serial: string | null;
+  /** At the keyboard; null: it cannot be typed there, and `after` is of the serial console alone. */
+  strokes: readonly KeyStroke[] | null;
+}
+
+export const noScript: ConsoleScript = { type: [], until: null, untilScreen: null };
+
+/** What a front end may ask the machine of a running guest; the answer comes as `answer` of the same number. */
+export type Ask = { type: 'screenshot' } | { type: 'screenText' } | { type: 'type'; strokes: readonly KeyStroke[] };
+
+/** What came of an {@link Ask}; `problem`: one sentence why nothing did. */
+export interface Answer {
+  picture?: Picture;
+  /** Of the screen; null in a graphics mode. */
+  text?: string | null;
+  problem?: string;
+}
+
+/** A picture of the screen: red, green, blue, alpha, rows without gaps. */
+export interface Picture {
+  width: number;
+  height: number;
+  pixels: Uint8ClampedArray<ArrayBuffer>;
+}
+
+/** What changed on the screen since the last of these. */
+export interface ScreenChange {
+  /** 0 × 0: the guest has no display. */
+  width: number;
+  height: number;
+  tiles: readonly { x: number; y: number; width: number; height: number }[];
+  /** The tiles' pixels, one after the other. */
+  pixels: Uint8ClampedArray<ArrayBuffer>;
+  /** Undefined: as before. */
+  text: DisplayText | null | undefined;
+  isAbsolute: boolean;
+}
+
+/** Which changes of the screen main is ready for: each is one answer, so that none wait in between. */
+export type ScreenWish = 'none' | 'changes' | 'everything';
 
 /** `workerData` of a guest's worker. */
 export interface WorkerStart {
   control: SharedArrayBuffer;
   guest: GuestStart;
   script: ConsoleScript;
+  /** The end brings the last picture of the screen. */
+  lastPicture: boolean;
   /** Module with a `createGuest` to use in place of the core's: tests inject theirs here. */
   machineModule: string | null;
 }
@@ -55,6 +106,10 @@ export interface WorkerStart {
 export type ToWorker =
   | { type: 'input'; bytes: Uint8Array }
   | { type: 'powerButton' }
+  /** Of a person at the guest's window. */
+  | { type: 'control'; input: Exclude<DisplayInput, { type: 'taken' }> }
+  | { type: 'ask'; id: number; ask: Ask }
+  | { type: 'screen'; wish: ScreenWish }
   /** The command slot of the control block changed: look. */
   | { type: 'look' };
 
@@ -66,7 +121,9 @@ export type FromWorker =
   | { type: 'output'; bytes: Uint8Array }
   /** A moment worth telling in the report; seconds since the guest was started. */
   | { type: 'mark'; name: string; seconds: number }
-  | { type: 'ended'; end: WorkerEnd };
+  | { type: 'screen'; change: ScreenChange }
+  | { type: 'answer'; id: number; answer: Answer }
+  | { type: 'ended'; end: WorkerEnd; picture?: Picture };
 
 /** `until`: the script's end; `forced`: main's stop command; `crashed`: a fault of ours. */
 export type WorkerEnd = GuestEnd | { reason: 'until' | 'forced' | 'crashed'; detail: string };

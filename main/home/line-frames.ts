@@ -6,8 +6,8 @@ import type { Socket } from 'node:net';
 import { type ClientFrame, decodeFrame, encodeFrame, type ServerFrame, type Transport } from '../contract.ts';
 import type { Connection, Peer } from '../server.ts';
 
-/** Characters a line may have: the largest data frame in base64 fits well, an endless line does not. */
-const LINE_MAX = 16 * 2 ** 20;
+/** Characters a line may have: the largest screenshot in base64 fits well, an endless line does not. */
+const LINE_MAX = 24 * 2 ** 20;
 
 /** Calls `receive` with each line's document; destroys the socket at the first line that is none. */
 function readFrames(socket: Socket, receive: (frame: unknown) => void): void {

@@ -8,8 +8,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { extname, join, resolve, sep } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
-import { decodeFrame, encodeFrame } from '../contract.ts';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import { decodeMessage, encodeMessage } from '../contract.ts';
 import type { Connection, Peer } from '../server.ts';
 import { contentType, protections } from './page-headers.ts';
 
@@ -177,7 +177,7 @@ function filePath(folder: string, pathname: string): string {
 function serveWebSocket(webSocket: WebSocket, connect: (peer: Peer) => Connection): void {
   const connection = connect({
     send: (frame) => {
-      if (webSocket.readyState === webSocket.OPEN) webSocket.send(encodeFrame(frame));
+      if (webSocket.readyState === webSocket.OPEN) webSocket.send(encodeMessage(frame));
     },
     close: () => webSocket.close(1008, 'Trivisor ended the connection.'),
     backlog: () => webSocket.bufferedAmount,
@@ -185,7 +185,7 @@ function serveWebSocket(webSocket: WebSocket, connect: (peer: Peer) => Connectio
   webSocket.on('message', (data, isBinary) => {
     let frame: unknown;
     try {
-      frame = isBinary ? undefined : decodeFrame(data.toString());
+      frame = decodeMessage(isBinary ? bytesOf(data) : data.toString());
     } catch {
       // Not JSON: the server cuts off whoever sends what is no frame.
       frame = undefined;
@@ -195,6 +195,11 @@ function serveWebSocket(webSocket: WebSocket, connect: (peer: Peer) => Connectio
   // Errors are followed by `close`.
   webSocket.on('error', () => {});
   webSocket.on('close', () => connection.close());
+}
+
+/** A binary message as one piece of memory of its own: what comes in lies in buffers that are used again. */
+function bytesOf(data: RawData): Uint8Array {
+  return new Uint8Array(Array.isArray(data) ? Buffer.concat(data) : data);
 }
 
 function explainListen(error: NodeJS.ErrnoException, port: number): Error {

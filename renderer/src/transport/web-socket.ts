@@ -1,13 +1,14 @@
-// The transport of the app in a browser: frames as text over one WebSocket to the server that served the page.
+// The transport of the app in a browser: frames over one WebSocket, bytes as they are, to the server that served the page.
 // Owns the socket.
 // Never reconnects by itself: a new connection is a new transport.
 
-import { decodeFrame, encodeFrame, type Transport } from '../contract.ts';
+import { decodeMessage, encodeMessage, type Transport } from '../contract.ts';
 
 /** Connects to `url`; rejects with one sentence where nobody answers. The server never speaks first. */
 export function webSocketTransport(url: string): Promise<Transport> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
+    socket.binaryType = 'arraybuffer';
     let closed: ((reason: string) => void) | undefined;
     let isOpen = false;
     socket.onclose = ({ reason }) => {
@@ -17,9 +18,9 @@ export function webSocketTransport(url: string): Promise<Transport> {
     socket.onopen = () => {
       isOpen = true;
       resolve({
-        send: (frame) => socket.send(encodeFrame(frame)),
+        send: (frame) => socket.send(encodeMessage(frame)),
         onFrame(receive) {
-          socket.onmessage = ({ data }) => receive(typeof data === 'string' ? parsed(data) : data);
+          socket.onmessage = ({ data }) => receive(parsed(data));
         },
         onClose(listener) {
           closed = listener;
@@ -31,10 +32,10 @@ export function webSocketTransport(url: string): Promise<Transport> {
 }
 
 /** What is not JSON is handed on as it is: the client closes with a sentence that names the contract. */
-function parsed(text: string): unknown {
+function parsed(data: string | ArrayBuffer): unknown {
   try {
-    return decodeFrame(text);
+    return decodeMessage(typeof data === 'string' ? data : new Uint8Array(data));
   } catch {
-    return text;
+    return data;
   }
 }
