@@ -2,7 +2,7 @@
 // Owns the words and where a transfer stands (Microchip DS21712: 93C46B).
 // Never knows the card it configures.
 
-import type { Device, SavedState } from '../device.ts';
+import type { SavedState } from '../device.ts';
 import { openState } from '../saved-state.ts';
 
 export const EEPROM_WORDS = 64;
@@ -14,7 +14,7 @@ const Opcode = { special: 0, write: 1, read: 2, erase: 3 } as const;
 /** What the two highest address bits tell under the special opcode. */
 const Special = { disable: 0, writeAll: 1, eraseAll: 2, enable: 3 } as const;
 
-export class SerialEeprom implements Device {
+export class SerialEeprom {
   readonly words = new Uint16Array(EEPROM_WORDS);
   private selected = false;
   private clock = false;
