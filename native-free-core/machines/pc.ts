@@ -99,8 +99,7 @@ export class Pc implements Guest {
       interrupts,
       messages: messageSink(apicBus, this.cpu.system.physical),
       disks: this.disks,
-      // Guests of direct boot run with A20 open; a closed gate wraps at 1 MiB only in real mode, which firmware needs.
-      onA20: () => {},
+      onA20: (open) => this.cpu.system.physical.setA20(open),
       onReset: () => this.askReset(),
       onEnd: (end) => this.finish(end),
       onSerial: (byte) => this.transmit(byte),

@@ -72,6 +72,8 @@ export const TlbBook = {
   /** i64: bytes of RAM below 4 GiB, and above. */
   lowRam: TLB_BOOK_BASE + 16,
   highRam: TLB_BOOK_BASE + 24,
+  /** i32: not 0 while the A20 gate is closed. */
+  a20Closed: TLB_BOOK_BASE + 32,
 } as const;
 
 /** One byte a page of RAM: 1 where it may have write entries in the TLBs. */

@@ -243,7 +243,7 @@ const walkPage: HelperFunction = {
     const low = f.let(wrap(linear));
     const code = f.local(i32);
     f.block((unusual) => {
-      f.brIf(unusual, or(state32(TlbBook.watching), eqz(and(cr0, c32(Cr0.pg)))));
+      f.brIf(unusual, or(or(state32(TlbBook.watching), state32(TlbBook.a20Closed)), eqz(and(cr0, c32(Cr0.pg)))));
       const pae = f.let(has(cr4, Cr4.pae));
       const nx = f.let(and(pae, has(efer, Efer.nxe)));
       const toldApart = or(nx, has(cr4, Cr4.smep));

@@ -145,7 +145,7 @@ export function reloadPdptes(cpu: SystemCpu): void {
 }
 
 function readPdptes(cpu: SystemCpu, cr3: bigint): bigint[] {
-  const table = Number(cr3 & 0xffff_ffe0n);
+  const table = cpu.physical.gated(Number(cr3 & 0xffff_ffe0n));
   return [0, 1, 2, 3].map((index) => {
     const low = cpu.physical.read32(table + index * 8);
     const high = cpu.physical.read32(table + index * 8 + 4);

@@ -55,7 +55,7 @@ export class PageWalk {
   walk(low: number, high: number, access: number): boolean {
     const { cr0, cr4, efer } = this.cpu;
     if ((cr0 & Cr0.pg) === 0) {
-      this.page = (low & ~0xfff) >>> 0;
+      this.page = this.cpu.physical.gated((low & ~0xfff) >>> 0);
       this.user = this.writable = this.executable = this.dirty = true;
       this.global = false;
       this.pageBits = 12;
@@ -80,13 +80,14 @@ export class PageWalk {
       (!this.executable || (this.user && (access & Access.user) === 0 && (cr4 & Cr4.smep) !== 0));
     if (denied || noFetch) return this.fail(code | Access.present);
     this.global = this.global && (cr4 & Cr4.pge) !== 0;
+    this.page = this.cpu.physical.gated(this.page);
     this.mark((access & Access.write) !== 0);
     return true;
   }
 
   private walk32(low: number, code: number, pse: boolean): boolean {
     const memory = this.cpu.physical;
-    const directory = ((this.cpu.u32[S.cr3 >>> 2] & ~0xfff) >>> 0) + (low >>> 22) * 4;
+    const directory = memory.gated(((this.cpu.u32[S.cr3 >>> 2] & ~0xfff) >>> 0) + (low >>> 22) * 4);
     const pde = memory.read32(directory);
     if ((pde & P) === 0) return this.fail(code);
     this.step(directory, pde);
@@ -98,7 +99,7 @@ export class PageWalk {
       this.leaf(pde);
       return true;
     }
-    const table = ((pde & ~0xfff) >>> 0) + ((low >>> 12) & 0x3ff) * 4;
+    const table = memory.gated(((pde & ~0xfff) >>> 0) + ((low >>> 12) & 0x3ff) * 4);
     const pte = memory.read32(table);
     if ((pte & P) === 0) return this.fail(code);
     this.step(table, pte);
@@ -151,7 +152,8 @@ export class PageWalk {
   }
 
   /** Reads an 8-byte entry. Gives the address it holds, or -1 with the error code set. */
-  private level(address: number, code: number, reservedHigh: number, reservedLow: number): number {
+  private level(entry: number, code: number, reservedHigh: number, reservedLow: number): number {
+    const address = this.cpu.physical.gated(entry);
     const low = this.cpu.physical.read32(address);
     if ((low & P) === 0) {
       this.fail(code);

@@ -4,7 +4,7 @@
 //
 // Physical addresses are plain numbers: below 2^52 they are exact.
 
-import { CODE_LINES_BASE, LOW_RAM_LIMIT, PAGE_STATE_BASE, PageState, RAM_BASE } from '../../memory/layout.ts';
+import { CODE_LINES_BASE, LOW_RAM_LIMIT, PAGE_STATE_BASE, PageState, RAM_BASE, TlbBook } from '../../memory/layout.ts';
 import { DirectMemory, type DirectWindow } from './direct-memory.ts';
 
 /** Widths that device memory is asked for. */
@@ -30,6 +30,7 @@ export type PageKind = (typeof PageKind)[keyof typeof PageKind];
 
 const FOUR_GIB = 0x1_0000_0000;
 const PAGE = 0x1000;
+const A20 = 0x100000;
 /** Below, windows hide RAM; above, RAM answers first. */
 const LEGACY_LIMIT = 0x100000;
 /** Interrupt controllers' addresses, which no window takes whatever a guest writes to a base address register. */
@@ -67,6 +68,7 @@ export class PhysicalMemory {
   /** In the order of their memories. */
   private readonly windows: DirectWindow[] = [];
   private memories = 0;
+  private a20Closed = false;
   /** What the pages below 1 MiB are where no window hides them. */
   private readonly beneath = new Uint8Array(LEGACY_LIMIT / PAGE);
   /** Told, by host address, after a write to lines of one page that hold decoded code. */
@@ -92,6 +94,7 @@ export class PhysicalMemory {
     this.directEnd = this.directBase;
     this.dirty = new Uint8Array(hostPages - ramBytes / PAGE);
     this.bus = bus;
+    this.view.setUint32(TlbBook.a20Closed, 0, true);
   }
 
   /** Host address of a physical byte with RAM behind it (whatever its kind, and whatever hides it), or -1. */
@@ -171,6 +174,25 @@ export class PhysicalMemory {
   private putKind(host: number, kind: PageKind): void {
     const page = (host - RAM_BASE) >>> 12;
     this.pages[page] = (this.pages[page] & ~PageState.kindMask) | kind;
+  }
+
+  // ---- the A20 gate
+
+  /**
+   * Opens or closes the gate on address line 20. While it is closed, processors see the odd mebibytes where the even ones
+   * below them are, with and without paging; devices' DMA does not pass it. It is open to begin with.
+   */
+  setA20(open: boolean): void {
+    const closed = open ? 0 : 1;
+    if (this.view.getUint32(TlbBook.a20Closed, true) === closed) return;
+    this.view.setUint32(TlbBook.a20Closed, closed, true);
+    this.a20Closed = !open;
+    for (const cache of this.caches) cache.flushAll();
+  }
+
+  /** The address that leaves a processor for one that it means. */
+  gated(address: number): number {
+    return this.a20Closed && address % (2 * A20) >= A20 ? address - A20 : address;
   }
 
   // ---- directly mapped memory
