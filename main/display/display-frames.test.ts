@@ -14,7 +14,7 @@ import {
 
 test('what the server says is read as it was said', () => {
   assert.deepEqual(decodeDisplayMessage(encodeSize(720, 400)), { type: 'size', width: 720, height: 400 });
-  assert.deepEqual(decodeDisplayMessage(encodePointer(true)), { type: 'pointer', isAbsolute: true });
+  assert.deepEqual(decodeDisplayMessage(encodePointer('absolute')), { type: 'pointer', pointer: 'absolute' });
   assert.deepEqual(decodeDisplayMessage(encodeFrameEnd(2 ** 32 - 1)), { type: 'frame', sequence: 2 ** 32 - 1 });
   const text = { columns: 80, rows: 25, text: 'C:\\>▒é' };
   assert.deepEqual(decodeDisplayMessage(encodeText(text)), { type: 'text', text });

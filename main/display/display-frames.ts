@@ -20,6 +20,9 @@ export interface DisplayText {
   text: string;
 }
 
+const pointers = ['none', 'relative', 'absolute'] as const;
+export type DisplayPointer = (typeof pointers)[number];
+
 /** Of the server. A picture's change is `size`, `tiles`, `text` and `pointer` as they are needed, then `frame`. */
 export type DisplayMessage =
   /** From now on the picture has this size, and begins black; 0 × 0 while there is none. */
@@ -27,8 +30,8 @@ export type DisplayMessage =
   | { type: 'tiles'; tiles: DisplayTile[] }
   /** Null: the guest is in a graphics mode. */
   | { type: 'text'; text: DisplayText | null }
-  /** Whether the guest takes positions of the pointer, or only movements. */
-  | { type: 'pointer'; isAbsolute: boolean }
+  /** Whether the guest takes positions of the pointer, only movements, or nothing. */
+  | { type: 'pointer'; pointer: DisplayPointer }
   /** The picture is whole again; the next one comes after `taken`. */
   | { type: 'frame'; sequence: number };
 
@@ -53,7 +56,7 @@ export const TILES_BYTES_MAX = 1 << 19;
 export const TILE_SIDE_MAX = 128;
 
 export const encodeSize = (width: number, height: number): Uint8Array => u16s(1, width, height);
-export const encodePointer = (isAbsolute: boolean): Uint8Array => Uint8Array.of(4, isAbsolute ? 1 : 0);
+export const encodePointer = (pointer: DisplayPointer): Uint8Array => Uint8Array.of(4, pointers.indexOf(pointer));
 export const encodeFrameEnd = (sequence: number): Uint8Array => {
   const bytes = new Uint8Array(5);
   bytes[0] = 5;
@@ -135,7 +138,9 @@ export function decodeDisplayMessage(bytes: Uint8Array): DisplayMessage | null {
       return { type: 'text', text: { columns: view.getUint16(2, true), rows: view.getUint16(4, true), text } };
     }
     case 4:
-      return bytes.length === 2 ? { type: 'pointer', isAbsolute: bytes[1] === 1 } : null;
+      return bytes.length === 2 && bytes[1]! < pointers.length
+        ? { type: 'pointer', pointer: pointers[bytes[1]!]! }
+        : null;
     case 5:
       return bytes.length === 5 ? { type: 'frame', sequence: view.getUint32(1, true) } : null;
   }

@@ -47,7 +47,7 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   };
   const keyboard: GuestInput = {
     typing: 0,
-    isAbsolute: false,
+    pointer: 'relative',
     key(code, pressed) {
       screen.show(`${pressed ? 'down' : 'up'} ${code}`);
       return true;

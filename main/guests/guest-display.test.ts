@@ -49,7 +49,7 @@ function fill(
 ): ScreenChange {
   const pixels = new Uint8ClampedArray(tile.width * tile.height * 4);
   new Uint32Array(pixels.buffer).fill(colour);
-  return { width, height, tiles: [tile], pixels, text: undefined, isAbsolute: false, ...more };
+  return { width, height, tiles: [tile], pixels, text: undefined, pointer: 'none', ...more };
 }
 
 const whole = (width: number, height: number, colour: number): ScreenChange =>

@@ -4,6 +4,7 @@
 
 import {
   type DisplayInput,
+  type DisplayPointer,
   type DisplayText,
   decodeDisplayInput,
   encodeFrameEnd,
@@ -56,7 +57,7 @@ export class GuestDisplay {
   #source: DisplaySource | null = null;
   #picture: Picture | null = null;
   #text: DisplayText | null = null;
-  #isAbsolute = false;
+  #pointer: DisplayPointer = 'none';
   /** What the present run was asked for last and has not answered yet. */
   #asked: ScreenWish = 'none';
 
@@ -93,10 +94,10 @@ export class GuestDisplay {
     this.#draw(change);
     for (const watcher of this.#watchers) {
       if (change.text !== undefined) watcher.isTextDue = watcher.hasDirt = true;
-      if (change.isAbsolute !== this.#isAbsolute) watcher.isPointerDue = watcher.hasDirt = true;
+      if (change.pointer !== this.#pointer) watcher.isPointerDue = watcher.hasDirt = true;
     }
     if (change.text !== undefined) this.#text = change.text;
-    this.#isAbsolute = change.isAbsolute;
+    this.#pointer = change.pointer;
     for (const watcher of this.#watchers) this.#serve(watcher);
     this.#ask();
   }
@@ -199,7 +200,7 @@ export class GuestDisplay {
     if (watcher.isSizeDue) watcher.send(encodeSize(width, height));
     for (const bytes of this.#dirtyTiles(watcher)) watcher.send(bytes);
     if (watcher.isTextDue) watcher.send(encodeText(this.#text));
-    if (watcher.isPointerDue) watcher.send(encodePointer(this.#isAbsolute));
+    if (watcher.isPointerDue) watcher.send(encodePointer(this.#pointer));
     watcher.sequence = (watcher.sequence % 0xffff_ffff) + 1;
     watcher.awaited = watcher.sequence;
     watcher.isSizeDue = watcher.isTextDue = watcher.isPointerDue = watcher.hasDirt = false;

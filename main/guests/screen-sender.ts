@@ -4,6 +4,7 @@
 
 import { cutTile } from '../../native-free-core/devices/display/screen.ts';
 import type { Guest } from '../../native-free-core/hypervisor/guest.ts';
+import type { PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { Picture, ScreenChange, ScreenWish } from './worker-messages.ts';
 
 /** Milliseconds between two looks at a screen that changes: 60 pictures a second. */
@@ -19,7 +20,7 @@ export class ScreenSender {
   #interval = SHORTEST;
   #lookedAt = -Infinity;
   #toldText: string | null = null;
-  #toldAbsolute: boolean | null = null;
+  #toldPointer: PointerKind | null = null;
 
   constructor(send: (change: ScreenChange, buffer: ArrayBuffer) => void) {
     this.#send = send;
@@ -57,13 +58,13 @@ export class ScreenSender {
   }
 
   #change({ screen, input }: Guest, isWhole: boolean): ScreenChange | null {
-    const isAbsolute = input?.isAbsolute === true;
-    const hasTurned = isAbsolute !== this.#toldAbsolute;
-    this.#toldAbsolute = isAbsolute;
+    const pointer = input?.pointer ?? 'none';
+    const hasTurned = pointer !== this.#toldPointer;
+    this.#toldPointer = pointer;
     if (!screen) {
       // There is nothing to wait for either, but the kind of pointer; both are told when somebody begins to watch.
       if (!isWhole) return null;
-      return { width: 0, height: 0, tiles: [], pixels: new Uint8ClampedArray(0), text: null, isAbsolute };
+      return { width: 0, height: 0, tiles: [], pixels: new Uint8ClampedArray(0), text: null, pointer };
     }
     if (isWhole) screen.invalidate();
     const update = screen.refresh();
@@ -82,7 +83,7 @@ export class ScreenSender {
     const { width, height } = update;
     const tiles = update.tiles.map(({ x, y, width, height }) => ({ x, y, width, height }));
     const told = text === null || !size ? null : { ...size, text };
-    return { width, height, tiles, pixels, text: isTextNew ? told : undefined, isAbsolute };
+    return { width, height, tiles, pixels, text: isTextNew ? told : undefined, pointer };
   }
 }
 

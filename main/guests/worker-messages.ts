@@ -4,7 +4,7 @@
 
 import type { ImageFormat } from '../../native-free-core/disk/images.ts';
 import type { GuestEnd, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
-import type { KeyStroke } from '../../native-free-core/hypervisor/guest-input.ts';
+import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
@@ -86,7 +86,7 @@ export interface ScreenChange {
   pixels: Uint8ClampedArray<ArrayBuffer>;
   /** Undefined: as before. */
   text: DisplayText | null | undefined;
-  isAbsolute: boolean;
+  pointer: PointerKind;
 }
 
 /** Which changes of the screen main is ready for: each is one answer, so that none wait in between. */

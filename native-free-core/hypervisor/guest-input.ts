@@ -12,6 +12,9 @@ export interface KeyStroke {
   readonly pressed: boolean;
 }
 
+/** What the guest's driver listens to: nothing, a mouse that tells movements, or a device that tells positions. */
+export type PointerKind = 'none' | 'relative' | 'absolute';
+
 /** Keyboard and pointer of a guest. Called between two slices of the guest, by the thread that runs it. */
 export interface GuestInput {
   /** A key goes down (also again, when it repeats) or up, at once. False where the guest has no such key or takes none. */
@@ -28,8 +31,8 @@ export interface GuestInput {
    * Moves the pointer: `dx` to the right, `dy` down, in counts of a mouse; `wheel` in steps, positive towards the user.
    */
   move(dx: number, dy: number, wheel: number): void;
-  /** Whether the guest listens to a device that tells positions; {@link moveTo} works then, and only then. */
-  readonly isAbsolute: boolean;
+  /** What the guest listens to at present: {@link move} reaches a mouse, {@link moveTo} only an absolute device. */
+  readonly pointer: PointerKind;
   /** Puts the pointer to a place of the picture: 0 (left, top) to 65535. */
   moveTo(x: number, y: number): void;
   /** Buttons held now: bit 0 left, 1 right, 2 middle. */

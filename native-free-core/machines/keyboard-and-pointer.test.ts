@@ -82,6 +82,7 @@ test('a reset ends the typing', () => {
 
 test('a relative movement goes down where the hand goes down', () => {
   const { input, controller, readFor } = machine();
+  assert.equal(input.pointer, 'none');
   controller.writePort(0x64, 1, 0xd4);
   controller.writePort(0x60, 1, 0xf4);
   assert.deepEqual(readFor(5), [0xfa]);
@@ -99,9 +100,10 @@ test('positions, buttons and the wheel go to the device that tells positions whi
   controller.writePort(0x60, 1, 0xf4);
   readFor(5);
   input.moveTo(1, 2);
-  assert.equal(input.isAbsolute, false);
+  assert.equal(input.pointer, 'relative');
   assert.deepEqual(reports, []);
   tablet.active = true;
+  assert.equal(input.pointer, 'absolute');
   input.moveTo(70_000, 100);
   input.buttons(2);
   input.move(9, 9, -1);

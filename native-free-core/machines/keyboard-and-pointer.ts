@@ -5,7 +5,7 @@
 import { type AbsolutePointer, POINTER_RANGE } from '../devices/absolute-pointer.ts';
 import type { Timer, Timers } from '../devices/device.ts';
 import type { Clock } from '../host.ts';
-import type { GuestInput, KeyStroke } from '../hypervisor/guest-input.ts';
+import type { GuestInput, KeyStroke, PointerKind } from '../hypervisor/guest-input.ts';
 
 /** Guest nanoseconds from one typed stroke to the next: 50 keys a second, which firmware and DOS keep up with. */
 const STROKE_NS = 10_000_000;
@@ -20,7 +20,11 @@ export interface KeyboardAndPointerWiring {
   clock: Clock;
   timers: Timers;
   keyboard: { key(code: string, down: boolean): boolean; readonly ready: boolean };
-  mouse: { move(dx: number, dy: number, dz?: number): void; setButtons(buttons: number): void };
+  mouse: {
+    move(dx: number, dy: number, dz?: number): void;
+    setButtons(buttons: number): void;
+    readonly isUsed: boolean;
+  };
   /** Devices that tell positions, the preferred first. */
   absolute: readonly AbsolutePointer[];
 }
@@ -82,8 +86,9 @@ export class KeyboardAndPointer implements GuestInput {
     return this.wiring.absolute.find(({ active }) => active);
   }
 
-  get isAbsolute(): boolean {
-    return this.absolute !== undefined;
+  get pointer(): PointerKind {
+    if (this.absolute) return 'absolute';
+    return this.wiring.mouse.isUsed ? 'relative' : 'none';
   }
 
   move(dx: number, dy: number, wheel: number): void {

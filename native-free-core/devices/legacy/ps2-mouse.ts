@@ -44,6 +44,11 @@ export class Ps2Mouse implements Ps2Device, Device {
     return this.queue.take();
   }
 
+  /** Whether a driver has asked for movements: to be told of them, or to ask for each. */
+  get isUsed(): boolean {
+    return this.reporting || this.remote;
+  }
+
   /** Moves by counts: `dx` to the right, `dy` away from the user, `dz` the wheel towards the user. */
   move(dx: number, dy: number, dz = 0): void {
     this.dx = clamp(this.dx + Math.trunc(dx), -MOST_MOVEMENT, MOST_MOVEMENT);
