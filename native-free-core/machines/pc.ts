@@ -150,6 +150,7 @@ export class Pc implements Guest {
     // As firmware leaves it: the 8259s reach the processor through LINT0, the IDE function decodes.
     this.vcpu.apic.programVirtualWire();
     this.pci.program();
+    this.isa.program();
     memory.write(this.firmware.address, this.firmware.bytes);
     const { initrd } = config.boot;
     const entry = detectAndLoad(

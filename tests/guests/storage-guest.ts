@@ -19,7 +19,7 @@ const modules = [
 /** Where they lie in the kernel's package; by folder, because what is built in differs between releases. */
 const moduleFolders = [
   ...['crypto/crc*', 'lib/crc*', 'block/*', 'drivers/scsi/s[cdr]*', 'drivers/ata/*', 'drivers/cdrom/*'],
-  ...['fs/ext4/*', 'fs/jbd2/*', 'fs/mbcache*', 'fs/isofs/*'],
+  ...['fs/ext4/*', 'fs/jbd2/*', 'fs/mbcache*', 'fs/isofs/*', 'drivers/block/floppy*'],
 ].map((folder) => `*/kernel/${folder}`);
 
 const tools = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso'];
@@ -32,20 +32,20 @@ const missing = tools.filter((tool) => !path.split(delimiter).some((folder) => e
 export const noStorage: string | false =
   noDebian || (missing.length > 0 ? `the host has no ${missing.join(', ')} (e2fsprogs, xorriso)` : false);
 
-/** A Debian guest whose initramfs, made in `folder`, has loaded the drivers when its prompt comes. */
-export async function storageGuest(architecture: DebianArchitecture, folder: string) {
+/** A Debian guest whose initramfs, made in `folder`, has loaded the drivers, and `more`, when its prompt comes. */
+export async function storageGuest(architecture: DebianArchitecture, folder: string, more: readonly string[] = []) {
   const guest = await debianGuest(architecture);
   const packages = new DebianPackages({ architecture });
   const busybox = await packages.unpack('busybox-static');
   const tree = await packages.unpack(`linux-image-${guest.release}`, moduleFolders);
   const files = readdirSync(tree, { recursive: true, encoding: 'utf8' });
-  const loaded = modules.flatMap((name) => {
+  const loaded = [...modules, ...more].flatMap((name) => {
     const file = files.find((each) => basename(each) === `${name}.ko` || basename(each) === `${name}.ko.xz`);
     if (file === undefined) return [];
     const at = join(tree, file);
     return [{ name: `${name}.ko`, data: file.endsWith('.xz') ? unpackXz(at) : readFileSync(at) }];
   });
-  const initrd = join(folder, `initramfs-${architecture}`);
+  const initrd = join(folder, `initramfs-${[architecture, ...more].join('-')}`);
   writeFileSync(initrd, busyboxInitramfs({ busybox: readFileSync(join(busybox, 'bin/busybox')), modules: loaded }));
   return { ...guest, initrd };
 }

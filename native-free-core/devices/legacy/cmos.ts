@@ -25,6 +25,7 @@ const REGISTER_B = 0x0b;
 const REGISTER_C = 0x0c;
 const REGISTER_D = 0x0d;
 const MEMORY = { baseLow: 0x15, extendedLow: 0x17, extendedCopy: 0x30, above16MLow: 0x34, above4GLow: 0x5b };
+const FLOPPY_TYPES = 0x10;
 const EQUIPMENT = 0x14;
 
 const B_SET = 0x80;
@@ -89,6 +90,8 @@ export interface CmosWiring {
   /** IRQ 8. */
   line: InterruptLine;
   memory: CmosMemory;
+  /** Types of the floppy drives A and B, as register 10h has them; 0: none. */
+  floppies?: readonly [number, number];
   /** Bit 7 of port 70h: whether non-maskable interrupts reach the CPU. */
   onNmiMask?(masked: boolean): void;
 }
@@ -142,8 +145,10 @@ export class Cmos implements Device, PortHandler {
     const above4G = Math.floor(high / 65536);
     word(MEMORY.above4GLow, above4G & 0xffff);
     this.ram[MEMORY.above4GLow + 2] = above4G >>> 16;
-    // A coprocessor, a pointing device, no floppy, colour display.
-    this.ram[EQUIPMENT] = 0x06;
+    const [first, second] = this.wiring.floppies ?? [0, 0];
+    this.ram[FLOPPY_TYPES] = (first << 4) | second;
+    // A coprocessor, a pointing device, colour display; one or two floppy drives.
+    this.ram[EQUIPMENT] = 0x06 | (first === 0 ? 0 : second === 0 ? 0x01 : 0x41);
     this.updateChecksum();
   }
 

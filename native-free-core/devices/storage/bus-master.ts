@@ -6,8 +6,6 @@ import type { SavedState } from '../device.ts';
 import type { DmaMemory } from '../dma.ts';
 import { openState } from '../saved-state.ts';
 
-export type { DmaMemory };
-
 export const BusMasterCommand = { start: 0x01, toMemory: 0x08 } as const;
 export const BusMasterStatus = { active: 0x01, error: 0x02, interrupt: 0x04, capable: 0x60 } as const;
 

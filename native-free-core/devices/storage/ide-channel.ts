@@ -4,9 +4,10 @@
 
 import { floatingValue } from '../bus.ts';
 import type { AccessSize, Bus, InterruptLine, PortHandler, SavedState } from '../device.ts';
+import type { DmaMemory } from '../dma.ts';
 import { openState } from '../saved-state.ts';
 import { AtaControl, AtaDevice, AtaRegister, AtaStatus } from './ata-registers.ts';
-import { BusMaster, type DmaMemory } from './bus-master.ts';
+import { BusMaster } from './bus-master.ts';
 import type { IdeDrive } from './ide-drive.ts';
 
 /** Device 0 and device 1, which boards call master and slave. */

@@ -3,9 +3,9 @@
 // Never knows a drive's commands.
 
 import type { AccessSize, Bus, Device, InterruptLine, SavedState } from '../device.ts';
+import type { DmaMemory } from '../dma.ts';
 import { PciCommand, PciFunction, PciRegister } from '../pci-function.ts';
 import { openState } from '../saved-state.ts';
-import type { DmaMemory } from './bus-master.ts';
 import { type IdeCableDrives, IdeChannel } from './ide-channel.ts';
 
 const CHANNEL_PORTS = [0x1f0, 0x170] as const;

@@ -4,6 +4,8 @@
 
 import { AtaDisk } from '../../devices/storage/ata-disk.ts';
 import { CdDrive } from '../../devices/storage/cd-drive.ts';
+import type { FloppyCable } from '../../devices/storage/floppy-controller.ts';
+import { FloppyDrive } from '../../devices/storage/floppy-drive.ts';
 import type { IdeCableDrives } from '../../devices/storage/ide-channel.ts';
 import type { IdeDrive } from '../../devices/storage/ide-drive.ts';
 import type { BlockDevice } from '../../disk/block.ts';
@@ -36,4 +38,14 @@ export function ideCables(
     [places[0], places[1]],
     [places[2], places[3]],
   ];
+}
+
+/** What is in a PC's floppy drives; a drive that is not named is not there. */
+export function floppyCable(disks: readonly (BlockDevice | null)[], traffic: DiskTraffic): FloppyCable {
+  if (disks.length > 2) throw new Error(`A guest has at most 2 floppy drives; ${disks.length} were asked for.`);
+  const drive = (index: number) => {
+    const disk = disks[index];
+    return disk === undefined ? null : new FloppyDrive(disk && traffic.medium(disk));
+  };
+  return [drive(0), drive(1)];
 }

@@ -5,6 +5,7 @@
 import { AcpiPm } from '../../devices/acpi-pm.ts';
 import { Hpet } from '../../devices/hpet.ts';
 import { Cmos } from '../../devices/legacy/cmos.ts';
+import { DmaControllers } from '../../devices/legacy/dma.ts';
 import { KeyboardController } from '../../devices/legacy/keyboard-controller.ts';
 import { NumericError } from '../../devices/legacy/numeric-error.ts';
 import { Pit } from '../../devices/legacy/pit.ts';
@@ -13,11 +14,14 @@ import { Ps2Mouse } from '../../devices/legacy/ps2-mouse.ts';
 import { A20Gate, SystemPorts } from '../../devices/legacy/system-ports.ts';
 import { Uart } from '../../devices/legacy/uart.ts';
 import { GatedLine } from '../../devices/lines.ts';
+import { FloppyController } from '../../devices/storage/floppy-controller.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
+import { floppyCable } from './drives.ts';
 import type { BoardWiring } from './wiring.ts';
 
 export const COM1 = { base: 0x3f8, irq: 4 };
-const IRQ = { pit: 0, keyboard: 1, rtc: 8, acpi: 9, mouse: 12, numericError: 13 };
+const IRQ = { pit: 0, keyboard: 1, floppy: 6, rtc: 8, acpi: 9, mouse: 12, numericError: 13 };
+const FLOPPY_DMA = 2;
 const MIB = 1 << 20;
 /** Wall time of deterministic runs: 2025-01-01 00:00 UTC. */
 const DETERMINISTIC_WALL = 1_735_689_600_000;
@@ -33,6 +37,8 @@ export class IsaDevices {
   readonly com1: Uart;
   readonly pm: AcpiPm;
   readonly hpet: Hpet;
+  readonly dma: DmaControllers;
+  readonly floppy: FloppyController;
 
   constructor(wiring: BoardWiring) {
     const { config, host, clock, timers, bus, interrupts } = wiring;
@@ -54,12 +60,19 @@ export class IsaDevices {
     this.hpet.attach(bus);
     this.pit = new Pit({ clock, timers, line: replaceable.pit });
     this.pit.attach(bus);
+    this.dma = new DmaControllers(wiring.memory);
+    this.dma.attach(bus);
+    const drives = floppyCable(config.floppies ?? [], wiring.disks);
+    const line = irq(IRQ.floppy);
+    this.floppy = new FloppyController({ clock, timers, line, dma: this.dma.channel(FLOPPY_DMA) }, drives);
+    this.floppy.attach(bus);
     this.cmos = new Cmos({
       clock,
       timers,
       wallTime: () => (config.deterministic ? DETERMINISTIC_WALL : host.wallMilliseconds()),
       line: replaceable.rtc,
       memory: { low: Math.min(ramBytes, LOW_RAM_LIMIT), high: Math.max(0, ramBytes - LOW_RAM_LIMIT) },
+      floppies: [drives[0]?.type ?? 0, drives[1]?.type ?? 0],
     });
     this.cmos.attach(bus);
     const a20 = new A20Gate((open) => wiring.onA20(open));
@@ -90,6 +103,11 @@ export class IsaDevices {
     this.pm.attach(bus);
   }
 
+  /** As firmware leaves them before an operating system. */
+  program(): void {
+    this.dma.program();
+  }
+
   get resettable(): { reset(): void }[] {
     return [
       this.hpet,
@@ -102,6 +120,8 @@ export class IsaDevices {
       this.numericError,
       this.com1,
       this.pm,
+      this.dma,
+      this.floppy,
     ];
   }
 }
