@@ -8,14 +8,14 @@ import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
 import { TimerQueue } from '../devices/timers.ts';
-import { buildAcpiTables } from '../firmware/acpi/tables.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
-import { ECAM_WINDOW, memoryMap, ramRegions } from '../firmware/memory-map.ts';
+import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT } from '../memory/layout.ts';
-import { Interrupts, IO_APIC_ID } from './board/interrupts.ts';
-import { COM1, IsaDevices } from './board/isa-devices.ts';
-import { PCI_MEMORY, PciDevices } from './board/pci-devices.ts';
+import { Interrupts } from './board/interrupts.ts';
+import { IsaDevices } from './board/isa-devices.ts';
+import { PciDevices } from './board/pci-devices.ts';
+import { boardTables } from './board/tables.ts';
 import type { BoardWiring } from './board/wiring.ts';
 import { DiskTraffic } from './disk-traffic.ts';
 import { enterKernel } from './entry.ts';
@@ -43,7 +43,7 @@ export class Pc implements Guest {
   private readonly isa: IsaDevices;
   private readonly pci: PciDevices;
   private readonly resettable: readonly { reset(): void }[];
-  private readonly firmware: { rsdp: number; address: number; bytes: Uint8Array };
+  private readonly firmware: ReturnType<typeof boardTables>;
   private readonly time: HypervisorTime;
   private readonly disks: DiskTraffic;
   private end: GuestEnd | undefined;
@@ -115,13 +115,7 @@ export class Pc implements Guest {
       ...this.pci.resettable,
       this.input,
     ];
-    this.firmware = buildAcpiTables({
-      processors: [0],
-      serialPorts: [COM1],
-      pciMemory: PCI_MEMORY,
-      ecam: ECAM_WINDOW,
-      ioApicId: IO_APIC_ID,
-    });
+    this.firmware = boardTables(this.cpu.system, ramBytes, [0]);
     this.powerOn();
   }
 
@@ -151,7 +145,7 @@ export class Pc implements Guest {
     this.vcpu.apic.programVirtualWire();
     this.pci.program();
     this.isa.program();
-    memory.write(this.firmware.address, this.firmware.bytes);
+    for (const { address, bytes } of this.firmware.pieces) memory.write(address, bytes);
     const { initrd } = config.boot;
     const entry = detectAndLoad(
       config.boot.kernel,

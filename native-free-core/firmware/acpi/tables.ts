@@ -28,7 +28,7 @@ export interface AcpiTables {
 }
 
 const DEFAULT_BASE = 0xe0000;
-const DEFAULT_LIMIT = 0x10000;
+const DEFAULT_LIMIT = 0x8000;
 const OEM = 'TRIVIS';
 const OEM_TABLE = 'TRIVISOR';
 const CREATOR = 'TRVS';

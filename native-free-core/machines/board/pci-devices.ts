@@ -4,9 +4,10 @@
 
 import { type AcpiPm, PM_BASE, PM_BLOCK_SIZE, SCI_IRQ } from '../../devices/acpi-pm.ts';
 import { HostBridge, IsaBridge } from '../../devices/pci/bridges.ts';
-import { PciBus } from '../../devices/pci/pci-bus.ts';
+import { PciBus, pirqOf } from '../../devices/pci/pci-bus.ts';
 import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
+import { PciRegister } from '../../devices/pci-function.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
@@ -19,10 +20,16 @@ export const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: ECAM_WINDOW.base - 1 };
 const BUS_MASTER_PORTS = 0xc000;
 /** Ports of the SMBus controller, where firmware puts them. */
 const SMBUS_PORTS = 0x700;
+/** ISA interrupts that firmware routes PIRQA to PIRQD to; IRQ 10 is left to ISA cards. */
+const PIRQ_IRQS = [11, 5, 11, 5];
+/** The 8259s' edge/level registers, and what is level-triggered: the above and the SCI. */
+const LEVEL_PORT = 0x4d0;
+const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
 const IDE_IRQS = [14, 15] as const;
 
 export class PciDevices {
   readonly bus: PciBus;
+  private readonly ports: BoardWiring['bus'];
   readonly hostBridge = new HostBridge();
   readonly isaBridge: IsaBridge;
   readonly ide: IdeController;
@@ -34,6 +41,7 @@ export class PciDevices {
     const { config, bus, interrupts, clock, timers } = wiring;
     const irq = (number: number) => interrupts.irq(number);
     this.isaBridge = new IsaBridge({ isaInput: irq, gsiInputs: interrupts.pciInputs() });
+    this.ports = bus;
     this.bus = new PciBus(bus, this.isaBridge.pirqs);
     this.bus.attach();
     this.bus.attachWindow(ECAM_WINDOW.base);
@@ -59,6 +67,15 @@ export class PciDevices {
   program(): void {
     this.ide.program(BUS_MASTER_PORTS);
     this.powerManagement.program(PM_BASE, SMBUS_PORTS);
+    PIRQ_IRQS.forEach((irq, index) => {
+      this.isaBridge.route(index, irq);
+    });
+    for (const { device, pciFunction } of this.bus.list()) {
+      const pin = pciFunction.interruptPin;
+      if (pin > 0) pciFunction.writeConfig(PciRegister.interruptLine, 1, PIRQ_IRQS[pirqOf(device, pin)]);
+    }
+    this.ports.writePort(LEVEL_PORT, 1, LEVEL_IRQS & 0xff);
+    this.ports.writePort(LEVEL_PORT + 1, 1, LEVEL_IRQS >> 8);
   }
 
   get resettable(): { reset(): void }[] {
