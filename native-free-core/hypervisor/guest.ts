@@ -83,7 +83,7 @@ export type SliceResult =
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */
 export interface Guest {
   /** The display, where the guest has one. */
-  readonly screen?: Screen;
+  readonly screen?: Screen | undefined;
   /** Executes for at most about `milliseconds` of host time. */
   run(milliseconds: number): SliceResult;
   /** Keyboard and pointer; none where the machine has no such devices. */

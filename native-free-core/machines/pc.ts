@@ -7,6 +7,7 @@ import { describeRegisters } from '../cpu/describe.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
+import type { Screen } from '../devices/display/screen.ts';
 import { TimerQueue } from '../devices/timers.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
@@ -119,6 +120,10 @@ export class Pc implements Guest {
     this.powerOn();
   }
 
+  get screen(): Screen | undefined {
+    return this.pci.display?.adapter;
+  }
+
   /** For tests and debuggers; everyone else uses the methods below. */
   get cpu() {
     return this.vcpu.cpu;
@@ -147,6 +152,7 @@ export class Pc implements Guest {
     this.isa.program();
     for (const { address, bytes } of this.firmware.pieces) memory.write(address, bytes);
     const { initrd } = config.boot;
+    const { display } = this.pci;
     const entry = detectAndLoad(
       config.boot.kernel,
       {
@@ -154,6 +160,7 @@ export class Pc implements Guest {
         memoryMap: memoryMap(ramBytes),
         rsdp: this.firmware.rsdp,
         prefer64: true,
+        ...(display ? { setVideoMode: (number: number | undefined) => display.setLinuxMode(number) } : {}),
         ...(initrd ? { initrd } : {}),
       },
       memory,

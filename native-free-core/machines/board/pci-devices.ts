@@ -11,6 +11,7 @@ import { PciRegister } from '../../devices/pci-function.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
+import { Display } from './display.ts';
 import { ideCables } from './drives.ts';
 import type { BoardWiring } from './wiring.ts';
 
@@ -35,6 +36,8 @@ export class PciDevices {
   readonly ide: IdeController;
   readonly smbus: SmbusController;
   readonly powerManagement: PowerManagement;
+  /** A paravirtualized guest has none. */
+  readonly display: Display | undefined;
 
   /** `pm` holds the registers that the power management function decodes. */
   constructor(wiring: BoardWiring, pm: AcpiPm) {
@@ -61,6 +64,10 @@ export class PciDevices {
     });
     this.powerManagement.attach(bus);
     this.bus.add(1, 3, this.powerManagement.pci);
+    if (config.kind === 'full') {
+      this.display = new Display({ clock, bus, memory: wiring.memory });
+      this.bus.add(2, 0, this.display.adapter.pci);
+    }
   }
 
   /** Resources as firmware leaves them before a kernel that is loaded directly. */
@@ -76,9 +83,18 @@ export class PciDevices {
     }
     this.ports.writePort(LEVEL_PORT, 1, LEVEL_IRQS & 0xff);
     this.ports.writePort(LEVEL_PORT + 1, 1, LEVEL_IRQS >> 8);
+    this.display?.program();
   }
 
   get resettable(): { reset(): void }[] {
-    return [this.bus, this.hostBridge, this.isaBridge, this.ide, this.smbus, this.powerManagement];
+    return [
+      this.bus,
+      this.hostBridge,
+      this.isaBridge,
+      this.ide,
+      this.smbus,
+      this.powerManagement,
+      ...(this.display ? [this.display.adapter] : []),
+    ];
   }
 }
