@@ -342,6 +342,39 @@ export const KernelInspection = z.object({
 });
 export type KernelInspection = z.output<typeof KernelInspection>;
 
+/** What a drive's medium is meant to be. */
+export const mediumUses = ['disk', 'cd', 'floppy'] as const;
+export type MediumUse = (typeof mediumUses)[number];
+
+/** What a file offered as a medium turned out to be. */
+export const MediumInspection = z.object({
+  /** A few words: what is in it and how large it is. */
+  description: z.string(),
+  /** One sentence why it cannot be used so; null where it can. */
+  problem: z.string().nullable(),
+  /** Of a disk: what it is, or looks like where that is the problem. */
+  format: z.enum(diskFormats).nullable(),
+  /** Bytes of the disk; null where it could not be told. */
+  size: z.number().nullable(),
+});
+export type MediumInspection = z.output<typeof MediumInspection>;
+
+/** Sizes of a new disk: less holds no file system, more is beyond every format. */
+const NEW_DISK_MIN = 1 << 20;
+const NEW_DISK_MAX = 64 * 2 ** 40;
+
+/** A disk image that is made together with its guest. */
+export const NewDisk = z.strictObject({
+  /** Must not be there yet; in the home's folder `disks`, that is made too. */
+  file: path,
+  format: z.enum(diskFormats),
+  size: z
+    .int('must be a whole number of bytes')
+    .min(NEW_DISK_MIN, 'must be at least 1 MiB')
+    .max(NEW_DISK_MAX, 'must be at most 64 TiB'),
+});
+export type NewDisk = z.output<typeof NewDisk>;
+
 /** A folder of the host, for choosing a file there; folders first, hidden entries left out. */
 export const FolderListing = z.object({
   folder: z.string(),
@@ -369,13 +402,17 @@ const KEYS_MAX = 10;
 /** A key's place as `KeyboardEvent.code` names it. */
 const KeyCode = z.string().refine((code) => keyCodes.has(code), 'names no key');
 
+/** Disks made in one call: more than a machine takes. */
+const newDisks = z.array(NewDisk).max(16).default([]);
+
 export const calls = {
   'host.info': { input: nothing, output: HostInfo },
   'guests.list': { input: nothing, output: z.array(GuestView) },
   'guests.get': { input: guestRef, output: GuestView },
-  'guests.create': { input: z.strictObject({ settings: GuestSettings }), output: GuestView },
-  /** Only while the guest is off. */
-  'guests.set': { input: guestRef.extend({ settings: GuestSettingsChange }), output: GuestView },
+  /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
+  'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
+  /** Only while the guest is off. New disks as with `guests.create`. */
+  'guests.set': { input: guestRef.extend({ settings: GuestSettingsChange, newDisks }), output: GuestView },
   /** Answers once the guest executes, or fails with the reason it cannot. */
   'guests.start': { input: guestRef, output: GuestView },
   /**
@@ -415,6 +452,10 @@ export const calls = {
   'guests.report': { input: guestRef, output: Report },
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
   'stats.history': { input: guestRef, output: z.array(StatsSample) },
+  'media.inspect': {
+    input: z.strictObject({ path, use: z.enum(mediumUses), format: z.enum(diskFormats).nullable().default(null) }),
+    output: MediumInspection,
+  },
   'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
   /** The person's own folder if none is named. */
   'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },
