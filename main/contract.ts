@@ -100,10 +100,10 @@ export const GuestSettings = z.strictObject({
     .max(CPUS_MAX, `must be ${CPUS_MAX}: a guest has one vCPU so far`)
     .default(1)
     .register(settingInfo, { flag: '--cpus <n>', label: 'vCPUs', help: 'number of vCPUs' }),
-  kernel: path.register(settingInfo, {
+  kernel: path.nullable().default(null).register(settingInfo, {
     flag: '--kernel <file>',
     label: 'Kernel',
-    help: 'a Linux bzImage, a PVH/ELF vmlinux or a multiboot kernel',
+    help: 'a Linux bzImage, a PVH/ELF vmlinux or a multiboot kernel; without one the guest boots from its drives',
   }),
   initrd: path.nullable().default(null).register(settingInfo, {
     flag: '--initrd <file>',
@@ -130,6 +130,20 @@ export const GuestSettings = z.strictObject({
     flag: '--cdrom <iso>',
     label: 'CD',
     help: 'an ISO image in the CD drive',
+  }),
+  bootOrder: z
+    .string()
+    .regex(/^(?!.*(.).*\1)[acdn]+$/, 'must be letters of a (floppy), c (disk), d (CD) and n (network), each once')
+    .default('cdan')
+    .register(settingInfo, {
+      flag: '--boot <order>',
+      label: 'Boot order',
+      help: 'what to boot from, the first that can be: c disk, d CD, a floppy, n network',
+    }),
+  bios: path.nullable().default(null).register(settingInfo, {
+    flag: '--bios <file>',
+    label: 'BIOS',
+    help: 'a ROM image in place of the built-in firmware',
   }),
   floppies: z
     .array(FloppySettings)

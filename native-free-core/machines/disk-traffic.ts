@@ -41,7 +41,8 @@ export class DiskTraffic {
     };
   }
 
-  private follow(work: Promise<void>): Promise<void> {
+  /** Counts work that requests are part of as one more request. */
+  follow<T>(work: Promise<T>): Promise<T> {
     this.pending++;
     this.asked();
     const over = () => {

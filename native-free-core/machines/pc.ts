@@ -4,15 +4,18 @@
 
 import { RunEnd } from '../cpu/cpu.ts';
 import { describeRegisters } from '../cpu/describe.ts';
+import { ShadowMemory } from '../cpu/system/shadow-memory.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import { TimerQueue } from '../devices/timers.ts';
+import type { Bios } from '../firmware/bios/bios.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT } from '../memory/layout.ts';
+import { enterFirmware, machineFirmware } from './board/firmware.ts';
 import { Interrupts } from './board/interrupts.ts';
 import { IsaDevices } from './board/isa-devices.ts';
 import { PciDevices } from './board/pci-devices.ts';
@@ -45,6 +48,8 @@ export class Pc implements Guest {
   private readonly pci: PciDevices;
   private readonly resettable: readonly { reset(): void }[];
   private readonly firmware: ReturnType<typeof boardTables>;
+  /** Where there is no kernel to load directly. */
+  private readonly bios: Bios | undefined;
   private readonly time: HypervisorTime;
   private readonly disks: DiskTraffic;
   private end: GuestEnd | undefined;
@@ -100,6 +105,9 @@ export class Pc implements Guest {
       interrupts,
       messages: messageSink(apicBus, this.cpu.system.physical),
       disks: this.disks,
+      ...(config.bios && config.boot.kernel === undefined
+        ? { shadow: new ShadowMemory(this.cpu.system.physical, config.bios) }
+        : {}),
       onA20: (open) => this.cpu.system.physical.setA20(open),
       onReset: () => this.askReset(),
       onEnd: (end) => this.finish(end),
@@ -117,6 +125,15 @@ export class Pc implements Guest {
       this.input,
     ];
     this.firmware = boardTables(this.cpu.system, ramBytes, [0]);
+    if (config.boot.kernel === undefined && config.bios === undefined)
+      this.bios = machineFirmware({
+        ...wiring,
+        cpu: this.cpu.system,
+        tables: this.firmware.pieces,
+        floppies: this.isa.floppy.drives,
+        ide: this.pci.ide,
+        programBoard: () => this.programBoard(),
+      });
     this.powerOn();
   }
 
@@ -132,6 +149,14 @@ export class Pc implements Guest {
   /** Loads firmware tables and the kernel and puts the vCPU at its entry. */
   private powerOn(): void {
     const { config, cpu } = this;
+    const { kernel, initrd, append } = config.boot;
+    if (kernel === undefined) {
+      if (this.bios) {
+        this.bios.install();
+        enterFirmware(cpu.system);
+      } else cpu.reset();
+      return;
+    }
     const ramBytes = config.memoryMiB * MIB;
     const { physical } = cpu.system;
     const memory = {
@@ -146,17 +171,13 @@ export class Pc implements Guest {
         return cpu.system.u8.slice(at, at + length);
       },
     };
-    // As firmware leaves it: the 8259s reach the processor through LINT0, the IDE function decodes.
-    this.vcpu.apic.programVirtualWire();
-    this.pci.program();
-    this.isa.program();
+    this.programBoard();
     for (const { address, bytes } of this.firmware.pieces) memory.write(address, bytes);
-    const { initrd } = config.boot;
     const { display } = this.pci;
     const entry = detectAndLoad(
-      config.boot.kernel,
+      kernel,
       {
-        append: config.boot.append,
+        append,
         memoryMap: memoryMap(ramBytes),
         rsdp: this.firmware.rsdp,
         prefer64: true,
@@ -166,6 +187,13 @@ export class Pc implements Guest {
       memory,
     );
     enterKernel(cpu.system, entry);
+  }
+
+  /** As firmware leaves the board: the 8259s reach the processor through LINT0, PCI functions decode. */
+  private programBoard(): void {
+    this.vcpu.apic.programVirtualWire();
+    this.pci.program();
+    this.isa.program();
   }
 
   private askReset(): void {

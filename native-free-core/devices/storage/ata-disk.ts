@@ -46,7 +46,7 @@ for (const [codes, write, dma, multiple] of [
 }
 
 export class AtaDisk extends IdeDrive {
-  protected readonly medium: Medium;
+  readonly medium: Medium;
   private readonly names: DriveNames;
   private readonly sectors: number;
   private geometry = DEFAULT_GEOMETRY;

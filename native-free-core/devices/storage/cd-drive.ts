@@ -62,7 +62,8 @@ export class CdDrive extends IdeDrive {
     this.reset();
   }
 
-  protected get medium(): Medium | null {
+  /** The disc in the drive. */
+  get medium(): Medium | null {
     return this.disc;
   }
 
@@ -83,6 +84,11 @@ export class CdDrive extends IdeDrive {
   /** Whether the host asked that the disc stay in; a person's eject button then only asks. */
   get isLocked(): boolean {
     return this.locked;
+  }
+
+  /** Locks or unlocks the tray as PREVENT ALLOW MEDIUM REMOVAL does. */
+  setLocked(locked: boolean): void {
+    this.locked = locked;
   }
 
   /** The button at the drive: opens the tray, or asks the host to where it is locked. */

@@ -9,6 +9,7 @@ import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
 import { PciRegister } from '../../devices/pci-function.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
+import { assignPciResources } from '../../firmware/bios/pci-resources.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { Display } from './display.ts';
@@ -31,7 +32,7 @@ const IDE_IRQS = [14, 15] as const;
 export class PciDevices {
   readonly bus: PciBus;
   private readonly ports: BoardWiring['bus'];
-  readonly hostBridge = new HostBridge();
+  readonly hostBridge: HostBridge;
   readonly isaBridge: IsaBridge;
   readonly ide: IdeController;
   readonly smbus: SmbusController;
@@ -43,6 +44,7 @@ export class PciDevices {
   constructor(wiring: BoardWiring, pm: AcpiPm) {
     const { config, bus, interrupts, clock, timers } = wiring;
     const irq = (number: number) => interrupts.irq(number);
+    this.hostBridge = new HostBridge(({ base, length, ...access }) => wiring.shadow?.set(base, length, access));
     this.isaBridge = new IsaBridge({ isaInput: irq, gsiInputs: interrupts.pciInputs() });
     this.ports = bus;
     this.bus = new PciBus(bus, this.isaBridge.pirqs);
@@ -70,7 +72,7 @@ export class PciDevices {
     }
   }
 
-  /** Resources as firmware leaves them before a kernel that is loaded directly. */
+  /** Resources and routes as firmware leaves them. */
   program(): void {
     this.ide.program(BUS_MASTER_PORTS);
     this.powerManagement.program(PM_BASE, SMBUS_PORTS);
@@ -81,6 +83,7 @@ export class PciDevices {
       const pin = pciFunction.interruptPin;
       if (pin > 0) pciFunction.writeConfig(PciRegister.interruptLine, 1, PIRQ_IRQS[pirqOf(device, pin)]);
     }
+    assignPciResources(this.ports, PCI_MEMORY);
     this.ports.writePort(LEVEL_PORT, 1, LEVEL_IRQS & 0xff);
     this.ports.writePort(LEVEL_PORT + 1, 1, LEVEL_IRQS >> 8);
     this.display?.program();
