@@ -10,6 +10,10 @@ import { DiskTable } from './disk-table.ts';
 import { equipmentModule } from './equipment.ts';
 import { interruptModule } from './interrupts.ts';
 import { keyboardModule } from './keyboard.ts';
+import { pciModule, pciServices } from './pci-services.ts';
+import { pointingPart } from './pointing.ts';
+import { portsModule } from './ports-services.ts';
+import { powerPart } from './power-services.ts';
 import type { BiosMachine } from './processor.ts';
 import type { BiosModule } from './service.ts';
 import { systemModule } from './system-services.ts';
@@ -25,11 +29,14 @@ export function pcBios(machine: BiosMachine, display: BiosModule = videoFallback
     equipmentModule(),
     display,
     clockModule((call) => {
+      if (pciServices(call, machine)) return;
       call.ah = 0x86;
       call.carry = true;
     }),
     keyboardModule(),
-    systemModule([]),
+    systemModule([powerPart, pointingPart]),
+    portsModule(),
+    pciModule(),
     diskModule(table, (services) => {
       disks = services;
     }),

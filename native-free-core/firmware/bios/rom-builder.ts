@@ -23,6 +23,7 @@ export class RomBuilder {
   private readonly labels = new Map<string, number>();
   private readonly references: Reference[] = [];
   private readonly used: Uint8Array;
+  private readonly finishers: (() => void)[] = [];
   private cursor = 0;
   private free: number;
   private unique = 0;
@@ -164,7 +165,13 @@ export class RomBuilder {
           view.setUint32(at, this.base + target, true);
       }
     }
+    for (const act of this.finishers.splice(0)) act();
     return this;
+  }
+
+  /** Runs when every reference is resolved: for checksums. */
+  onFinish(act: () => void): void {
+    this.finishers.push(act);
   }
 }
 

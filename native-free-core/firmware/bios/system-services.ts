@@ -1,5 +1,5 @@
 // INT 15h: memory sizes, block moves, A20, waits, the configuration table, and what programs hook.
-// Owns those services; power management and the pointing device are modules of their own, which are asked first.
+// Owns those services; power management and the pointing device are parts of their own.
 // Never keeps time: waits are counted by IRQ 8.
 
 import { MemoryType } from '../memory-map.ts';
@@ -17,8 +17,13 @@ const A20 = 0x02;
 /** Words that one block move may have (IBM PS/2 BIOS Technical Reference, AH=87h). */
 const MOVE_WORDS_MAX = 0x8000;
 
-/** A part of INT 15h: undefined where the function is not its. */
-export type SystemPart = (call: BiosCall) => { outcome: Outcome } | undefined;
+/** A part of INT 15h. */
+export interface SystemPart {
+  /** AH of the calls that are its. */
+  readonly function: number;
+  handle(call: BiosCall): Outcome;
+  powerOn?(): void;
+}
 
 /** Descriptor of a block move: base and limit. */
 function descriptor(call: BiosCall, at: number): { base: number; limit: number } {
@@ -274,11 +279,8 @@ export function systemModule(parts: readonly ((context: BiosContext) => SystemPa
         vector: 0x15,
         at: RomOffset.system,
         handle: (call) => {
-          for (const part of asked) {
-            const answer = part(call);
-            if (answer) return answer.outcome;
-          }
-          return services.handle(call);
+          const part = asked.find((one) => one.function === call.ah);
+          return part ? part.handle(call) : services.handle(call);
         },
       },
     ],
@@ -286,6 +288,9 @@ export function systemModule(parts: readonly ((context: BiosContext) => SystemPa
       services = new SystemServices(context.machine);
       asked = parts.map((part) => part(context));
       context.rom.at(RomOffset.configuration).emit(...CONFIGURATION);
+    },
+    powerOn() {
+      for (const part of asked) part.powerOn?.();
     },
   };
 }
