@@ -68,7 +68,7 @@ const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
 /** INTO is one only if it is taken: TF tells. */
 const softwareInterrupts: ReadonlySet<string> = new Set(['INT', 'INT1', 'INT3', 'INTO']);
 
-/** Flushes of the TLBs after which link keys could repeat, with room for those of one burst. */
+/** Numbers of links after which link keys could repeat, with room for those of one burst. */
 const LINK_KEY_EPOCH = 2 ** 26;
 
 /** The loop's way through translations is timed once in so many times; a prime, to fall in step with no guest's loop. */
@@ -235,10 +235,11 @@ export class Cpu {
     const { i32, system } = this;
     const until = this.instructions + instructions;
     // Links and shortcuts are told apart by a count of flushes that comes round: before it does, all are forgotten.
-    const epoch = Math.floor(system.mmu.flushes / LINK_KEY_EPOCH);
+    const epoch = Math.floor(system.mmu.linkNumbersTaken / LINK_KEY_EPOCH);
     if (epoch !== this.linkEpoch) {
       this.linkEpoch = epoch;
       this.blocks.flush();
+      system.mmu.renumberLinks();
     }
     this.leaving = false;
     this.translator.collect();

@@ -5,7 +5,7 @@
 import { STATE_BASE } from '../../memory/layout.ts';
 import { updateSseSlow, updateSseTrap } from '../semantics/sse-control.ts';
 import { updateFpuTrap } from '../semantics/x87-control.ts';
-import { ARITHMETIC_FLAGS, Flag, ModeBit, regAddress, S, Seg, STATE_BYTES } from '../state.ts';
+import { ARITHMETIC_FLAGS, Flag, ModeBit, regAddress, S, Seg, VCPU_STATE_BYTES } from '../state.ts';
 import { Attribute, Cr0, Efer } from './architecture.ts';
 import { reloadPdptes } from './control.ts';
 import { updateWatches } from './debug.ts';
@@ -54,7 +54,7 @@ export class SystemCpu {
     this.view = new DataView(buffer);
     this.ports = bus;
     this.hooks = { ...CPU_HOOK_DEFAULTS, ...hooks };
-    this.physical = new PhysicalMemory(buffer, ramBytes, bus);
+    this.physical = new PhysicalMemory(buffer, ramBytes, bus, this.hooks.processors);
     this.physical.onCodeWrite = (host, bytes) => this.hooks.onCodeWrite(host, bytes);
     this.physical.isCode = (host, bytes) => this.hooks.isCode(host, bytes);
     this.mmu = new Mmu(this);
@@ -63,8 +63,9 @@ export class SystemCpu {
 
   /** Power-on and RESET state (SDM volume 3, table 10-1), with nothing in the TLBs. */
   reset(): void {
-    this.u8.fill(0, STATE_BASE, STATE_BASE + STATE_BYTES);
+    this.u8.fill(0, STATE_BASE, STATE_BASE + VCPU_STATE_BYTES);
     this.shutdown = false;
+    this.set32(S.tlbBank, this.mmu.tlb.bank);
     this.set32(S.eflags, 2);
     this.set64(S.ip, 0xfff0n);
     this.set64(S.cr0, BigInt(Cr0.cd | Cr0.nw | Cr0.et) & ADDRESS_32);
@@ -366,7 +367,7 @@ export class SystemCpu {
   updateLinkKey(): void {
     const limited = !this.code64 && (this.limit(Seg.cs) !== 0xffffffff || this.base(Seg.cs) !== 0n);
     const privilege = this.cpl === 3 ? 1 : 0;
-    for (const user of [0, 1]) this.set32(S.linkKeys + user * 4, (this.mmu.codeFlushes[user] << 5) | (user << 4));
+    for (const user of [0, 1]) this.set32(S.linkKeys + user * 4, (this.mmu.tlb.linkNumbers[user] << 5) | (user << 4));
     const key = this.u32[(S.linkKeys >>> 2) + privilege] | this.u32[S.mode >>> 2];
     this.set32(S.linkKey, limited ? 0xffffffff : key);
   }
