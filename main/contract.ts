@@ -33,7 +33,7 @@ const COMMAND_LINE_MAX = 2047;
 /** More than any host has, in MiB: a number that a mistyped one is caught by before the host is asked. */
 const MEMORY_MAX = 1 << 20;
 /** vCPUs that a machine has at most. */
-const CPUS_MAX = 1;
+const CPUS_MAX = 8;
 
 const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${PATH_MAX} characters`);
 
@@ -97,7 +97,7 @@ export const GuestSettings = z.strictObject({
   cpus: z
     .int('must be a whole number')
     .min(1, 'must be at least 1')
-    .max(CPUS_MAX, `must be ${CPUS_MAX}: a guest has one vCPU so far`)
+    .max(CPUS_MAX, `must be at most ${CPUS_MAX}`)
     .default(1)
     .register(settingInfo, { flag: '--cpus <n>', label: 'vCPUs', help: 'number of vCPUs' }),
   kernel: path.nullable().default(null).register(settingInfo, {

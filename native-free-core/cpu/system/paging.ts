@@ -352,6 +352,11 @@ export class Mmu {
     return this.numbers.taken;
   }
 
+  /** Address of a vCPU's bank of TLBs. */
+  bankOf(vcpu: number): number {
+    return this.tlbs[vcpu].bank;
+  }
+
   /** The TLBs of another vCPU are those from now on; the caller sees to the state that depends on them. */
   use(vcpu: number): void {
     this.tlb = this.tlbs[vcpu];
