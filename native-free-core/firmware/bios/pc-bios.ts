@@ -17,10 +17,10 @@ import { powerPart } from './power-services.ts';
 import type { BiosMachine } from './processor.ts';
 import type { BiosModule } from './service.ts';
 import { systemModule } from './system-services.ts';
-import { videoFallback } from './video-fallback.ts';
+import { videoModule } from './video.ts';
 
 /** Builds the firmware of a machine. `display` answers INT 10h. */
-export function pcBios(machine: BiosMachine, display: BiosModule = videoFallback()): Bios {
+export function pcBios(machine: BiosMachine, display: BiosModule = videoModule()): Bios {
   const table = new DiskTable(machine.drives);
   let disks: DiskServices | undefined;
   const parts = (): BootParts => ({ disks: disks!, network: () => [] });

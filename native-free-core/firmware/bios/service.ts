@@ -44,6 +44,8 @@ export interface BiosContext {
   interruptEntry(rom: RomBuilder, handle: (call: BiosCall) => Outcome): void;
   /** Which code an interrupt vector leads to after POST: an offset of the F0000h ROM. */
   setVector(vector: number, offset: number): void;
+  /** Another ROM of ours, such as that of the display, whose traps are heard too. */
+  addRom(rom: RomBuilder): void;
   /** A trap whose handler sees the registers but no frame of an interrupt: its carry is the processor's own. */
   plainTrap(rom: RomBuilder, handle: (call: BiosCall) => void): void;
   /** A {@link Wait} for work outside of the guest. `resume` hears of a failure by its second argument. */

@@ -6,8 +6,8 @@ import { type FontHeight, font } from './fonts/fonts.ts';
 
 /** The display adapter as the video BIOS reaches it: its ports, and memory as instructions of real mode reach it. */
 export interface VideoAccess {
-  readPort(port: number, size: 1 | 2): number;
-  writePort(port: number, size: 1 | 2, value: number): void;
+  readPort(port: number, size: 1 | 2 | 4): number;
+  writePort(port: number, size: 1 | 2 | 4, value: number): void;
   read(address: number, into: Uint8Array): void;
   write(address: number, bytes: Uint8Array): void;
 }
