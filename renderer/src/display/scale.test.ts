@@ -19,6 +19,12 @@ test('what does not fit is shown whole, but in its original size', () => {
   assert.ok(scaleOf('fit', vga, { width: 0, height: 0 }) > 0);
 });
 
+test('a window that is a little larger shows letters as they are', () => {
+  assert.equal(scaleOf('fit', vga, { width: 744, height: 421 }), 1);
+  assert.equal(scaleOf('fit', vga, { width: 1500, height: 900 }), 2);
+  assert.equal(scaleOf('fit', vga, { width: 900, height: 900 }), 1.25);
+});
+
 test('squares stay squares where they can', () => {
   assert.ok(isCrisp(1, 1));
   assert.ok(isCrisp(2.5, 1));

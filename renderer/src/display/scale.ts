@@ -16,12 +16,17 @@ interface Size {
   height: number;
 }
 
+/** A multiple this little above a whole one is not worth its uneven letters. */
+const SNAP = 0.08;
+
 /** What a picture's pixels are multiplied by to be shown in `room`; sizes in CSS pixels, more than 0. */
 export function scaleOf(mode: ScaleMode, picture: Size, room: Size): number {
   if (mode === 'original') return 1;
   const fit = Math.min(room.width / picture.width, room.height / picture.height);
   // A picture that does not fit once is better seen whole than cut off.
-  return mode === 'integer' && fit >= 1 ? Math.floor(fit) : Math.max(fit, 0.05);
+  if (fit < 1) return Math.max(fit, 0.05);
+  const whole = Math.floor(fit);
+  return mode === 'integer' || fit - whole < SNAP ? whole : fit;
 }
 
 /**
