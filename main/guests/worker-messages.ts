@@ -14,10 +14,7 @@ export interface GuestStart {
   cpus: number;
   deterministic: boolean;
   noReboot: boolean;
-  /** Null: the guest boots from its drives. */
-  kernel: string | null;
-  bootOrder: string;
-  bios: string | null;
+  kernel: string;
   initrd: string | null;
   append: string;
   translation: TranslationTime;

@@ -16,8 +16,7 @@ export interface TranslationRequest {
   /** Instruction pointer of the page's first byte. */
   readonly codeBaseLow: number;
   readonly codeBaseHigh: number;
-  /** Address of the execute TLB by which the block's pages are found. */
-  readonly executeTable: number;
+  readonly user: boolean;
   /** Instruction pointers are linear addresses: other pages can be found by them. */
   readonly linear: boolean;
   /** Code that has not been executed is taken in too. */
