@@ -4,42 +4,32 @@
 
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { BackgroundTranslation } from '../../native-free-core/cpu/translator/background.ts';
-import type { TranslationRequest } from '../../native-free-core/cpu/translator/translation.ts';
 import { tuneEngine } from './engine-flags.ts';
+import { RequestReader } from './request-ring.ts';
 
 /** What the thread begins with. */
 export interface TranslationStart {
   /** The guest's memory. */
   memory: WebAssembly.Memory;
+  /** Where replies go. */
   port: MessagePort;
+  /** Where requests come from. */
+  ring: SharedArrayBuffer;
   /** One i32: replies sent so far. */
   sent: SharedArrayBuffer;
 }
 
 tuneEngine();
-const { memory, port, sent } = workerData as TranslationStart;
+const { memory, port, ring, sent } = workerData as TranslationStart;
 const replies = new Int32Array(sent);
 const translation = new BackgroundTranslation(memory, () => performance.now() * 1e6);
-let due = false;
-
-function proceed(): void {
-  due = false;
+const requests = new RequestReader(ring, () => performance.now());
+// The thread has nothing to do but this, so it blocks: between two batches it takes in what has been asked for since.
+for (;;) {
+  for (let request = requests.read(); request; request = requests.read()) translation.add(request);
   const reply = translation.next();
   if (reply) {
     port.postMessage(reply);
     Atomics.add(replies, 0, 1);
-  }
-  schedule();
+  } else requests.wait();
 }
-
-/** Between two batches the event loop turns, so that the next one is chosen among all that has been asked for. */
-function schedule(): void {
-  if (due || translation.waiting === 0) return;
-  due = true;
-  setImmediate(proceed);
-}
-
-port.on('message', (requests: TranslationRequest[]) => {
-  for (const request of requests) translation.add(request);
-  schedule();
-});

@@ -8,6 +8,7 @@ import type {
   TranslationRequest,
   TranslationThread,
 } from '../../native-free-core/cpu/translator/translation.ts';
+import { createRing, RequestWriter } from './request-ring.ts';
 import type { TranslationStart } from './translation-worker.ts';
 
 /** The worker lies beside this module, in a checkout as in a bundle. */
@@ -18,6 +19,8 @@ export class WorkerTranslation implements TranslationThread {
   readonly #sent = new Int32Array(new SharedArrayBuffer(4));
   #port: MessagePort | undefined;
   #taken = 0;
+  readonly #ring = createRing();
+  readonly #writer = new RequestWriter(this.#ring);
   #unsent: TranslationRequest[] = [];
 
   /** `memory` is the guest's. */
@@ -30,11 +33,12 @@ export class WorkerTranslation implements TranslationThread {
   }
 
   take(): TranslationReply | undefined {
-    // Waking another thread costs more than a request does: what came up since the last time goes in one message.
+    // What came up since the last time, so that the other thread is woken once for it.
     if (this.#unsent.length > 0) {
       this.#port ??= this.#start();
-      this.#port.postMessage(this.#unsent);
-      this.#unsent = [];
+      const refused = this.#unsent.findIndex((request) => !this.#writer.write(request));
+      this.#unsent = refused < 0 ? [] : this.#unsent.slice(refused);
+      this.#writer.wake();
     }
     if (!this.#port || Atomics.load(this.#sent, 0) === this.#taken) return undefined;
     const received = receiveMessageOnPort(this.#port);
@@ -46,7 +50,7 @@ export class WorkerTranslation implements TranslationThread {
 
   #start(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    const start: TranslationStart = { memory: this.#memory, port: port2, sent: this.#sent.buffer };
+    const start: TranslationStart = { memory: this.#memory, port: port2, ring: this.#ring, sent: this.#sent.buffer };
     const worker = new Worker(workerUrl, { workerData: start, transferList: [port2], name: 'translation' });
     // A fault in it is one of ours, and ends this guest as any other would.
     worker.on('error', (error) => {
