@@ -1,11 +1,14 @@
-// Builds dist/: the bundles of main with esbuild, the renderer with Vite.
+// Builds dist/: the bundles of main with esbuild, the renderer with Vite, the interpreter's module by the core.
 // Owns dist/ while it runs; what is there is replaced.
 // Never fetches anything.
 
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { serialize } from 'node:v8';
 import { build as esbuild } from 'esbuild';
 import { build as vite } from 'vite';
+import { prepareInterpreter } from '../../native-free-core/cpu/interpreter/built.ts';
+import { PREPARED_FILE } from '../guests/prepared-interpreter.ts';
 import { dist, mainBundles, preloadBundle, root } from './bundles.ts';
 import { isStale, markBuilt, sourcesDigest } from './stale.ts';
 
@@ -19,6 +22,7 @@ export async function build({ force = false } = {}): Promise<boolean> {
     esbuild(preloadBundle),
     vite({ configFile: join(root, 'renderer', 'vite.config.ts'), logLevel: 'warn' }),
   ]);
+  writeFileSync(join(dist, PREPARED_FILE), serialize(prepareInterpreter()));
   markBuilt(digest);
   return true;
 }

@@ -91,6 +91,7 @@ class GuestThread {
   readonly #watch: ConsoleWatch;
   readonly #screen: ScreenSender;
   #guest: Guest | null = null;
+  #translation: WorkerTranslation | undefined;
   readonly #disks: BlockDevice[] = [];
   #startedAt = performance.now();
   #publishedAt = 0;
@@ -186,10 +187,13 @@ class GuestThread {
 
   async #build(): Promise<Guest> {
     const { guest, machineModule } = this.#start;
+    if (!machineModule && !guest.deterministic && guest.translation === 'hot')
+      this.#translation = new WorkerTranslation();
     // The core is loaded here, and only if it is wanted: a fault in loading it then is this guest's end, with a reason.
     const machines: { createGuest: typeof createGuest } = machineModule
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
+    if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
     const config = configOf(guest);
     // Every PC has a CD drive and a floppy drive, which may be empty.
     const empty = { cdroms: [null], floppies: [null] };
@@ -224,12 +228,13 @@ class GuestThread {
   }
 
   #host(deterministic: boolean): GuestHost {
+    const translation = this.#translation;
     return {
       control: this.#control,
       monotonicNanoseconds: () => performance.now() * 1e6,
       wallMilliseconds: () => Date.now(),
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
-      translationThread: (memory) => new WorkerTranslation(memory),
+      ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
       diskAnswered: () => this.#wake?.(),
       serialOutput: (bytes) => {
         this.#watch.write(bytes);

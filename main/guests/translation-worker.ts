@@ -2,16 +2,17 @@
 // Owns the pace: a batch after another, with new requests taken in between.
 // Never touches the guest but to read its code and to fill the records of translations.
 
+import { once } from 'node:events';
 import { type MessagePort, workerData } from 'node:worker_threads';
+import { builtInterpreter } from '../../native-free-core/cpu/interpreter/built.ts';
 import { BackgroundTranslation } from '../../native-free-core/cpu/translator/background.ts';
 import { tuneEngine } from './engine-flags.ts';
+import { loadPreparedInterpreter } from './prepared-interpreter.ts';
 import { RequestReader } from './request-ring.ts';
 
 /** What the thread begins with. */
 export interface TranslationStart {
-  /** The guest's memory. */
-  memory: WebAssembly.Memory;
-  /** Where replies go. */
+  /** Where replies go, and where the guest's memory comes from, once. */
   port: MessagePort;
   /** Where requests come from. */
   ring: SharedArrayBuffer;
@@ -20,7 +21,11 @@ export interface TranslationStart {
 }
 
 tuneEngine();
-const { memory, port, ring, sent } = workerData as TranslationStart;
+loadPreparedInterpreter();
+const { port, ring, sent } = workerData as TranslationStart;
+// Loaded while the machine is being built, which its memory is not there before.
+builtInterpreter();
+const [memory] = (await once(port, 'message')) as [WebAssembly.Memory];
 const replies = new Int32Array(sent);
 const translation = new BackgroundTranslation(memory, () => performance.now() * 1e6);
 const requests = new RequestReader(ring, () => performance.now());

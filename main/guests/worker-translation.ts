@@ -1,5 +1,5 @@
 // A guest's access to its translating thread.
-// Owns that thread, which starts with the first request and ends with the guest's.
+// Owns that thread, which ends with the guest's.
 // Never waits for it.
 
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
@@ -15,17 +15,31 @@ import type { TranslationStart } from './translation-worker.ts';
 const workerUrl = new URL(`./translation-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
 export class WorkerTranslation implements TranslationThread {
-  readonly #memory: WebAssembly.Memory;
   readonly #sent = new Int32Array(new SharedArrayBuffer(4));
-  #port: MessagePort | undefined;
-  #taken = 0;
   readonly #ring = createRing();
   readonly #writer = new RequestWriter(this.#ring);
+  readonly #port: MessagePort;
+  #taken = 0;
   #unsent: TranslationRequest[] = [];
 
-  /** `memory` is the guest's. */
-  constructor(memory: WebAssembly.Memory) {
-    this.#memory = memory;
+  /** Starts the thread, which takes as long to get ready as a machine does to be built: to be made before that. */
+  constructor() {
+    const { port1, port2 } = new MessageChannel();
+    const start: TranslationStart = { port: port2, ring: this.#ring, sent: this.#sent.buffer };
+    const worker = new Worker(workerUrl, { workerData: start, transferList: [port2], name: 'translation' });
+    // A fault in it is one of ours, and ends this guest as any other would.
+    worker.on('error', (error) => {
+      throw error;
+    });
+    worker.unref();
+    port1.unref();
+    this.#port = port1;
+  }
+
+  /** Tells it which guest's memory it is for. */
+  attach(memory: WebAssembly.Memory): this {
+    this.#port.postMessage(memory);
+    return this;
   }
 
   request(request: TranslationRequest): undefined {
@@ -35,29 +49,15 @@ export class WorkerTranslation implements TranslationThread {
   take(): TranslationReply | undefined {
     // What came up since the last time, so that the other thread is woken once for it.
     if (this.#unsent.length > 0) {
-      this.#port ??= this.#start();
       const refused = this.#unsent.findIndex((request) => !this.#writer.write(request));
       this.#unsent = refused < 0 ? [] : this.#unsent.slice(refused);
       this.#writer.wake();
     }
-    if (!this.#port || Atomics.load(this.#sent, 0) === this.#taken) return undefined;
+    if (Atomics.load(this.#sent, 0) === this.#taken) return undefined;
     const received = receiveMessageOnPort(this.#port);
     // The count may run ahead of the message by a moment.
     if (!received) return undefined;
     this.#taken++;
     return received.message as TranslationReply;
-  }
-
-  #start(): MessagePort {
-    const { port1, port2 } = new MessageChannel();
-    const start: TranslationStart = { memory: this.#memory, port: port2, ring: this.#ring, sent: this.#sent.buffer };
-    const worker = new Worker(workerUrl, { workerData: start, transferList: [port2], name: 'translation' });
-    // A fault in it is one of ours, and ends this guest as any other would.
-    worker.on('error', (error) => {
-      throw error;
-    });
-    worker.unref();
-    port1.unref();
-    return port1;
   }
 }

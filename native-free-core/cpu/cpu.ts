@@ -162,7 +162,7 @@ export class Cpu {
     this.translator = new Translator(
       system,
       this.blocks,
-      built.handlers.handlers.length,
+      built.handlers.count,
       this.exports,
       memory,
       translation.background ?? new OwnThread(memory),

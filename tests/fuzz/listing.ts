@@ -11,7 +11,7 @@ import { MODES } from '../vectors/environments.ts';
 import { GPR_NAMES } from '../vectors/processor-state.ts';
 import type { Piece, Program } from './program.ts';
 
-const decoder = new Decoder(compileTables(encodings));
+const decoder = new Decoder(compileTables(encodings), encodings);
 
 function lines({ at, bytes, starts }: Piece, bits: 16 | 32 | 64): string[] {
   if (bytes.every((byte) => byte === 0x90)) return [];

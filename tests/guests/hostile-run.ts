@@ -39,7 +39,8 @@ const PEACEFUL_LOOPS = 2000;
 const [name, hotness, thread, seconds, flushes = '0'] = process.argv.slice(2);
 const program = hostilePrograms[name];
 tuneEngine();
-const background = thread === 'beside' ? (memory: WebAssembly.Memory) => new WorkerTranslation(memory) : undefined;
+const background =
+  thread === 'beside' ? (memory: WebAssembly.Memory) => new WorkerTranslation().attach(memory) : undefined;
 const machine = new CodeMachine(program.bits, Number(hotness), {}, HOSTILE_RAM << 20, background);
 let entry = program.load(machine);
 machine.at(entry);

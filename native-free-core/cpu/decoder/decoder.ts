@@ -2,8 +2,9 @@
 // Owns prefixes, ModRM, SIB, displacement and immediates (Intel SDM volume 2, chapter 2).
 // Never reads guest memory itself and never asks what an instruction means.
 
+import type { Encoding } from '../instructions/row.ts';
 import { BASE_RIP, type DecodedInstruction } from './instruction.ts';
-import type { DecodeEntry, DecodeTables } from './tables.ts';
+import { type DecodeEntry, type DecodeTables, decodeEntry, FORMS, MAP_SLOTS } from './tables.ts';
 
 /** Longest instruction, in bytes; a longer one raises #GP(0). */
 export const MAXIMUM_LENGTH = 15;
@@ -41,12 +42,18 @@ const truncated = new Truncated('The instruction goes on beyond the bytes at han
 /** Decodes with one set of tables; keeps a cursor, so one object serves one thread. */
 export class Decoder {
   private readonly tables: DecodeTables;
+  private readonly encodings: readonly Encoding[];
+  /** What is asked of encodings, worked out when each is met. */
+  private readonly entries: (DecodeEntry | undefined)[];
   private bytes: Uint8Array = new Uint8Array(0);
   private at = 0;
   private end = 0;
 
-  constructor(tables: DecodeTables) {
+  /** `encodings` is the instruction table that `tables` were compiled from. */
+  constructor(tables: DecodeTables, encodings: readonly Encoding[]) {
     this.tables = tables;
+    this.encodings = encodings;
+    this.entries = new Array(encodings.length);
   }
 
   /**
@@ -169,15 +176,16 @@ export class Decoder {
 
     // 90 is NOP, which XCHG of eAX with itself is not in 64-bit code; with REX.B it is an XCHG like 91 to 97.
     const key = opcode === 0x90 && map === 0 && (out.rex & 1) !== 0 ? 0x91 : opcode;
-    const slot = (long ? this.tables.long : this.tables.legacy)[map][(prefixClass << 8) | key];
-    if (!slot) return DecodeResult.undefined;
-    let entry: DecodeEntry | undefined;
-    if ('entry' in slot) entry = slot.entry;
-    else {
+    const { slots, forms } = long ? this.tables.long : this.tables.legacy;
+    let place = slots[map * MAP_SLOTS + ((prefixClass << 8) | key)];
+    if (place < 0) {
       const modrm = this.peek();
-      entry = modrm >= 0xc0 ? slot.register[modrm & 0x3f] : slot.memory[(modrm >> 3) & 7];
-      if (!entry) return DecodeResult.undefined;
+      const form = modrm >= 0xc0 ? 8 + (modrm & 0x3f) : (modrm >> 3) & 7;
+      place = forms[(-1 - place) * FORMS + form];
     }
+    if (place === 0) return DecodeResult.undefined;
+    this.entries[place - 1] ??= decodeEntry(this.encodings[place - 1]);
+    const entry = this.entries[place - 1]!;
     out.encoding = entry.encoding;
     this.operandSize(entry, codeSize, out);
     if (entry.needsModrm) {

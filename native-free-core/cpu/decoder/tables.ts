@@ -23,24 +23,35 @@ export interface DecodeEntry {
   readonly segmentRegister: boolean;
 }
 
-/** Either one entry for every ModRM, or 8 memory entries by reg and 64 register entries by reg << 3 | rm. */
-export type Slot =
-  | { readonly entry: DecodeEntry }
-  | { readonly memory: readonly (DecodeEntry | undefined)[]; readonly register: readonly (DecodeEntry | undefined)[] };
+/** A map's slots: prefix class (np, 66, f3, f2) << 8 | opcode. */
+export const MAP_SLOTS = 1024;
+/** Maps 0 to 3, then VEX maps 1 to 3 as 5 to 7. */
+const MAPS = 8;
+/** What ModRM can choose: 8 memory entries by reg, then 64 register entries by reg << 3 | rm. */
+export const FORMS = 72;
+/** Place of the entry of an opcode without ModRM, behind the forms while tables are compiled. */
+const PLAIN = FORMS;
+const PLACES = FORMS + 1;
 
-/** Index into a map's slots: prefix class (np, 66, f3, f2) << 8 | opcode. */
-export type OpcodeMap = (Slot | undefined)[];
+/** Plain data, which survives structured cloning. Entries are an encoding's place in the instruction table + 1; 0 is none. */
+export interface DecodeTable {
+  /** By map * {@link MAP_SLOTS} + slot: an entry for every ModRM, or, negative, -1 - the row of `forms`. */
+  readonly slots: Int16Array;
+  /** Rows of {@link FORMS} entries. */
+  readonly forms: Int16Array;
+}
 
 export interface DecodeTables {
-  /** By map 0 to 3, then VEX maps 1 to 3 as 5 to 7. */
-  readonly legacy: readonly OpcodeMap[];
-  readonly long: readonly OpcodeMap[];
+  readonly legacy: DecodeTable;
+  readonly long: DecodeTable;
 }
 
 export const PREFIX_CLASSES = ['np', '66', 'f3', 'f2'] as const;
 
 const MODRM_OPERANDS = new Set(['E', 'G', 'R', 'M', 'S', 'C', 'D', 'V', 'W', 'U', 'P', 'Q', 'N']);
 const MEMORY_OR_REGISTER = new Set(['E', 'W', 'Q']);
+const VVVV_OPERANDS = new Set(['B']);
+const SEGMENT_OPERANDS = new Set(['S']);
 const REGISTER_ONLY = new Set(['R', 'U', 'N', 'C', 'D']);
 const VECTORS = new Set(['V', 'W', 'U', 'P', 'Q', 'N', 'T', 'S', 'C', 'D', 'J']);
 
@@ -79,26 +90,34 @@ function immediateCode(operand: OperandCode): string[] {
   return [];
 }
 
+const hasOperand = (encoding: Encoding, letters: ReadonlySet<string>): boolean =>
+  encoding.operands.some((operand) => letters.has(operand.where));
+
+const needsModrm = (encoding: Encoding): boolean =>
+  encoding.digit >= 0 || encoding.exact >= 0 || hasOperand(encoding, MODRM_OPERANDS);
+
 export function decodeEntry(encoding: Encoding): DecodeEntry {
-  const has = (letters: ReadonlySet<string>): boolean =>
-    encoding.operands.some((operand) => letters.has(operand.where));
   return {
     encoding,
-    needsModrm: encoding.digit >= 0 || encoding.exact >= 0 || has(MODRM_OPERANDS),
+    needsModrm: needsModrm(encoding),
     sizeRule: sizeRuleOf(encoding),
     default64: encoding.attributes.has('d64'),
     force64: encoding.attributes.has('f64'),
     immediates: encoding.operands.flatMap(immediateCode),
     lockable: encoding.attributes.has('lock'),
-    usesVvvv: has(new Set(['B'])),
-    segmentRegister: has(new Set(['S'])),
+    usesVvvv: hasOperand(encoding, VVVV_OPERANDS),
+    segmentRegister: hasOperand(encoding, SEGMENT_OPERANDS),
   };
 }
 
-interface Cell {
-  entry: DecodeEntry;
-  /** More specific encodings win: exact ModRM over reg digit over any; one opcode over eight; a named prefix over none. */
-  rank: number;
+/**
+ * More specific encodings win: exact ModRM over reg digit over any; one opcode over eight; a named prefix over none. At
+ * least 1.
+ */
+function rankOf(encoding: Encoding): number {
+  const { prefix, plusRegister, exact, plusStack, digit } = encoding;
+  const modrm = exact >= 0 && !plusStack ? 3 : exact >= 0 ? 2 : digit >= 0 ? 1 : 0;
+  return 1 + (prefix === 'any' ? 0 : 8) + (plusRegister ? 0 : 4) + modrm;
 }
 
 /** Throws an Error that names both encodings when two of the same rank claim the same bytes. */
@@ -106,56 +125,47 @@ export function compileTables(encodings: readonly Encoding[]): DecodeTables {
   return { legacy: compileFor(encodings, 'only64'), long: compileFor(encodings, 'no64') };
 }
 
-function compileFor(encodings: readonly Encoding[], excluded: string): OpcodeMap[] {
-  // Cells by map, prefix << 8 | opcode, then ModRM: 0 to 7 memory by reg, 8 to 71 register forms, or 72 without ModRM.
-  const cells = new Map<number, Map<number, (Cell | undefined)[]>>();
-  for (const encoding of encodings) {
-    if (encoding.attributes.has(excluded)) continue;
-    const entry = decodeEntry(encoding);
+function compileFor(encodings: readonly Encoding[], excluded: string): DecodeTable {
+  const cells = new Int16Array(MAPS * MAP_SLOTS * PLACES);
+  const ranks = new Uint8Array(cells.length);
+  const touched = new Set<number>();
+  encodings.forEach((encoding, index) => {
+    if (encoding.attributes.has(excluded)) return;
     const map = encoding.map + (encoding.vex ? 4 : 0);
-    const bySlot = cells.get(map) ?? new Map<number, (Cell | undefined)[]>();
-    cells.set(map, bySlot);
     const classes = encoding.prefix === 'any' ? [0, 1, 2, 3] : [PREFIX_CLASSES.indexOf(encoding.prefix)];
-    const rank =
-      (encoding.prefix === 'any' ? 0 : 8) +
-      (encoding.plusRegister ? 0 : 4) +
-      (encoding.exact >= 0 && !encoding.plusStack ? 3 : encoding.exact >= 0 ? 2 : encoding.digit >= 0 ? 1 : 0);
+    const rank = rankOf(encoding);
+    const where = places(encoding, needsModrm(encoding));
     for (const prefix of classes) {
       for (let low = 0; low < (encoding.plusRegister ? 8 : 1); low++) {
-        const key = (prefix << 8) | (encoding.opcode + low);
-        const row = bySlot.get(key) ?? [];
-        bySlot.set(key, row);
-        for (const place of places(encoding, entry.needsModrm)) {
-          const standing = row[place];
-          if (standing && standing.rank === rank) {
-            throw new Error(`'${encoding.text}' and '${standing.entry.encoding.text}' claim the same bytes.`);
-          }
-          if (!standing || standing.rank < rank) row[place] = { entry, rank };
+        const slot = map * MAP_SLOTS + ((prefix << 8) | (encoding.opcode + low));
+        touched.add(slot);
+        for (const place of where) {
+          const cell = slot * PLACES + place;
+          if (ranks[cell] === rank)
+            throw new Error(`'${encoding.text}' and '${encodings[cells[cell] - 1].text}' claim the same bytes.`);
+          if (ranks[cell] > rank) continue;
+          ranks[cell] = rank;
+          cells[cell] = index + 1;
         }
       }
     }
-  }
-  return Array.from({ length: 8 }, (_, map) => {
-    const slots: OpcodeMap = new Array(1024);
-    for (const [key, row] of cells.get(map) ?? []) {
-      const plain = row[72];
-      const forms = row.slice(0, 72).some((cell) => cell !== undefined);
-      if (plain && !forms) slots[key] = { entry: plain.entry };
-      else {
-        const at = (place: number): DecodeEntry | undefined => row[place]?.entry ?? plain?.entry;
-        const memory = Array.from({ length: 8 }, (_, reg) => at(reg));
-        const register = Array.from({ length: 64 }, (_, rest) => at(8 + rest));
-        const first = memory[0];
-        const uniform = first !== undefined && [...memory, ...register].every((entry) => entry === first);
-        slots[key] = uniform ? { entry: first } : { memory, register };
-      }
-    }
-    return slots;
   });
+  const slots = new Int16Array(MAPS * MAP_SLOTS);
+  const rows: Int16Array[] = [];
+  for (const slot of touched) {
+    const plain = cells[slot * PLACES + PLAIN];
+    const row = cells.slice(slot * PLACES, slot * PLACES + FORMS).map((entry) => entry || plain);
+    slots[slot] = row[0] !== 0 && row.every((entry) => entry === row[0]) ? row[0] : -rows.push(row);
+  }
+  const forms = new Int16Array(rows.length * FORMS);
+  rows.forEach((row, index) => {
+    forms.set(row, index * FORMS);
+  });
+  return { slots, forms };
 }
 
-function places(encoding: Encoding, needsModrm: boolean): number[] {
-  if (!needsModrm) return [72];
+function places(encoding: Encoding, hasModrm: boolean): number[] {
+  if (!hasModrm) return [PLAIN];
   if (encoding.exact >= 0) {
     const first = encoding.exact - 0xc0;
     return encoding.plusStack ? Array.from({ length: 8 }, (_, i) => 8 + first + i) : [8 + first];

@@ -20,7 +20,7 @@ import { codeSizeOf, Exit, ModeBit, S, Seg, Slot } from '../state.ts';
 import type { SystemCpu } from '../system/core.ts';
 import { FETCH_DEVICE, FETCH_FAULT } from '../system/paging.ts';
 import { type CodeBlock, CodePages } from './code-pages.ts';
-import { type HandlerSet, variantIndex } from './handlers.ts';
+import { type EncodingHandlers, type Handlers, variantIndex } from './handler-numbers.ts';
 import { implicitlyFlat } from './implicit-memory.ts';
 import { MICRO_OP_BYTES, SpecialHandler, U } from './micro-op.ts';
 import { blockHash, blockKeyHigh, blockKeyLow } from './module.ts';
@@ -40,7 +40,7 @@ const LONGEST_INSTRUCTION = 15;
 
 /** What an encoding's micro-ops need, worked out once. */
 export interface Plan {
-  readonly handlers: Int32Array;
+  readonly handlers: EncodingHandlers;
   readonly places: readonly (Place | undefined)[];
   /** The operand is a general register (byte offsets), of a byte if `byte`. */
   readonly general: readonly boolean[];
@@ -66,7 +66,7 @@ export class BlockCache {
   flushes = 0;
 
   private readonly system: SystemCpu;
-  private readonly handlers: HandlerSet;
+  private readonly handlers: Handlers;
   private readonly decoder: Decoder;
   private readonly u8: Uint8Array;
   private readonly u16: Uint16Array;
@@ -91,7 +91,7 @@ export class BlockCache {
   /** Called when a block goes that was translated, with its entry of the function table. */
   onTranslationLost: (slot: number) => void = () => {};
 
-  constructor(system: SystemCpu, handlers: HandlerSet, decoder: Decoder) {
+  constructor(system: SystemCpu, handlers: Handlers, decoder: Decoder) {
     this.system = system;
     this.handlers = handlers;
     this.decoder = decoder;
@@ -99,7 +99,7 @@ export class BlockCache {
     this.u16 = system.u16;
     this.u32 = system.u32;
     this.pages = new CodePages(system.u32, () => this.executed());
-    this.linking = new Uint8Array(handlers.handlers.length);
+    this.linking = new Uint8Array(handlers.count);
     this.linking[SpecialHandler.next] = 1;
   }
 
@@ -497,7 +497,7 @@ export class BlockCache {
     const adjusted = insn.displacement + (insn.base === BASE_RIP ? next : 0);
     let displacement = adjusted | 0;
     if (insn.isMemory) {
-      const { usesAddress, usesOffset, usesBitOffset } = this.handlers.handlers[handler].traits;
+      const { usesAddress, usesOffset, usesBitOffset } = this.handlers.traits(handler);
       if (usesAddress || usesOffset) {
         const code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
         const plainSegment = usesOffset || (flat && insn.segment < Seg.fs && (code64 || insn.segment !== Seg.cs));
@@ -535,7 +535,7 @@ export class BlockCache {
       u32[(at + U.immediate + 4) >>> 2] = insn.immediateHigh;
       u32[(at + U.target) >>> 2] = insn.immediate2;
     }
-    if (this.handlers.handlers[handler].traits.mayBeCold) {
+    if (this.handlers.traits(handler).mayBeCold) {
       if (plan.relative || plan.hasImmediate) throw new Error(`${insn.encoding.text} has no room for its cold half.`);
       u32[(at + U.immediate) >>> 2] = this.coldInstructions.length;
       this.coldInstructions.push(insn.copy());
@@ -557,12 +557,12 @@ export class BlockCache {
   ): number {
     const insn = this.instruction;
     const { u8, u16, u32, handlers } = this;
-    const traits = handlers.handlers[handler].traits;
+    const traits = handlers.traits(handler);
     const set = traits.usesBitOffset
-      ? handlers.addressBits.get(`${insn.addressSize}/${insn.operandSize}`)
+      ? handlers.numbers.addressBits.get(`${insn.addressSize}/${insn.operandSize}`)
       : traits.usesOffset
-        ? handlers.addressOffset.get(insn.addressSize)
-        : handlers.addressLinear.get(insn.addressSize);
+        ? handlers.numbers.addressOffset.get(insn.addressSize)
+        : handlers.numbers.addressLinear.get(insn.addressSize);
     if (set === undefined) throw new Error(`No address micro-op for ${insn.encoding.text}.`);
     for (const check of traits.checks) at = this.special(SpecialHandler[check], at, offset, ordinal, next);
     const bytes = Math.max(plan.memoryBytes || insn.operandSize >> 3, traits.memoryBytes);

@@ -1,5 +1,5 @@
 // The interpreter's handlers: which there are, and the body of each, built from the instruction table.
-// Owns the numbering: (encoding, operand size, form, …) to handler.
+// Owns the numbering: (encoding, operand size, form, …) to handler, which it leaves behind as plain data.
 // Never executes anything.
 
 import type { FunctionBody } from '../../wasm/module.ts';
@@ -22,6 +22,7 @@ import { type DecodeEntry, decodeEntry } from '../decoder/tables.ts';
 import type { Encoding, OperandCode } from '../instructions/row.ts';
 import type { OperandKind, OperandShape } from '../semantics/meaning.ts';
 import { S, Slot } from '../state.ts';
+import { type EncodingHandlers, type HandlerNumbers, VARIANTS, variantIndex } from './handler-numbers.ts';
 import {
   type HandlerShape,
   type HandlerTraits,
@@ -33,17 +34,6 @@ import { U } from './micro-op.ts';
 const SIZES: readonly Size[] = [8, 16, 32, 64];
 const ADDRESS_SIZES = [16, 32, 64] as const;
 const REPS = [0, 0xf3, 0xf2] as const;
-
-/** Index of a variant among those of one encoding. */
-export function variantIndex(size: number, memory: boolean, flat: boolean, addressSize: number, rep: number): number {
-  const s = size === 8 ? 0 : size === 16 ? 1 : size === 32 ? 2 : 3;
-  const a = addressSize === 16 ? 0 : addressSize === 32 ? 1 : 2;
-  const r = rep === 0 ? 0 : rep === 0xf3 ? 1 : 2;
-  return (((s * 2 + (memory ? 1 : 0)) * 2 + (flat ? 1 : 0)) * 3 + a) * 3 + r;
-}
-
-/** Handler numbers of one encoding by {@link variantIndex}. */
-export type EncodingHandlers = Int32Array;
 
 export interface Handler {
   readonly name: string;
@@ -121,14 +111,12 @@ export function operandShapes(encoding: Encoding, size: Size, memory: boolean): 
 /** Numbers the handlers of a table and builds their bodies. */
 export class HandlerSet {
   readonly handlers: Handler[] = [];
-  private readonly byEncoding = new Map<Encoding, EncodingHandlers>();
   private readonly bySignature = new Map<string, number>();
   private readonly functions: InterpreterFunctions;
   private readonly coldHandler: number;
-  /** Address micro-ops by address size: linear addresses, bare offsets, and bit offsets by operand size. */
-  readonly addressLinear = new Map<number, number>();
-  readonly addressOffset = new Map<number, number>();
-  readonly addressBits = new Map<string, number>();
+  private readonly addressLinear = new Map<number, number>();
+  private readonly addressOffset = new Map<number, number>();
+  private readonly addressBits = new Map<string, number>();
 
   constructor(functions: InterpreterFunctions, firstHandlers: readonly Handler[], coldHandler: number) {
     this.functions = functions;
@@ -143,12 +131,25 @@ export class HandlerSet {
     }
   }
 
-  /** Handler numbers of an encoding, building what is missing. */
-  of(encoding: Encoding): EncodingHandlers {
-    const known = this.byEncoding.get(encoding);
-    if (known) return known;
-    const numbers = new Int32Array(144).fill(-1);
-    this.byEncoding.set(encoding, numbers);
+  /** Builds the handlers of a table's encodings that are missing, and gives the numbers of all. */
+  numbersOf(encodings: readonly Encoding[]): HandlerNumbers {
+    const byEncoding = new Int16Array(encodings.length * VARIANTS).fill(-1);
+    encodings.forEach((encoding, place) => {
+      this.build(encoding, byEncoding.subarray(place * VARIANTS, (place + 1) * VARIANTS));
+    });
+    const kinds = new Map<string, number>();
+    const known: HandlerTraits[] = [];
+    const kindOf = Uint16Array.from(this.handlers, ({ traits }) => {
+      const text = JSON.stringify(traits);
+      const kind = kinds.get(text) ?? known.push(traits) - 1;
+      kinds.set(text, kind);
+      return kind;
+    });
+    const { addressLinear, addressOffset, addressBits } = this;
+    return { byEncoding, kinds: known, kindOf, addressLinear, addressOffset, addressBits };
+  }
+
+  private build(encoding: Encoding, numbers: EncodingHandlers): void {
     const entry = decodeEntry(encoding);
     for (const size of sizesOf(entry)) {
       for (const memory of formsOf(encoding)) {
@@ -167,7 +168,6 @@ export class HandlerSet {
         }
       }
     }
-    return numbers;
   }
 
   private handler(encoding: Encoding, shape: HandlerShape): number {

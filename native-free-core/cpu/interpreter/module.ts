@@ -51,6 +51,7 @@ import { declareFlagFunctions, defineFlagFunctions } from '../semantics/flags.ts
 import type { UnitCheck } from '../semantics/meaning.ts';
 import { Exit, ModeBit, S, Seg, Slot, Vector } from '../state.ts';
 import { Access } from '../system/page-walk.ts';
+import { Handlers } from './handler-numbers.ts';
 import { type Handler, HandlerSet } from './handlers.ts';
 import { isHot } from './hot-handlers.ts';
 import {
@@ -108,7 +109,7 @@ export const BY_INTERPRETER = 0xff;
 
 export interface InterpreterModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly handlers: HandlerSet;
+  readonly handlers: Handlers;
 }
 
 /** Translated regions that can be installed at once: entries of the function table behind the handlers. */
@@ -221,14 +222,14 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     module.define(named.get(helper.name)!, f.finish());
   }
 
-  const handlers = new HandlerSet(
+  const set = new HandlerSet(
     functions,
     specialHandlers(functions, hotImport, timedImport, module.type([], i32)),
     SpecialHandler.cold,
   );
-  for (const encoding of encodings) handlers.of(encoding);
+  const handlers = new Handlers(set.numbersOf(encodings), encodings);
 
-  const references = handlers.handlers.map((handler) => {
+  const references = set.handlers.map((handler) => {
     const reference = module.declare(handler.name, [i32], i32);
     module.define(reference, handler.body);
     return reference;
@@ -236,7 +237,7 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   module.functionTable(references.length + REGION_SLOTS, false);
   module.fillTable(0, references);
   const runFrom = module.declare('run_from', [i32], undefined, true);
-  module.define(runFrom, dispatchLoop(functions, module.type([i32], i32), handlers.handlers));
+  module.define(runFrom, dispatchLoop(functions, module.type([i32], i32), set.handlers));
   const deliver = module.declare('deliver_fault', [], i32, true);
   module.define(deliver, deliverFault(functions.flags.all, named.get('deliver_event')!).finish());
   const run = module.declare('run', [], undefined, true);

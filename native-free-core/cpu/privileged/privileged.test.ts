@@ -22,7 +22,7 @@ const GDT_ENTRIES = 40;
 const IDT = 0x5000;
 const TSS = 0x6000;
 const TABLES = 0x10000;
-const decoder = new Decoder(compileTables(encodings));
+const decoder = new Decoder(compileTables(encodings), encodings);
 
 /** xorshift32: the same cases in every run. */
 function generator(seed: number): (below: number) => number {

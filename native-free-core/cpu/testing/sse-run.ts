@@ -5,7 +5,7 @@
 import { memoryPages, RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_TABLES, TlbKind } from '../../memory/layout.ts';
 import { decodeEntry } from '../decoder/tables.ts';
 import type { Encoding } from '../instructions/row.ts';
-import { variantIndex } from '../interpreter/handlers.ts';
+import { variantIndex } from '../interpreter/handler-numbers.ts';
 import { MICRO_OP_BYTES, U } from '../interpreter/micro-op.ts';
 import { buildInterpreter } from '../interpreter/module.ts';
 import { updateSseSlow, updateSseTrap } from '../semantics/sse-control.ts';

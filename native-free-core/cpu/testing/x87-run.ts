@@ -4,7 +4,7 @@
 
 import { RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_TABLES, TlbKind } from '../../memory/layout.ts';
 import type { Encoding } from '../instructions/row.ts';
-import { variantIndex } from '../interpreter/handlers.ts';
+import { variantIndex } from '../interpreter/handler-numbers.ts';
 import { U } from '../interpreter/micro-op.ts';
 import { buildInterpreter } from '../interpreter/module.ts';
 import { Flag, S, Slot } from '../state.ts';

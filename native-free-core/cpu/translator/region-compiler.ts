@@ -11,7 +11,8 @@ import type { DecodedInstruction } from '../decoder/instruction.ts';
 import { placeOf } from '../decoder/operand-places.ts';
 import type { Encoding } from '../instructions/row.ts';
 import { builtInterpreter, MEMORY_MAXIMUM_PAGES } from '../interpreter/built.ts';
-import { type HandlerSet, operandShapes, variantIndex } from '../interpreter/handlers.ts';
+import { type EncodingHandlers, type Handlers, variantIndex } from '../interpreter/handler-numbers.ts';
+import { operandShapes } from '../interpreter/handlers.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { REGION_SLOTS } from '../interpreter/module.ts';
@@ -37,7 +38,7 @@ export const MODULE_REGIONS = 16;
 /** What the translator asks of an encoding again and again. */
 interface EncodingFacts {
   /** The interpreter's handlers by variant. */
-  readonly handlers: Int32Array;
+  readonly handlers: EncodingHandlers;
   readonly places: Subject['places'];
   /** Operand shapes by log2 of the operand's bytes, register forms first, then memory forms; made when first needed. */
   readonly shapes: (readonly OperandShape[] | undefined)[];
@@ -55,7 +56,7 @@ interface Emitted {
 
 export class RegionCompiler {
   private readonly decoder: Decoder;
-  private readonly handlers: HandlerSet;
+  private readonly handlers: Handlers;
   private readonly records: TranslationRecords;
   private readonly view: GuestCode;
   private readonly facts = new Map<Encoding, EncodingFacts>();
@@ -80,7 +81,7 @@ export class RegionCompiler {
   compile(requests: readonly TranslationRequest[]): TranslationReply {
     const module = new ModuleBuilder();
     module.importMemory(1, MEMORY_MAXIMUM_PAGES);
-    module.functionTable(this.handlers.handlers.length + REGION_SLOTS, true);
+    module.functionTable(this.handlers.count + REGION_SLOTS, true);
     const regionType = module.type([], ValueType.i32);
     const shared = new ImportedFunctions(module);
     const bodies: FunctionBody[] = [];
@@ -253,7 +254,7 @@ export class RegionCompiler {
     const { handlers } = this.factsOf(instruction.encoding);
     const { operandSize, isMemory, addressSize, rep } = instruction;
     const number = handlers[variantIndex(operandSize, isMemory, implicitlyFlat(instruction, mode), addressSize, rep)];
-    return this.handlers.handlers[number].traits;
+    return this.handlers.traits(number);
   }
 }
 
