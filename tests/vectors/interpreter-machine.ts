@@ -14,6 +14,8 @@ import { fieldIndex, GPR_NAMES, ProcessorState, SEGMENT_NAMES, STATE_FIELDS } fr
 
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
 
+const PAGE = 0x1000;
+
 /** Nobody looks at what the work costs. */
 const NO_METER: WorkMeter = {
   exit: () => {},
@@ -123,7 +125,11 @@ export class InterpreterMachine implements MachineUnderTest {
   }
 
   memoryChanged(at: number, length: number): void {
-    this.cpu.blocks.invalidate(at, length);
+    for (let from = at; from < at + length; ) {
+      const to = Math.min(at + length, (Math.floor(from / PAGE) + 1) * PAGE);
+      this.cpu.blocks.invalidate(RAM_BASE + from, to - from);
+      from = to;
+    }
   }
 
   load(state: ProcessorState): void {

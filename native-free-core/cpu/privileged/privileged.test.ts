@@ -83,7 +83,7 @@ function randomDescriptor(random: Random, width: Width): bigint {
 function prepare({ cpu }: Machine, random: Random, width: Width, instruction: readonly number[]): void {
   const { system } = cpu;
   system.reset();
-  cpu.blocks.invalidate(CODE, 16);
+  cpu.blocks.invalidate(RAM_BASE + CODE, 16);
   const { u8, view } = system;
   u8.fill(0, RAM_BASE, RAM_BASE + RAM_BYTES);
   const put = (at: number, value: bigint | number): void =>
