@@ -14,7 +14,7 @@ function request(pc: number, changing?: readonly number[]): TranslationRequest {
     mode: 15,
     codeBaseLow: 0xffff_f000,
     codeBaseHigh: 0xffff_ffff,
-    user: pc % 2 === 0,
+    executeTable: 0xf000_0000 + pc,
     linear: pc % 3 === 0,
     everything: pc % 5 === 0,
     ...(changing ? { changing } : {}),

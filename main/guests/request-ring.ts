@@ -4,14 +4,14 @@
 
 import type { TranslationRequest } from '../../native-free-core/cpu/translator/translation.ts';
 
-/** Words of the ring proper. A request takes 12, and one more for each page that keeps changing. */
+/** Words of the ring proper. A request takes 11, and one more for each page that keeps changing. */
 const RING_WORDS = 1 << 16;
 const RING_MASK = RING_WORDS - 1;
 /** Words before it. Positions count words since the beginning, modulo 2^32. */
 const Header = { written: 0, read: 1, isAsleep: 2, words: 4 } as const;
-/** Of a request: its length, ten fields and whether changing pages follow. */
-const FIXED_WORDS = 12;
-const Flag = { user: 1, linear: 2, everything: 4, changing: 8 } as const;
+/** Of a request: its length, flags and fields. */
+const FIXED_WORDS = 11;
+const Flag = { linear: 1, everything: 2, changing: 4 } as const;
 
 /** Milliseconds between two looks of a reader that has had work lately. */
 const LOOK_EVERY = 1;
@@ -38,10 +38,7 @@ export class RequestWriter {
     const written = words[Header.written];
     if (((written - Atomics.load(words, Header.read)) >>> 0) + length > RING_WORDS) return false;
     const flags =
-      (request.user ? Flag.user : 0) |
-      (request.linear ? Flag.linear : 0) |
-      (request.everything ? Flag.everything : 0) |
-      (changing ? Flag.changing : 0);
+      (request.linear ? Flag.linear : 0) | (request.everything ? Flag.everything : 0) | (changing ? Flag.changing : 0);
     const fields = [
       length,
       flags,
@@ -53,14 +50,13 @@ export class RequestWriter {
       request.mode,
       request.codeBaseLow,
       request.codeBaseHigh,
+      request.executeTable,
     ];
     let at = written;
     const put = (value: number): void => {
       words[Header.words + (at++ & RING_MASK)] = value;
     };
     for (const field of fields) put(field);
-    // Room for what a request may come to carry; positions stay those of the length.
-    while (at - written < FIXED_WORDS) put(0);
     for (const page of changing ?? []) put(page);
     Atomics.store(words, Header.written, at | 0);
     return true;
@@ -107,7 +103,7 @@ export class RequestReader {
       mode: word(7),
       codeBaseLow: word(8) >>> 0,
       codeBaseHigh: word(9) >>> 0,
-      user: (flags & Flag.user) !== 0,
+      executeTable: word(10) >>> 0,
       linear: (flags & Flag.linear) !== 0,
       everything: (flags & Flag.everything) !== 0,
       ...(flags & Flag.changing
