@@ -41,6 +41,8 @@ test('settings fill in their defaults, and every field tells its option and labe
     append: '',
     disks: [],
     cdrom: null,
+    bootOrder: 'cdan',
+    bios: null,
     floppies: [],
     deterministic: false,
     noReboot: false,

@@ -33,7 +33,7 @@ const COMMAND_LINE_MAX = 2047;
 /** More than any host has, in MiB: a number that a mistyped one is caught by before the host is asked. */
 const MEMORY_MAX = 1 << 20;
 /** vCPUs that a machine has at most. */
-const CPUS_MAX = 1;
+const CPUS_MAX = 8;
 
 const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${PATH_MAX} characters`);
 
@@ -97,13 +97,13 @@ export const GuestSettings = z.strictObject({
   cpus: z
     .int('must be a whole number')
     .min(1, 'must be at least 1')
-    .max(CPUS_MAX, `must be ${CPUS_MAX}: a guest has one vCPU so far`)
+    .max(CPUS_MAX, `must be at most ${CPUS_MAX}`)
     .default(1)
     .register(settingInfo, { flag: '--cpus <n>', label: 'vCPUs', help: 'number of vCPUs' }),
-  kernel: path.register(settingInfo, {
+  kernel: path.nullable().default(null).register(settingInfo, {
     flag: '--kernel <file>',
     label: 'Kernel',
-    help: 'a Linux bzImage, a PVH/ELF vmlinux or a multiboot kernel',
+    help: 'a Linux bzImage, a PVH/ELF vmlinux or a multiboot kernel; without one the guest boots from its drives',
   }),
   initrd: path.nullable().default(null).register(settingInfo, {
     flag: '--initrd <file>',
@@ -130,6 +130,20 @@ export const GuestSettings = z.strictObject({
     flag: '--cdrom <iso>',
     label: 'CD',
     help: 'an ISO image in the CD drive',
+  }),
+  bootOrder: z
+    .string()
+    .regex(/^(?!.*(.).*\1)[acdn]+$/, 'must be letters of a (floppy), c (disk), d (CD) and n (network), each once')
+    .default('cdan')
+    .register(settingInfo, {
+      flag: '--boot <order>',
+      label: 'Boot order',
+      help: 'what to boot from, the first that can be: c disk, d CD, a floppy, n network',
+    }),
+  bios: path.nullable().default(null).register(settingInfo, {
+    flag: '--bios <file>',
+    label: 'BIOS',
+    help: 'a ROM image in place of the built-in firmware',
   }),
   floppies: z
     .array(FloppySettings)
@@ -342,6 +356,39 @@ export const KernelInspection = z.object({
 });
 export type KernelInspection = z.output<typeof KernelInspection>;
 
+/** What a drive's medium is meant to be. */
+export const mediumUses = ['disk', 'cd', 'floppy'] as const;
+export type MediumUse = (typeof mediumUses)[number];
+
+/** What a file offered as a medium turned out to be. */
+export const MediumInspection = z.object({
+  /** A few words: what is in it and how large it is. */
+  description: z.string(),
+  /** One sentence why it cannot be used so; null where it can. */
+  problem: z.string().nullable(),
+  /** Of a disk: what it is, or looks like where that is the problem. */
+  format: z.enum(diskFormats).nullable(),
+  /** Bytes of the disk; null where it could not be told. */
+  size: z.number().nullable(),
+});
+export type MediumInspection = z.output<typeof MediumInspection>;
+
+/** Sizes of a new disk: less holds no file system, more is beyond every format. */
+const NEW_DISK_MIN = 1 << 20;
+const NEW_DISK_MAX = 64 * 2 ** 40;
+
+/** A disk image that is made together with its guest. */
+export const NewDisk = z.strictObject({
+  /** Must not be there yet; in the home's folder `disks`, that is made too. */
+  file: path,
+  format: z.enum(diskFormats),
+  size: z
+    .int('must be a whole number of bytes')
+    .min(NEW_DISK_MIN, 'must be at least 1 MiB')
+    .max(NEW_DISK_MAX, 'must be at most 64 TiB'),
+});
+export type NewDisk = z.output<typeof NewDisk>;
+
 /** A folder of the host, for choosing a file there; folders first, hidden entries left out. */
 export const FolderListing = z.object({
   folder: z.string(),
@@ -369,13 +416,17 @@ const KEYS_MAX = 10;
 /** A key's place as `KeyboardEvent.code` names it. */
 const KeyCode = z.string().refine((code) => keyCodes.has(code), 'names no key');
 
+/** Disks made in one call: more than a machine takes. */
+const newDisks = z.array(NewDisk).max(16).default([]);
+
 export const calls = {
   'host.info': { input: nothing, output: HostInfo },
   'guests.list': { input: nothing, output: z.array(GuestView) },
   'guests.get': { input: guestRef, output: GuestView },
-  'guests.create': { input: z.strictObject({ settings: GuestSettings }), output: GuestView },
-  /** Only while the guest is off. */
-  'guests.set': { input: guestRef.extend({ settings: GuestSettingsChange }), output: GuestView },
+  /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
+  'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
+  /** Only while the guest is off. New disks as with `guests.create`. */
+  'guests.set': { input: guestRef.extend({ settings: GuestSettingsChange, newDisks }), output: GuestView },
   /** Answers once the guest executes, or fails with the reason it cannot. */
   'guests.start': { input: guestRef, output: GuestView },
   /**
@@ -415,6 +466,10 @@ export const calls = {
   'guests.report': { input: guestRef, output: Report },
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
   'stats.history': { input: guestRef, output: z.array(StatsSample) },
+  'media.inspect': {
+    input: z.strictObject({ path, use: z.enum(mediumUses), format: z.enum(diskFormats).nullable().default(null) }),
+    output: MediumInspection,
+  },
   'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
   /** The person's own folder if none is named. */
   'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },

@@ -17,6 +17,8 @@ import {
   streams,
   type Transport,
 } from './contract.ts';
+import { withNewDisks } from './disks/disks.ts';
+import { inspectMedium } from './disks/inspect.ts';
 import { listFolder } from './files/browse.ts';
 import { inspectKernel } from './guests/boot-files.ts';
 import { GuestManager } from './guests/guest-manager.ts';
@@ -100,8 +102,9 @@ export class Server {
       'host.info': () => hostInfo(options.home),
       'guests.list': () => guests.list(),
       'guests.get': ({ guest }) => guests.get(guest),
-      'guests.create': ({ settings }) => guests.create(settings),
-      'guests.set': ({ guest, settings }) => guests.set(guest, settings),
+      'guests.create': ({ settings, newDisks }) => withNewDisks(options.home, newDisks, () => guests.create(settings)),
+      'guests.set': ({ guest, settings, newDisks }) =>
+        withNewDisks(options.home, newDisks, () => guests.set(guest, settings)),
       'guests.start': ({ guest }) => guests.start(guest),
       'guests.stop': ({ guest, force }) => guests.stop(guest, force),
       'guests.pause': ({ guest }) => guests.pause(guest),
@@ -113,6 +116,7 @@ export class Server {
       'guests.screenshot': ({ guest }) => guests.screenshot(guest),
       'guests.report': ({ guest }) => guests.report(guest),
       'stats.history': ({ guest }) => guests.history(guest),
+      'media.inspect': ({ path, use, format }) => inspectMedium(path, use, format),
       'kernels.inspect': ({ path }) => inspectKernel(path),
       'files.list': ({ folder }) => listFolder(folder),
       'starter.available': () => starter.availability(),

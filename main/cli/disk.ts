@@ -5,6 +5,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { type ImageFormat, imageFormats } from '../../native-free-core/disk/images.ts';
 import { checkDisk, convertDisk, createDisk, type DiskInfo, diskInfo, formatByName } from '../disks/disks.ts';
+import { sizeText } from '../disks/inspect.ts';
 import { printJson, Status, tell, UsageError } from './output.ts';
 
 interface DiskFlags {
@@ -115,12 +116,6 @@ export function parseSize(text: string): number {
   const bytes = match ? Math.ceil(Number(match[1]) * 1024 ** power) : 0;
   if (!(bytes > 0)) throw new InvalidArgumentError('It is a number above 0 with K, M, G or T, such as 20G.');
   return bytes;
-}
-
-export function sizeText(bytes: number): string {
-  const power = bytes < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(bytes) / 10));
-  const number = bytes / 1024 ** power;
-  return `${Number.isInteger(number) ? number : number.toFixed(1)} ${['bytes', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
 }
 
 function details(info: DiskInfo): string {

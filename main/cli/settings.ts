@@ -19,7 +19,7 @@ import { UsageError } from './output.ts';
 const names = Object.keys(GuestSettings.shape) as SettingName[];
 
 /** Settings whose text is a path of this host, told relative to where the command is run. */
-const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom'];
+const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom', 'bios'];
 
 function info(name: SettingName) {
   return settingInfo.get(GuestSettings.shape[name])!;
@@ -59,7 +59,6 @@ export function settingsOf(options: Record<string, unknown>, given: Partial<Gues
     const value = optionValue(options, name);
     if (value !== undefined) settings[name] = value;
   }
-  if (settings.kernel === undefined) throw new UsageError(`--kernel FILE is needed: ${info('kernel').help}.`);
   return check(GuestSettings, settings);
 }
 

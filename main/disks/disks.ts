@@ -3,8 +3,8 @@
 // Never prints.
 
 import { randomBytes } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
-import { basename, dirname, relative, resolve } from 'node:path';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { DISK_BYTES_MAX, DiskError, type HostFile } from '../../native-free-core/disk/block.ts';
 import type { Findings } from '../../native-free-core/disk/findings.ts';
 import {
@@ -68,6 +68,30 @@ export async function createDisk(path: string, disk: NewDisk): Promise<DiskInfo>
     await createImage(file, { ...options, random: randomBytes(32) });
   });
   return diskInfo(path, disk.format);
+}
+
+/**
+ * Makes disks and then does what they are made for; where any of it fails, the disks are removed again. The folder
+ * `disks` of the home is made with the first disk in it.
+ */
+export async function withNewDisks<Result>(
+  home: string,
+  disks: readonly { file: string; format: ImageFormat; size: number }[],
+  act: () => Result,
+): Promise<Result> {
+  const made: string[] = [];
+  try {
+    for (const { file, format, size } of disks) {
+      const path = resolve(file);
+      if (dirname(path) === join(home, 'disks')) await mkdir(dirname(path), { recursive: true });
+      await createDisk(path, { format, size });
+      made.push(path);
+    }
+    return act();
+  } catch (error) {
+    for (const path of made) await rm(path, { force: true });
+    throw error;
+  }
 }
 
 export type DiskCheck = Findings & { file: string; format: ImageFormat; size: number };

@@ -24,18 +24,27 @@ if (app.requestSingleInstanceLock()) {
   app.quit();
 }
 
+/**
+ * All that the page gets of what a page may ask for: to copy text and to type what is copied into a guest, and for a
+ * guest's display the pointer, the whole screen and, there, the keys that are otherwise the system's.
+ */
+const granted: ReadonlySet<string> = new Set([
+  'clipboard-sanitized-write',
+  'clipboard-read',
+  'pointerLock',
+  'fullscreen',
+  'keyboardLock',
+]);
+
 /** The home as it is served now; another process may own it, and end. */
 let home: Home;
 
 async function start(): Promise<void> {
   if (!(await enterHome())) return;
-  // The page needs nothing of what a page may ask for, but to copy a line of text.
   session.defaultSession.setPermissionRequestHandler((_contents, permission, answer) =>
-    answer(permission === 'clipboard-sanitized-write'),
+    answer(granted.has(permission)),
   );
-  session.defaultSession.setPermissionCheckHandler(
-    (_contents, permission) => permission === 'clipboard-sanitized-write',
-  );
+  session.defaultSession.setPermissionCheckHandler((_contents, permission) => granted.has(permission));
   servePage(join(import.meta.dirname, 'renderer'));
   servePorts((page) => home.connect(page));
   setMenu(process.platform, !app.isPackaged);

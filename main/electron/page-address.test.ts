@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isConsole, isPage, PAGE_URL, pagePath } from './page-address.ts';
+import { guestWindow, isPage, PAGE_URL, pagePath } from './page-address.ts';
 
 const folder = join('x', 'renderer');
 
@@ -17,10 +17,11 @@ test('the page is its own scheme and host alone', () => {
     assert.ok(!isPage(other), other);
 });
 
-test('consoles are told apart by their hash', () => {
-  assert.ok(isConsole(`${PAGE_URL}#/console/a`));
-  for (const other of [PAGE_URL, `${PAGE_URL}#/console/`, `${PAGE_URL}#/console/a/b`, 'https://app/#/console/a'])
-    assert.ok(!isConsole(other), other);
+test("guests' windows are told apart by their hash", () => {
+  assert.equal(guestWindow(`${PAGE_URL}#/console/a`), 'console');
+  assert.equal(guestWindow(`${PAGE_URL}#/display/a`), 'display');
+  for (const other of [PAGE_URL, `${PAGE_URL}#/console/`, `${PAGE_URL}#/display/a/b`, 'https://app/#/console/a'])
+    assert.equal(guestWindow(other), null, other);
 });
 
 test('an address stands for a file of the folder or for none', () => {

@@ -14,9 +14,10 @@ export function isPage(address: string): boolean {
   return protocol === `${SCHEME}:` && host === 'app';
 }
 
-/** Whether an address is a guest's console. */
-export function isConsole(address: string): boolean {
-  return isPage(address) && /^#\/console\/[^/]+$/.test(new URL(address).hash);
+/** Which window of a guest's an address is: its console or its display; null for none. */
+export function guestWindow(address: string): 'console' | 'display' | null {
+  const match = isPage(address) ? /^#\/(console|display)\/[^/]+$/.exec(new URL(address).hash) : null;
+  return (match?.[1] as 'console' | 'display' | undefined) ?? null;
 }
 
 /** The file that an address of the page stands for; null for another page or a way out of the folder. */

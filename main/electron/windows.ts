@@ -1,10 +1,10 @@
-// Electron's windows: the manager, and a console of each guest that asks for one.
+// Electron's windows: the manager, and the console and display of each guest that are asked for.
 // Owns their looks and what a page in them may do: nothing beyond its own files and its bridge.
 // Never knows a guest.
 
 import { join } from 'node:path';
 import { BrowserWindow, type BrowserWindowConstructorOptions, nativeTheme, type WebContents } from 'electron';
-import { isConsole, isPage, PAGE_URL } from './page-address.ts';
+import { guestWindow, isPage, PAGE_URL } from './page-address.ts';
 
 const webPreferences: NonNullable<BrowserWindowConstructorOptions['webPreferences']> = {
   // The preload lies beside the bundle of main.
@@ -36,35 +36,39 @@ export function openManager(): BrowserWindow {
   return window;
 }
 
-/** Holds every page to its own files: consoles may open, nothing else may be opened, embedded or navigated to. */
+/** First and least sizes of a guest's windows; the display's is a text screen of 720 × 400 with the bars around it. */
+const guestWindows = {
+  console: { width: 860, height: 560, minWidth: 360, minHeight: 200, title: 'Console', backgroundColor: '#0f1216' },
+  display: { width: 744, height: 492, minWidth: 480, minHeight: 240, title: 'Display', backgroundColor: '#08090b' },
+} as const;
+
+/** Holds every page to its own files: guests' windows may open, nothing else may be opened, embedded or navigated to. */
 export function guardContents(contents: WebContents): void {
   contents.on('will-attach-webview', (event) => event.preventDefault());
   contents.on('will-navigate', (event) => {
     if (!isPage(event.url)) event.preventDefault();
   });
   contents.setWindowOpenHandler(({ url }) => {
-    if (!isConsole(url)) return { action: 'deny' };
+    const which = guestWindow(url);
+    if (!which) return { action: 'deny' };
     return {
       action: 'allow',
       overrideBrowserWindowOptions: {
-        width: 860,
-        height: 560,
-        minWidth: 360,
-        minHeight: 200,
-        title: 'Console',
-        backgroundColor: '#0f1216',
+        ...guestWindows[which],
+        // The picture's size is the window's, without its frame.
+        useContentSize: true,
         autoHideMenuBar: true,
         webPreferences,
       },
     };
   });
-  // A console that is asked for again only gets its own address anew: bring it to the front.
+  // A window that is asked for again only gets its own address anew: bring it to the front.
   contents.on('did-navigate-in-page', () => BrowserWindow.fromWebContents(contents)?.focus());
 }
 
 /** Brings the manager to the front, opening it where it was closed. */
 export function showManager(): void {
-  const manager = BrowserWindow.getAllWindows().find(({ webContents }) => !isConsole(webContents.getURL()));
+  const manager = BrowserWindow.getAllWindows().find(({ webContents }) => guestWindow(webContents.getURL()) === null);
   if (!manager) {
     openManager();
     return;

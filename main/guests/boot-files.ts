@@ -23,6 +23,28 @@ export function readBootFile(path: string, what: 'kernel' | 'initrd', memoryMiB:
   });
 }
 
+/** A ROM is mapped in steps of so many bytes, and is so large at most. */
+const ROM_STEP = 0x4000;
+const ROM_MAX = 16 * 2 ** 20;
+
+/** The bytes of a ROM image. Throws an Error with one sentence if the file is none. */
+export function readBiosFile(path: string): Uint8Array {
+  return withFile(path, 'BIOS', (descriptor, { size }) => {
+    requireRom(path, size);
+    return readFileSync(descriptor);
+  });
+}
+
+/** Throws like {@link readBiosFile}, but reads nothing. */
+export function checkBiosFile(path: string): void {
+  withFile(path, 'BIOS', (_, { size }) => requireRom(path, size));
+}
+
+function requireRom(path: string, size: number): void {
+  if (size === 0 || size % ROM_STEP !== 0 || size > ROM_MAX)
+    throw new Error(`${path} is no BIOS: a ROM image has a multiple of 16 KiB, at most 16 MiB, not ${size} bytes.`);
+}
+
 /** Throws like {@link readBootFile}, but reads nothing: for a check before a guest is created. */
 export function checkBootFile(path: string, what: 'kernel' | 'initrd', memoryMiB: number): void {
   withFile(path, what, (_, { size }) => {

@@ -28,7 +28,7 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
  */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   const decoder = new TextDecoder();
-  const script = decoder.decode(config.boot.kernel.subarray(HEADER_BYTES)).split('\n');
+  const script = decoder.decode(config.boot.kernel?.subarray(HEADER_BYTES)).split('\n');
   if (script[0] !== 'fake') throw new Error('The kernel is not one: it does not begin with "fake".');
   const say = (text: string): void => host.serialOutput(new TextEncoder().encode(text));
   const input: number[] = [];

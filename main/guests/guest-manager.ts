@@ -18,7 +18,7 @@ import { encodePng } from '../display/png.ts';
 import { checkAgainstHost } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
-import { checkBootFile, checkImageFile, inspectKernel } from './boot-files.ts';
+import { checkBiosFile, checkBootFile, checkImageFile, inspectKernel } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { RunningGuest } from './running-guest.ts';
 import { SerialConsole } from './serial-console.ts';
@@ -279,10 +279,15 @@ export class GuestManager {
 /** Throws a {@link Failure} with one sentence if a guest of these settings could not start on this host. */
 export function checkSettings(settings: GuestSettings): void {
   checkAgainstHost(settings);
-  const { problem } = inspectKernel(settings.kernel);
+  const { kernel, kind, disks, cdrom, floppies, bios } = settings;
+  if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
+  if (kernel === null && bios === null && disks.length + floppies.length === 0 && cdrom === null)
+    throw new Failure('wrong', 'There is nothing to boot: give the guest a disk, a CD, a floppy or a kernel.');
+  const problem = kernel === null ? null : inspectKernel(kernel).problem;
   if (problem) throw new Failure('wrong', problem);
   try {
-    checkBootFile(settings.kernel, 'kernel', settings.memoryMiB);
+    if (kernel !== null) checkBootFile(kernel, 'kernel', settings.memoryMiB);
+    if (kernel === null && bios !== null) checkBiosFile(bios);
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
     for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
     if (settings.cdrom !== null) checkImageFile(settings.cdrom, 'CD', false);

@@ -9,7 +9,7 @@ import type { BlockDevice } from '../../native-free-core/disk/block.ts';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
 import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
-import { readBootFile } from './boot-files.ts';
+import { readBiosFile, readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
 import { ScreenSender, takePicture } from './screen-sender.ts';
@@ -400,10 +400,12 @@ function answerOf(guest: Guest, ask: Ask): Answer {
 }
 
 function configOf(start: GuestStart): GuestConfig {
-  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation } = start;
-  const kernel = readBootFile(start.kernel, 'kernel', memoryMiB);
+  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder } = start;
+  const kernel = start.kernel === null ? {} : { kernel: readBootFile(start.kernel, 'kernel', memoryMiB) };
+  const bios = start.kernel !== null || start.bios === null ? {} : { bios: readBiosFile(start.bios) };
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
-  return { kind, memoryMiB, cpus, deterministic, noReboot, translation, boot: { kernel, ...initrd, append } };
+  const boot = { ...kernel, ...initrd, append };
+  return { kind, memoryMiB, cpus, deterministic, noReboot, translation, boot, bootOrder, ...bios };
 }
 
 if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');

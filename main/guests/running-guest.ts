@@ -76,6 +76,7 @@ export class RunningGuest implements DisplaySource {
   constructor(options: RunOptions) {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies } =
       options.settings;
+    const { bootOrder, bios } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     this.settings = options.settings;
     this.#output = options.output;
@@ -99,6 +100,8 @@ export class RunningGuest implements DisplaySource {
         deterministic,
         noReboot,
         kernel,
+        bootOrder,
+        bios,
         initrd,
         append,
         disks,

@@ -14,7 +14,10 @@ export interface GuestStart {
   cpus: number;
   deterministic: boolean;
   noReboot: boolean;
-  kernel: string;
+  /** Null: the guest boots from its drives. */
+  kernel: string | null;
+  bootOrder: string;
+  bios: string | null;
   initrd: string | null;
   append: string;
   translation: TranslationTime;

@@ -9,7 +9,7 @@ import { type DebianArchitecture, DebianPackages, debianUnavailable, unpackXz } 
 import { busyboxInitramfs } from './initramfs.ts';
 
 export interface LinuxFiles {
-  /** A bzImage, and an initramfs that boots to a root shell on the first serial port. */
+  /** A bzImage, and an initramfs that boots to a root shell on the display and on the first serial port. */
   kernel: string;
   initrd: string;
   append: string;
@@ -83,12 +83,13 @@ export async function linuxFiles(options: LinuxOptions): Promise<LinuxFiles> {
   const initramfs = busyboxInitramfs({
     busybox: readFileSync(join(busybox, 'bin', 'busybox')),
     modules: findModules(kernelTree),
+    terminals: ['ttyS0', 'tty1'],
   });
   mkdirSync(folder, { recursive: true });
   const files: LinuxFiles = {
     kernel: join(folder, kernelName),
     initrd: join(folder, `initramfs-${basename(kernelName).slice('vmlinuz-'.length)}`),
-    append: 'console=ttyS0',
+    append: 'console=tty0 console=ttyS0',
     release: kernelName.slice('vmlinuz-'.length),
   };
   writeWhole(files.kernel, readFileSync(join(kernelTree, 'boot', kernelName)));
@@ -99,7 +100,7 @@ export async function linuxFiles(options: LinuxOptions): Promise<LinuxFiles> {
 }
 
 /** Raised whenever what the initramfs holds changes, so that older ones are made anew. */
-const RECORD_VERSION = 1;
+const RECORD_VERSION = 2;
 
 function readRecord(folder: string): LinuxFiles | null {
   const file = join(folder, 'files.json');

@@ -1,13 +1,14 @@
-// A vCPU: the interpreter's module, its blocks and its privileged side, made into something that runs.
+// The processor engine, with one vCPU's turn at a time: the interpreter's module, its blocks and its privileged side, made into something that runs.
 // Owns the loop between WebAssembly and TypeScript: faults, interrupts, single steps, cold instructions, the budget.
 // Never knows a device: interrupts, ports, MMIO and time come in through interfaces.
 
 import type { TranslationTime } from '../hypervisor/guest.ts';
+import { SAVED_STATE, STATE_BASE } from '../memory/layout.ts';
 import { BlockCache } from './interpreter/blocks.ts';
 import { builtInterpreter, interpreterModule } from './interpreter/built.ts';
 import { U } from './interpreter/micro-op.ts';
 import { BY_INTERPRETER, type InterpreterExports, type InterpreterImports } from './interpreter/module.ts';
-import { Exit, Flag, S, Seg, Slot, Vector } from './state.ts';
+import { Exit, Flag, S, Seg, Slot, VCPU_STATE_BYTES, Vector } from './state.ts';
 import { SystemCpu } from './system/core.ts';
 import { afterInstruction, codeBreakpoint, stepping } from './system/debug.ts';
 import { executeCold } from './system/dispatch.ts';
@@ -68,7 +69,7 @@ const exitReasons = new Map<string, Parameters<WorkMeter['exit']>[0]>([
 /** INTO is one only if it is taken: TF tells. */
 const softwareInterrupts: ReadonlySet<string> = new Set(['INT', 'INT1', 'INT3', 'INTO']);
 
-/** Flushes of the TLBs after which link keys could repeat, with room for those of one burst. */
+/** Numbers of links after which link keys could repeat, with room for those of one burst. */
 const LINK_KEY_EPOCH = 2 ** 26;
 
 /** The loop's way through translations is timed once in so many times; a prime, to fall in step with no guest's loop. */
@@ -111,6 +112,8 @@ export class Cpu {
   private singleStepping = false;
   private leaving = false;
   private linkEpoch = 0;
+  /** Number of the vCPU whose state is the present one. */
+  private vcpu = 0;
   private deliveries = 0;
   /** Instructions that translations had executed before the burst under way. */
   private translatedBefore = 0;
@@ -178,6 +181,30 @@ export class Cpu {
     this.blocks.flush();
   }
 
+  /**
+   * Another vCPU executes from now on, with its own state and TLBs; what is decoded and translated serves all. Between two
+   * runs only. The interrupt source already speaks for it. Numbers are below the `processors` of the hooks.
+   */
+  switchTo(vcpu: number): void {
+    if (vcpu === this.vcpu) return;
+    const { u8, mmu } = this.system;
+    u8.copyWithin(mmu.bankOf(this.vcpu) + SAVED_STATE, STATE_BASE, STATE_BASE + VCPU_STATE_BYTES);
+    const from = mmu.bankOf(vcpu) + SAVED_STATE;
+    u8.copyWithin(STATE_BASE, from, from + VCPU_STATE_BYTES);
+    this.vcpu = vcpu;
+    mmu.use(vcpu);
+    // What the others may have changed of it meanwhile.
+    this.system.updateTlb();
+    this.u32[S.interruptsQuiet >>> 2] = this.interrupts.pending() ? 0 : 1;
+  }
+
+  /** A field of 64 bits of a vCPU's state, whoever has the turn. */
+  stateOf(vcpu: number, field: number): bigint {
+    const { system } = this;
+    if (vcpu === this.vcpu) return system.get64(field);
+    return system.get64(system.mmu.bankOf(vcpu) + SAVED_STATE + field - STATE_BASE);
+  }
+
   get halted(): boolean {
     return this.u32[S.halted >>> 2] !== 0;
   }
@@ -235,10 +262,11 @@ export class Cpu {
     const { i32, system } = this;
     const until = this.instructions + instructions;
     // Links and shortcuts are told apart by a count of flushes that comes round: before it does, all are forgotten.
-    const epoch = Math.floor(system.mmu.flushes / LINK_KEY_EPOCH);
+    const epoch = Math.floor(system.mmu.linkNumbersTaken / LINK_KEY_EPOCH);
     if (epoch !== this.linkEpoch) {
       this.linkEpoch = epoch;
       this.blocks.flush();
+      system.mmu.renumberLinks();
     }
     this.leaving = false;
     this.translator.collect();

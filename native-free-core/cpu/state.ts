@@ -70,6 +70,8 @@ export const S = {
   slowValue: take(16),
   /** i32: base of the TLB tables of the current privilege (supervisor or user). */
   tlb: take(4),
+  /** i32: base of the vCPU's bank of TLBs: the supervisor's tables, and the user's behind them. */
+  tlbBank: take(4),
   /** i32: block-key bits of the current mode: {@link ModeBit}. */
   mode: take(4),
   /** Mask of effective addresses of the mode's default size. */
@@ -82,8 +84,6 @@ export const S = {
   deliveriesLeft: take(4),
   /** i32: 1 while the machine vouches that no maskable interrupt waits, so that setting IF needs nobody to look. */
   interruptsQuiet: take(4),
-  /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */
-  blockGeneration: take(4),
   /**
    * i32: while it is the same, an instruction pointer leads to the same block. Made of the mode, the privilege and of how
    * often a translation of a code page has been dropped from that privilege's TLB. -1 where the code segment has a base
@@ -173,17 +173,6 @@ export const S = {
   /** XMM0 to XMM15, 16 bytes each. */
   xmm: take(256, 16),
 
-  /** The image of FXSAVE, FXRSTOR and their kin on its way to or from memory. */
-  saveArea: take(512, 16),
-  /** 64 bytes that a meaning may use between its own steps. */
-  scratch: take(64, 16),
-
-  /** CRC-32C of each byte (i32 each), which CRC32 fills in when it first runs. */
-  crcTable: take(1024, 16),
-
-  /** Counters (i64): TLB misses, exits into TypeScript. */
-  tlbMisses: take(8),
-
   /** The four page-directory pointers that PAE paging loads together with CR3. */
   pdpte: take(32, 8),
   /** MTRRs: default type, the eleven fixed ranges, eight variable pairs of base and mask. Plain storage. */
@@ -201,6 +190,25 @@ export const S = {
   /** Instruction pointer behind the instruction that set interruptShadow: elsewhere the shadow is over. */
   shadowIp: take(8),
 
+  // What follows belongs to no vCPU: it stays when another one executes.
+
+  /** Where a vCPU's state ends. */
+  shared: take(0, 16),
+  /** i32: changes whenever all decoded blocks are dropped: whoever holds a micro-op's address must let go of it. */
+  blockGeneration: take(4),
+  /** i32: 1 while another vCPU could execute, so that PAUSE gives it the turn. */
+  othersWait: take(4),
+  /** The image of FXSAVE, FXRSTOR and their kin on its way to or from memory. */
+  saveArea: take(512, 16),
+  /** 64 bytes that a meaning may use between its own steps. */
+  scratch: take(64, 16),
+
+  /** CRC-32C of each byte (i32 each), which CRC32 fills in when it first runs. */
+  crcTable: take(1024, 16),
+
+  /** Counters (i64): TLB misses, exits into TypeScript. */
+  tlbMisses: take(8),
+
   /**
    * i32: instructions of the burst under way that translations have executed. While they execute, the budget that they
    * began with is part of it, so that it tells their instructions once the present budget is taken off.
@@ -212,8 +220,10 @@ export const S = {
   untilTimed: take(4),
 } as const;
 
-/** Bytes that make up a vCPU's saved state, from STATE_BASE. */
+/** Bytes of the whole area, from STATE_BASE. */
 export const STATE_BYTES = next - STATE_BASE;
+/** Bytes of it that are a vCPU's own. */
+export const VCPU_STATE_BYTES = S.shared - STATE_BASE;
 
 /** Address of a general or pseudo register. */
 export const regAddress = (register: number): number => S.regs + register * 8;

@@ -10,7 +10,8 @@ import type { GuestInput } from './guest-input.ts';
 
 /** How a guest begins. `kernel` is a bzImage, an ELF/PVH vmlinux or a multiboot image: the loader tells them apart. */
 export interface BootSource {
-  kernel: Uint8Array;
+  /** Without one the guest boots from its drives, by the firmware. */
+  kernel?: Uint8Array;
   initrd?: Uint8Array;
   append: string;
 }
@@ -32,6 +33,10 @@ export interface GuestConfig {
    */
   translation?: TranslationTime;
   boot: BootSource;
+  /** Devices to boot from, in order, where there is no kernel: a floppy, c disk, d CD, n network. */
+  bootOrder?: string;
+  /** A ROM in place of the built-in firmware, where there is no kernel. */
+  bios?: Uint8Array;
   /**
    * Disks on the IDE cables in the order a guest finds them, and what is in its CD drives, null for an empty drive. Each is
    * open, and closed by whoever opened it.
@@ -83,7 +88,7 @@ export type SliceResult =
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */
 export interface Guest {
   /** The display, where the guest has one. */
-  readonly screen?: Screen;
+  readonly screen?: Screen | undefined;
   /** Executes for at most about `milliseconds` of host time. */
   run(milliseconds: number): SliceResult;
   /** Keyboard and pointer; none where the machine has no such devices. */

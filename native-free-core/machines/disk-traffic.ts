@@ -38,11 +38,11 @@ export class DiskTraffic {
         return this.follow(disk.write(offset, from));
       },
       flush: () => this.follow(disk.flush()),
-      discard: (offset, length) => this.follow(disk.discard(offset, length)),
     };
   }
 
-  private follow(work: Promise<void>): Promise<void> {
+  /** Counts work that requests are part of as one more request. */
+  follow<T>(work: Promise<T>): Promise<T> {
     this.pending++;
     this.asked();
     const over = () => {

@@ -1,17 +1,21 @@
-// The PC of full virtualization: a vCPU, a board of devices, firmware.
+// The PC of full virtualization: vCPUs, a board of devices, firmware.
 // Owns the machine's life: power-on, reset, slices of execution, power-off.
 // Never implements a device or an instruction; what is wired where is in `board/`.
 
 import { RunEnd } from '../cpu/cpu.ts';
 import { describeRegisters } from '../cpu/describe.ts';
+import { ShadowMemory } from '../cpu/system/shadow-memory.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
+import type { Screen } from '../devices/display/screen.ts';
 import { TimerQueue } from '../devices/timers.ts';
+import type { Bios } from '../firmware/bios/bios.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
-import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT } from '../memory/layout.ts';
+import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
+import { enterFirmware, machineFirmware } from './board/firmware.ts';
 import { Interrupts } from './board/interrupts.ts';
 import { IsaDevices } from './board/isa-devices.ts';
 import { PciDevices } from './board/pci-devices.ts';
@@ -22,11 +26,13 @@ import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
 import { KeyboardAndPointer } from './keyboard-and-pointer.ts';
-import { Vcpu } from './vcpu.ts';
+import { Processors } from './processors.ts';
 
 const MIB = 1 << 20;
 /** Instructions between two looks at the clock and the timers. */
 const BURST = 100_000;
+/** The same while more than one vCPU has something to do: instructions of one's turn. */
+const TURN = 50_000;
 /** The shortest burst: a timer that is nearly due is served a little late rather than looked at all the time. */
 const SHORTEST_BURST = 500;
 /** Host nanoseconds of a slice while a disk has yet to answer: how late its answer may be heard. */
@@ -39,11 +45,13 @@ export class Pc implements Guest {
   private readonly clock: GuestClock;
   private readonly timers = new TimerQueue();
   private readonly bus = new IoBus();
-  private readonly vcpu: Vcpu;
+  private readonly processors: Processors;
   private readonly isa: IsaDevices;
   private readonly pci: PciDevices;
   private readonly resettable: readonly { reset(): void }[];
   private readonly firmware: ReturnType<typeof boardTables>;
+  /** Where there is no kernel to load directly. */
+  private readonly bios: Bios | undefined;
   private readonly time: HypervisorTime;
   private readonly disks: DiskTraffic;
   private end: GuestEnd | undefined;
@@ -61,7 +69,9 @@ export class Pc implements Guest {
         `A guest has 4 to ${Math.floor(RAM_LIMIT / MIB)} MiB of memory, in whole MiB; ${config.memoryMiB} was asked for.`,
       );
     }
-    const pages = memoryPages(ramBytes, DEVICE_MEMORY_LIMIT);
+    if (!Number.isInteger(config.cpus) || config.cpus < 1 || config.cpus > VCPU_LIMIT)
+      throw new Error(`A guest has 1 to ${VCPU_LIMIT} vCPUs; ${config.cpus} were asked for.`);
+    const pages = memoryPages(ramBytes, DEVICE_MEMORY_LIMIT, config.cpus);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.clock = config.deterministic
       ? new InstructionClock(() => this.cpu.executed)
@@ -69,8 +79,10 @@ export class Pc implements Guest {
     this.time = new HypervisorTime(() => host.monotonicNanoseconds());
     const { clock, timers, bus, time } = this;
     const apicBus = new ApicBus();
-    const interrupts = new Interrupts(bus, apicBus, { set: (asserted) => this.vcpu.apic.lint0Line.set(asserted) });
-    this.vcpu = new Vcpu({
+    const interrupts = new Interrupts(bus, apicBus, {
+      set: (asserted) => this.processors.boot.apic.lint0Line.set(asserted),
+    });
+    this.processors = new Processors({
       config,
       host,
       memory,
@@ -99,6 +111,9 @@ export class Pc implements Guest {
       interrupts,
       messages: messageSink(apicBus, this.cpu.system.physical),
       disks: this.disks,
+      ...(config.bios && config.boot.kernel === undefined
+        ? { shadow: new ShadowMemory(this.cpu.system.physical, config.bios) }
+        : {}),
       onA20: (open) => this.cpu.system.physical.setA20(open),
       onReset: () => this.askReset(),
       onEnd: (end) => this.finish(end),
@@ -108,25 +123,44 @@ export class Pc implements Guest {
     this.pci = new PciDevices(wiring, this.isa.pm);
     const { keyboard, mouse } = this.isa;
     this.input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute: [] });
-    this.resettable = [
-      ...interrupts.resettable,
-      this.vcpu.apic,
-      ...this.isa.resettable,
-      ...this.pci.resettable,
-      this.input,
-    ];
-    this.firmware = boardTables(this.cpu.system, ramBytes, [0]);
+    this.resettable = [...interrupts.resettable, ...this.isa.resettable, ...this.pci.resettable, this.input];
+    this.firmware = boardTables(
+      this.cpu.system,
+      ramBytes,
+      this.processors.vcpus.map(({ id }) => id),
+    );
+    if (config.boot.kernel === undefined && config.bios === undefined)
+      this.bios = machineFirmware({
+        ...wiring,
+        cpu: this.cpu.system,
+        tables: this.firmware.pieces,
+        floppies: this.isa.floppy.drives,
+        ide: this.pci.ide,
+        programBoard: () => this.programBoard(),
+      });
     this.powerOn();
+  }
+
+  get screen(): Screen | undefined {
+    return this.pci.display?.adapter;
   }
 
   /** For tests and debuggers; everyone else uses the methods below. */
   get cpu() {
-    return this.vcpu.cpu;
+    return this.processors.cpu;
   }
 
   /** Loads firmware tables and the kernel and puts the vCPU at its entry. */
   private powerOn(): void {
     const { config, cpu } = this;
+    const { kernel, initrd, append } = config.boot;
+    if (kernel === undefined) {
+      if (this.bios) {
+        this.bios.install();
+        enterFirmware(cpu.system);
+      } else cpu.reset();
+      return;
+    }
     const ramBytes = config.memoryMiB * MIB;
     const { physical } = cpu.system;
     const memory = {
@@ -141,24 +175,29 @@ export class Pc implements Guest {
         return cpu.system.u8.slice(at, at + length);
       },
     };
-    // As firmware leaves it: the 8259s reach the processor through LINT0, the IDE function decodes.
-    this.vcpu.apic.programVirtualWire();
-    this.pci.program();
-    this.isa.program();
+    this.programBoard();
     for (const { address, bytes } of this.firmware.pieces) memory.write(address, bytes);
-    const { initrd } = config.boot;
+    const { display } = this.pci;
     const entry = detectAndLoad(
-      config.boot.kernel,
+      kernel,
       {
-        append: config.boot.append,
+        append,
         memoryMap: memoryMap(ramBytes),
         rsdp: this.firmware.rsdp,
         prefer64: true,
+        ...(display ? { setVideoMode: (number: number | undefined) => display.setLinuxMode(number) } : {}),
         ...(initrd ? { initrd } : {}),
       },
       memory,
     );
     enterKernel(cpu.system, entry);
+  }
+
+  /** As firmware leaves the board: the 8259s reach the processor through LINT0, PCI functions decode. */
+  private programBoard(): void {
+    this.processors.boot.apic.programVirtualWire();
+    this.pci.program();
+    this.isa.program();
   }
 
   private askReset(): void {
@@ -196,18 +235,7 @@ export class Pc implements Guest {
       }
       const now = clock.now();
       if (timers.next() <= now) timers.run(now);
-      const next = timers.next();
-      const wanted = (next - now) * (this.config.deterministic ? 1 : this.speed);
-      const burst = Math.max(this.config.deterministic ? 1 : SHORTEST_BURST, Math.min(BURST, Math.ceil(wanted)));
-      const before = host.monotonicNanoseconds();
-      const executedBefore = cpu.instructions;
-      const runEnd = cpu.run(burst);
-      const after = host.monotonicNanoseconds();
-      const executed = cpu.instructions - executedBefore;
-      this.time.ran(after - before);
-      // Whoever answers a prompt must see it after the same instruction in every run, not when host time is over.
-      if (this.config.deterministic) this.flushSerial();
-      if (executed > 1000) this.speed += 0.1 * (executed / (after - before) - this.speed);
+      const runEnd = this.processors.select() ? this.turn(now) : RunEnd.halted;
       if (this.end) return this.finished(this.end);
       if (this.resetAsked) {
         const ended = this.reset();
@@ -219,7 +247,11 @@ export class Pc implements Guest {
           detail: `The guest's processor shut down after a triple fault.\n${describeRegisters(cpu.system)}`,
         });
       }
-      if (runEnd === RunEnd.halted && !this.vcpu.apic.pending && !(this.config.deterministic && disks.pending > 0)) {
+      if (
+        runEnd === RunEnd.halted &&
+        !this.processors.areRunnable &&
+        !(this.config.deterministic && disks.pending > 0)
+      ) {
         const wake = timers.next();
         if (wake === Infinity || !clock.skipTo(wake)) {
           const wakeIn = wake - clock.now();
@@ -229,12 +261,32 @@ export class Pc implements Guest {
           }
         }
       }
+      const after = host.monotonicNanoseconds();
       const isBusy = disks.pending > 0;
       if (after >= until || (isBusy && after - started >= DISK_SLICE)) {
         this.flushSerial();
         return { state: 'running', diskBusy: isBusy };
       }
     }
+  }
+
+  /** The vCPU that was selected executes until there may be something else to do. */
+  private turn(now: number): RunEnd {
+    const { host, timers, cpu, processors } = this;
+    const { deterministic } = this.config;
+    const wanted = (timers.next() - now) * (deterministic ? 1 : this.speed);
+    const most = processors.areContended ? TURN : BURST;
+    const burst = Math.max(deterministic ? 1 : SHORTEST_BURST, Math.min(most, Math.ceil(wanted)));
+    const before = host.monotonicNanoseconds();
+    const executedBefore = cpu.instructions;
+    const runEnd = processors.run(burst);
+    const nanoseconds = host.monotonicNanoseconds() - before;
+    const executed = cpu.instructions - executedBefore;
+    this.time.ran(nanoseconds);
+    // Whoever answers a prompt must see it after the same instruction in every run, not when host time is over.
+    if (deterministic) this.flushSerial();
+    if (executed > 1000) this.speed += 0.1 * (executed / nanoseconds - this.speed);
+    return runEnd;
   }
 
   private finished(end: GuestEnd): SliceResult {
@@ -246,7 +298,7 @@ export class Pc implements Guest {
     this.resetAsked = false;
     if (this.config.noReboot) return { reason: 'reset', detail: 'The guest asked for a reset.' };
     for (const device of this.resettable) device.reset();
-    this.cpu.reset();
+    this.processors.reset();
     this.powerOn();
     return undefined;
   }

@@ -1,137 +1,126 @@
-// A vCPU of a PC: the processor and its local APIC, wired to each other.
-// Owns that wiring, pending NMIs and the MSRs that belong to the APIC.
-// Never decides when the vCPU runs.
+// A vCPU of a PC: its local APIC, and what waits for it.
+// Owns whether it has something to do: INIT, start-up and NMIs that wait, and how it stood when another vCPU took its turn.
+// Never executes anything: processors.ts gives turns.
 
-import { Cpu, type InterruptSource, translationOptions } from '../cpu/cpu.ts';
+import { S } from '../cpu/state.ts';
+import type { SystemCpu } from '../cpu/system/core.ts';
 import type { ApicBus } from '../devices/apic/apic-bus.ts';
-import { LOCAL_APIC_SIZE, LocalApic } from '../devices/apic/local-apic.ts';
-import type { IoBus } from '../devices/bus.ts';
-import type { PicPair } from '../devices/legacy/pic.ts';
-import type { TimerQueue } from '../devices/timers.ts';
-import type { GuestConfig, GuestHost } from '../hypervisor/guest.ts';
-import type { GuestClock } from './guest-clock.ts';
-import type { HypervisorTime } from './hypervisor-time.ts';
+import { LocalApic, type LocalApicWiring } from '../devices/apic/local-apic.ts';
 
-/** The time-stamp counter and the APIC timer tick once a nanosecond. */
-const TSC_HZ = 1_000_000_000;
+const INTERRUPTS_ENABLED = 0x200;
 
-const APIC_BASE_MSR = 0x1b;
-const TSC_DEADLINE_MSR = 0x6e0;
-
-export interface VcpuWiring {
-  config: GuestConfig;
-  host: GuestHost;
-  memory: WebAssembly.Memory;
-  ramBytes: number;
-  bus: IoBus;
-  clock: GuestClock;
-  timers: TimerQueue;
-  time: HypervisorTime;
+export interface VcpuWiring extends Pick<LocalApicWiring, 'external' | 'clock' | 'timers' | 'tsc' | 'timerHertz'> {
+  id: number;
   apicBus: ApicBus;
-  pic: PicPair;
-  /** FERR#: an x87 exception with CR0.NE clear. */
-  onNumericError(): void;
+  /** Its interrupts, or what else waits for it, have changed. */
+  onEvent(vcpu: Vcpu): void;
   /** INIT, which on the boot processor starts the machine anew. */
-  onInit(): void;
+  onInit(vcpu: Vcpu): void;
+  /** The page of its APIC's registers is at `base`, or nowhere. */
+  onApicBase(vcpu: Vcpu, base: number | undefined): void;
 }
 
 export class Vcpu {
-  readonly cpu: Cpu;
+  /** APIC id, and number of the vCPU. */
+  readonly id: number;
   readonly apic: LocalApic;
   private nmi = false;
+  /** INIT came, and the vCPU has not had its turn since. */
+  private initialize = false;
+  /** Only a start-up message makes it go on: as processors but the first begin. */
+  private waiting: boolean;
+  /** Vector of a start-up message that has come, or -1. */
+  private startup = -1;
+  // How it stood when anybody last looked.
+  private halted = false;
+  private interruptible = false;
+  private nmiBlocked = false;
 
   constructor(wiring: VcpuWiring) {
-    const { config, host, bus, clock, timers, time } = wiring;
-    const interrupts: InterruptSource = {
-      pending: () => this.apic.pending,
-      acknowledge: () => this.apic.acknowledge(),
-      takeNmi: () => {
-        const waiting = this.nmi;
-        this.nmi = false;
-        return waiting;
-      },
-    };
-    this.cpu = new Cpu(
-      wiring.memory,
-      wiring.ramBytes,
-      time.bus(bus),
-      interrupts,
-      time,
-      {
-        timestamp: () => Math.floor(clock.now()),
-        timestampHz: TSC_HZ,
-        crystalHz: TSC_HZ,
-        tscDeadline: true,
-        apicId: 0,
-        processors: 1,
-        readMsr: (index) => this.readMsr(index),
-        writeMsr: (index, value) => this.writeMsr(index, value),
-        numericError: () => wiring.onNumericError(),
-        readTaskPriority: () => this.apic.taskPriorityClass,
-        writeTaskPriority: (value) => {
-          this.apic.taskPriorityClass = value;
-        },
-      },
-      translationOptions(
-        config.translation ?? 'hot',
-        config.deterministic ? undefined : host.translationThread?.(wiring.memory),
-      ),
-    );
-    let apicAt: number | undefined;
+    const { id, apicBus, onEvent } = wiring;
+    this.id = id;
+    this.waiting = id !== 0;
     this.apic = new LocalApic({
-      id: 0,
-      bootstrap: true,
-      bus: wiring.apicBus,
+      ...wiring,
+      bootstrap: id === 0,
+      bus: apicBus,
       processor: {
         interruptChanged: () => {
           // The APIC's own constructor resets it, before there is anything to ask.
-          if (this.apic) this.cpu.interruptChanged();
+          if (this.apic) onEvent(this);
         },
         nmi: () => {
           this.nmi = true;
-          this.cpu.kick();
+          onEvent(this);
         },
         smi: () => {
           // There is no system management mode: nothing listens.
         },
-        init: () => wiring.onInit(),
-        startup: () => {
-          // The boot processor is running: a start-up message does nothing (SDM volume 3, 10.6.1).
+        init: () => {
+          if (id === 0) {
+            wiring.onInit(this);
+            return;
+          }
+          this.initialize = true;
+          this.startup = -1;
+          wiring.onInit(this);
+        },
+        startup: (vector) => {
+          // A processor that runs, or has been started, ignores start-up messages (SDM volume 3, 9.4.4).
+          if (!(this.waiting || this.initialize) || this.startup >= 0) return;
+          this.startup = vector;
+          onEvent(this);
         },
       },
-      external: wiring.pic,
-      clock,
-      timers,
-      tsc: {
-        read: () => this.cpu.system.timestamp(),
-        timeOf: (value) => this.cpu.system.timeOfTimestamp(value),
-      },
-      timerHertz: TSC_HZ,
-      onBase: (base, enabled) => {
-        if (apicAt !== undefined) bus.releaseMmio(apicAt);
-        apicAt = enabled ? base : undefined;
-        if (enabled)
-          bus.claimMmio(base, LOCAL_APIC_SIZE, {
-            readMmio: (o, s) => this.apic.readMmio(o, s),
-            writeMmio: (o, s, v) => this.apic.writeMmio(o, s, v),
-          });
-      },
+      onBase: (base, enabled) => wiring.onApicBase(this, enabled ? base : undefined),
     });
-    wiring.apicBus.add(this.apic);
+    apicBus.add(this.apic);
   }
 
-  private readMsr(index: number): bigint | undefined {
-    if (index === APIC_BASE_MSR) return this.apic.base;
-    if (index === TSC_DEADLINE_MSR) return this.apic.tscDeadline;
-    return undefined;
+  /** Power-on or RESET, its APIC included. The processor's own state is the caller's to reset. */
+  reset(): void {
+    this.nmi = this.initialize = false;
+    this.waiting = this.id !== 0;
+    this.startup = -1;
+    this.halted = this.interruptible = this.nmiBlocked = false;
+    this.apic.reset();
   }
 
-  private writeMsr(index: number, value: bigint): boolean | undefined {
-    if (index === APIC_BASE_MSR) return this.apic.writeBase(value);
-    if (index === TSC_DEADLINE_MSR) {
-      this.apic.tscDeadline = value;
-      return true;
+  /** Whether it would execute anything if it had its turn. */
+  get isRunnable(): boolean {
+    if (this.initialize) return true;
+    if (this.waiting) return this.startup >= 0;
+    if (!this.halted) return true;
+    return (this.nmi && !this.nmiBlocked) || (this.interruptible && this.apic.pending);
+  }
+
+  /** An NMI waits; taking it clears it. */
+  takeNmi(): boolean {
+    const waits = this.nmi;
+    this.nmi = false;
+    return waits;
+  }
+
+  /** Its turn begins, its state is `cpu`'s: what INIT and start-up messages ask for is done. False: it waits for the latter. */
+  begin(cpu: SystemCpu): boolean {
+    if (this.initialize) {
+      this.initialize = false;
+      this.waiting = true;
+      this.nmi = false;
+      cpu.initialize();
     }
-    return undefined;
+    if (this.waiting && this.startup >= 0) {
+      cpu.startUp(this.startup);
+      this.waiting = false;
+      this.startup = -1;
+    }
+    return !this.waiting;
+  }
+
+  /** Its turn is over, or it may stand otherwise than before: its state is still `cpu`'s. */
+  end(cpu: SystemCpu): void {
+    this.halted = cpu.get32(S.halted) !== 0;
+    this.interruptible = (cpu.get32(S.eflags) & INTERRUPTS_ENABLED) !== 0;
+    this.nmiBlocked = cpu.get32(S.nmiBlocked) !== 0;
   }
 }

@@ -1,5 +1,5 @@
-// Where the page begins: mounts the manager, or one guest's console if the address says so.
-// Owns the choice between the two.
+// Where the page begins: mounts the manager, or one guest's console or display if the address says so.
+// Owns the choice between them.
 // Never connects anything itself.
 
 import './styles/tokens.css';
@@ -8,10 +8,12 @@ import './state/theme.svelte.ts';
 import { mount } from 'svelte';
 import App from './App.svelte';
 import ConsoleWindow from './console/ConsoleWindow.svelte';
+import DisplayWindow from './display/DisplayWindow.svelte';
 
 const target = document.getElementById('app');
 if (!target) throw new Error('The page has no #app element.');
 
-const consoleOf = /^#\/console\/([^/]+)$/.exec(window.location.hash)?.[1];
-if (consoleOf) mount(ConsoleWindow, { target, props: { guestId: decodeURIComponent(consoleOf) } });
+const [, what, of] = /^#\/(console|display)\/([^/]+)$/.exec(window.location.hash) ?? [];
+if (of)
+  mount(what === 'display' ? DisplayWindow : ConsoleWindow, { target, props: { guestId: decodeURIComponent(of) } });
 else mount(App, { target });

@@ -23,7 +23,7 @@ import {
   wrap,
 } from '../builder/nodes.ts';
 import type { Meaning } from '../semantics/meaning.ts';
-import { Seg } from '../state.ts';
+import { S, Seg } from '../state.ts';
 import type { InstructionFamily, Row } from './row.ts';
 
 /** The sixteen conditions' names as mnemonics spell them. */
@@ -52,6 +52,12 @@ const hex = (value: number): string => value.toString(16).toUpperCase().padStart
 
 function move(m: Meaning): void {
   m.write(0, m.let(m.read(1)));
+}
+
+/** PAUSE. Where another vCPU could execute meanwhile, the machine gives it the turn. */
+function pause(m: Meaning): void {
+  m.coldIf(m.state32(S.othersWait));
+  exchange(m);
 }
 
 function exchange(m: Meaning): void {
@@ -195,7 +201,7 @@ const rows: Row[] = [
     meaning: () => {},
   },
   // With REX.B, F3 90 exchanges R8; the other registers' rows are XCHG with a prefix that means nothing.
-  { name: 'PAUSE', encodings: ['F3. 90+r Zv,rAX'], meaning: exchange },
+  { name: 'PAUSE', encodings: ['F3. 90+r Zv,rAX'], meaning: pause },
   {
     name: 'LEA',
     encodings: ['8D Gv,M'],

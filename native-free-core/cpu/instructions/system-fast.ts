@@ -2,7 +2,7 @@
 // Owns those meanings; whatever is unusual about a case goes to TypeScript (system/), which has the whole instruction.
 // Never decides a privilege question differently from system/: doubtful cases are cold.
 
-import { TLB_SUPERVISOR, TLB_USER } from '../../memory/layout.ts';
+import { TLB_USER_OFFSET } from '../../memory/layout.ts';
 import {
   add,
   and,
@@ -80,11 +80,14 @@ function setFlags(m: Meaning, value: Node): void {
   m.setFlagsExplicit(value);
 }
 
+/** What S.tlb is in user code. */
+const userTables = (m: Meaning): Node => add(m.state32(S.tlbBank), c32(TLB_USER_OFFSET));
+
 const callsDisabled = (m: Meaning): Node => eqz(and(m.state32(S.efer), c32(Efer.sce)));
 
 /** SYSCALL from CPL 3. */
 export function systemCall(m: Meaning): void {
-  m.coldIf(or(callsDisabled(m), ne(m.state32(S.tlb), c32(TLB_USER))));
+  m.coldIf(or(callsDisabled(m), ne(m.state32(S.tlb), userTables(m))));
   const flags = m.let(or(and(m.systemFlags(), c32(KEPT | 2)), m.flagsAll()));
   m.coldIf(has(flags, Flag.tf));
   m.setReg(1, 64, m.nextIp());
@@ -94,7 +97,7 @@ export function systemCall(m: Meaning): void {
   setFlat(m, Seg.cs, selector, CODE_64, 1);
   setFlat(m, Seg.ss, and(add(selector, c32(8)), c32(0xfffc)), DATA, 3);
   m.setState32(S.cpl, c32(0));
-  m.setState32(S.tlb, c32(TLB_SUPERVISOR));
+  m.setState32(S.tlb, m.state32(S.tlbBank));
   m.setState32(S.linkKey, or(m.state32(S.linkKeys), c32(ModeBit.code64 | ModeBit.flat)));
   m.jump(m.state64(S.lstar));
 }
@@ -117,7 +120,7 @@ export function systemReturn(m: Meaning): void {
   setFlat(m, Seg.cs, user(16), CODE_64 | USER_DPL, 1);
   setFlat(m, Seg.ss, user(8), DATA | USER_DPL, 3);
   m.setState32(S.cpl, c32(3));
-  m.setState32(S.tlb, c32(TLB_USER));
+  m.setState32(S.tlb, userTables(m));
   m.setState32(S.linkKey, or(m.state32(S.linkKeys + 4), c32(ModeBit.code64 | ModeBit.flat)));
   m.jump(target);
 }

@@ -8,8 +8,7 @@ import {
   JUMP_CACHE_BASE,
   JUMP_CACHE_ENTRIES,
   TLB_ENTRIES,
-  TLB_SUPERVISOR,
-  TLB_USER,
+  TLB_USER_OFFSET,
   TlbKind,
 } from '../../memory/layout.ts';
 import { type FunctionReference, ModuleBuilder } from '../../wasm/module.ts';
@@ -356,7 +355,8 @@ function isCode64(): Node {
 function executeEntry(linear: Node): Node {
   const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
   const user = eq(field(loadOp.i32_load, S.cpl), c32(3));
-  return add(select(user, c32(TLB_USER + TlbKind.execute), c32(TLB_SUPERVISOR + TlbKind.execute)), index);
+  const table = select(user, c32(TLB_USER_OFFSET + TlbKind.execute), c32(TlbKind.execute));
+  return add(add(field(loadOp.i32_load, S.tlbBank), table), index);
 }
 
 function timestamp(ticks: FunctionReference) {

@@ -3,16 +3,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  MachineBook,
   memoryPages,
   PAGE_STATE_BASE,
   RAM_BASE,
+  SAVED_STATE,
   TLB_BASE,
   TLB_ENTRIES,
-  TLB_ENTRY_STATE_BASE,
-  TLB_NEVER,
+  TLB_ENTRY_STATE,
   TLB_SUPERVISOR,
   TLB_USER,
-  TlbBook,
   TlbKind,
   WRITE_MAPPED_BASE,
 } from '../../memory/layout.ts';
@@ -122,8 +122,9 @@ function areasOf(cpu: Cpu): [string, Buffer][] {
   const { buffer } = cpu.system.u8;
   const area = (from: number, to: number): Buffer => Buffer.from(buffer as ArrayBuffer, from, to - from);
   return [
-    ['TLB', area(TLB_BASE, TLB_NEVER)],
-    ['entries', area(TLB_ENTRY_STATE_BASE, TlbBook.highRam + 8)],
+    ['TLB', area(TLB_BASE, TLB_BASE + TLB_ENTRY_STATE)],
+    ['entries', area(TLB_BASE + TLB_ENTRY_STATE, TLB_BASE + SAVED_STATE)],
+    ['machine', area(MachineBook.touchedPages, MachineBook.highRam + 8)],
     ['write-mapped pages', area(WRITE_MAPPED_BASE, WRITE_MAPPED_BASE + RAM_PAGES)],
     ['page state', area(PAGE_STATE_BASE, PAGE_STATE_BASE + RAM_PAGES)],
     ['RAM', area(RAM_BASE, RAM_BASE + RAM_BYTES)],

@@ -5,19 +5,19 @@
 import {
   CODE_LINES_BASE,
   LOW_RAM_LIMIT,
+  MachineBook,
   PAGE_STATE_BASE,
   PageState,
   RAM_BASE,
-  TLB_BASE,
   TLB_ENTRIES,
-  TLB_ENTRY_STATE_BASE,
-  TLB_FILLED_BASE,
-  TLB_FILLED_GLOBAL_BASE,
-  TLB_LARGE_BASE,
+  TLB_ENTRY_STATE,
+  TLB_FILLED,
+  TLB_FILLED_GLOBAL,
+  TLB_LARGE,
   TLB_LARGE_ENTRIES,
+  TLB_NEVER,
   TLB_NO_TAG,
-  TLB_SUPERVISOR,
-  TLB_USER,
+  TLB_USER_OFFSET,
   TlbBook,
   TlbEntryState,
   TlbKind,
@@ -97,12 +97,12 @@ const ramAddress: HelperFunction = {
     const physical = f.parameter(0, i64);
     const host = f.local(i32);
     f.if(
-      ltU(physical, state64(TlbBook.lowRam)),
+      ltU(physical, state64(MachineBook.lowRam)),
       () => f.set(host, add(wrap(physical), c32(RAM_BASE))),
       () => {
         // Below 4 GiB this wraps to more than any guest has.
         const above = f.let(sub(physical, c64(0x1_0000_0000n)));
-        f.if(geU(above, state64(TlbBook.highRam)), () => f.return(c32(0)));
+        f.if(geU(above, state64(MachineBook.highRam)), () => f.return(c32(0)));
         f.set(host, add(wrap(above), c32((RAM_BASE + LOW_RAM_LIMIT) | 0)));
       },
     );
@@ -140,26 +140,28 @@ const putEntry: HelperFunction = {
     const state = f.let(load(loadOp.i32_load8_u, page, PAGE_STATE_BASE));
     f.if(eqz(and(state, c32(PageState.touched))), () => {
       f.store(storeOp.i32_store8, page, or(state, c32(PageState.touched)), PAGE_STATE_BASE);
-      f.storeField(storeOp.i32_store, TlbBook.touchedPages, add(state32(TlbBook.touchedPages), c32(1)));
+      f.storeField(storeOp.i32_store, MachineBook.touchedPages, add(state32(MachineBook.touchedPages), c32(1)));
     });
-    const entry = f.let(shrU(sub(at, c32(TLB_BASE)), c32(4)));
-    const old = f.let(load(loadOp.i32_load8_u, entry, TLB_ENTRY_STATE_BASE));
+    const bank = f.let(state32(S.tlbBank));
+    const entry = f.let(shrU(sub(at, bank), c32(4)));
+    const stateAt = f.let(add(bank, entry));
+    const old = f.let(load(loadOp.i32_load8_u, stateAt, TLB_ENTRY_STATE));
     const list = (flag: number, count: number, base: number): void =>
       f.if(eqz(and(old, c32(flag))), () => {
-        const filled = f.let(state32(count));
-        f.store(storeOp.i32_store, shl(filled, c32(2)), entry, base);
-        f.storeField(storeOp.i32_store, count, add(filled, c32(1)));
+        const filled = f.let(load(loadOp.i32_load, bank, count));
+        f.store(storeOp.i32_store, add(bank, shl(filled, c32(2))), entry, base);
+        f.store(storeOp.i32_store, bank, add(filled, c32(1)), count);
       });
     const { listed, listedGlobal, holdsGlobal } = TlbEntryState;
     f.if(
       global,
       () => {
-        list(listedGlobal, TlbBook.filledGlobal, TLB_FILLED_GLOBAL_BASE);
-        f.store(storeOp.i32_store8, entry, or(old, c32(listedGlobal | holdsGlobal)), TLB_ENTRY_STATE_BASE);
+        list(listedGlobal, TlbBook.filledGlobal, TLB_FILLED_GLOBAL);
+        f.store(storeOp.i32_store8, stateAt, or(old, c32(listedGlobal | holdsGlobal)), TLB_ENTRY_STATE);
       },
       () => {
-        list(listed, TlbBook.filled, TLB_FILLED_BASE);
-        f.store(storeOp.i32_store8, entry, and(or(old, c32(listed)), c32(~holdsGlobal)), TLB_ENTRY_STATE_BASE);
+        list(listed, TlbBook.filled, TLB_FILLED);
+        f.store(storeOp.i32_store8, stateAt, and(or(old, c32(listed)), c32(~holdsGlobal)), TLB_ENTRY_STATE);
       },
     );
   },
@@ -243,7 +245,13 @@ const walkPage: HelperFunction = {
     const low = f.let(wrap(linear));
     const code = f.local(i32);
     f.block((unusual) => {
-      f.brIf(unusual, or(or(state32(TlbBook.watching), state32(TlbBook.a20Closed)), eqz(and(cr0, c32(Cr0.pg)))));
+      f.brIf(
+        unusual,
+        or(
+          or(load(loadOp.i32_load, state32(S.tlbBank), TlbBook.watching), state32(MachineBook.a20Closed)),
+          eqz(and(cr0, c32(Cr0.pg))),
+        ),
+      );
       const pae = f.let(has(cr4, Cr4.pae));
       const nx = f.let(and(pae, has(efer, Efer.nxe)));
       const toldApart = or(nx, has(cr4, Cr4.smep));
@@ -342,7 +350,7 @@ function narrowWalk(f: FunctionBuilder, walk: LevelWalk, linear: Local, low: Loc
 function markLarge(f: FunctionBuilder, linear: Local, low: Local): void {
   const high = wrap(shrU(linear, c64(32)));
   const hash = and(xor(shrU(low, c32(22)), shl(high, c32(10))), c32(TLB_LARGE_ENTRIES - 1));
-  f.store(storeOp.i32_store8, hash, c32(1), TLB_LARGE_BASE);
+  f.store(storeOp.i32_store8, add(state32(S.tlbBank), hash), c32(1), TLB_LARGE);
 }
 
 /** Rights of all levels together, against what the access needs. */
@@ -410,7 +418,7 @@ function fill(
   const global = f.let(and(has(walk.leaf, G), has(cr4, Cr4.pge)));
   const user = f.let(has(access, Access.user));
   const index = and(shrU(low, c32(8)), c32((TLB_ENTRIES - 1) << 4));
-  const entry = f.let(add(select(user, c32(TLB_USER), c32(TLB_SUPERVISOR)), index));
+  const entry = f.let(add(add(state32(S.tlbBank), select(user, c32(TLB_USER_OFFSET), c32(0))), index));
   const put = (kind: TlbKind): void =>
     f.call(helper('put_tlb_entry'), add(entry, c32(kind)), host, physicalPage, global, linearPage);
   f.if(
@@ -456,13 +464,13 @@ export function slowAccess(
   f.block((unusual) => {
     // Accesses whose alignment is checked are made one by one.
     const tlb = f.let(state32(S.tlb));
-    f.brIf(unusual, and(ne(tlb, c32(TLB_USER)), ne(tlb, c32(TLB_SUPERVISOR))));
+    f.brIf(unusual, eq(tlb, c32(TLB_NEVER)));
     const inPage = and(wrap(linear), c32(0xfff));
     f.brIf(unusual, ltU(c32(0x1000), add(inPage, bytes)));
     const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
     const entry = f.let(add(tlb, index));
     f.if(ne(load(loadOp.i64_load, entry, table), and(linear, c64(~0xfffn))), () => {
-      const user = select(eq(tlb, c32(TLB_USER)), c32(Access.user), c32(0));
+      const user = select(ne(tlb, state32(S.tlbBank)), c32(Access.user), c32(0));
       const access = kind === 'read' ? user : or(user, c32(Access.write));
       const result = f.let(call(walkPageReference, linear, access));
       f.if(eq(result, c32(Walk.fault)), () => f.return(c32(1)));

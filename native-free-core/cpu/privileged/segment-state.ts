@@ -2,7 +2,7 @@
 // Owns the helpers that privileged meanings share: reading a descriptor, loading a segment register, renewing the mode.
 // Never decides whether a descriptor suits its use. system/core.ts and system/segments.ts define the same for every mode.
 
-import { TLB_NEVER, TLB_SUPERVISOR, TLB_USER, TlbKind } from '../../memory/layout.ts';
+import { TLB_NEVER, TLB_USER_OFFSET, TlbKind } from '../../memory/layout.ts';
 import { loadOp, storeOp, ValueType } from '../../wasm/opcodes.ts';
 import { call, type FunctionBuilder } from '../builder/function.ts';
 import {
@@ -129,7 +129,7 @@ export const updateMode: HelperFunction = {
     f.storeField(
       storeOp.i32_store,
       S.tlb,
-      select(alignment, c32(TLB_NEVER), select(user, c32(TLB_USER), c32(TLB_SUPERVISOR))),
+      select(alignment, c32(TLB_NEVER), add(state32(S.tlbBank), select(user, c32(TLB_USER_OFFSET), c32(0)))),
     );
     const key = f.let(load(loadOp.i32_load, shl(user, c32(2)), S.linkKeys));
     const cs = f.let(state32(S.segAttributes + Seg.cs * 4));

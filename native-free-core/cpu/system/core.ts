@@ -5,9 +5,10 @@
 import { STATE_BASE } from '../../memory/layout.ts';
 import { updateSseSlow, updateSseTrap } from '../semantics/sse-control.ts';
 import { updateFpuTrap } from '../semantics/x87-control.ts';
-import { ARITHMETIC_FLAGS, Flag, ModeBit, regAddress, S, Seg, STATE_BYTES } from '../state.ts';
+import { ARITHMETIC_FLAGS, Flag, ModeBit, regAddress, S, Seg, VCPU_STATE_BYTES } from '../state.ts';
 import { Attribute, Cr0, Efer } from './architecture.ts';
 import { reloadPdptes } from './control.ts';
+import { SIGNATURE } from './cpuid.ts';
 import { updateWatches } from './debug.ts';
 import { GuestFault, generalProtection } from './fault.ts';
 import { CPU_HOOK_DEFAULTS, type CpuHooks, type PortBus } from './hooks.ts';
@@ -54,7 +55,7 @@ export class SystemCpu {
     this.view = new DataView(buffer);
     this.ports = bus;
     this.hooks = { ...CPU_HOOK_DEFAULTS, ...hooks };
-    this.physical = new PhysicalMemory(buffer, ramBytes, bus);
+    this.physical = new PhysicalMemory(buffer, ramBytes, bus, this.hooks.processors);
     this.physical.onCodeWrite = (host, bytes) => this.hooks.onCodeWrite(host, bytes);
     this.physical.isCode = (host, bytes) => this.hooks.isCode(host, bytes);
     this.mmu = new Mmu(this);
@@ -63,20 +64,11 @@ export class SystemCpu {
 
   /** Power-on and RESET state (SDM volume 3, table 10-1), with nothing in the TLBs. */
   reset(): void {
-    this.u8.fill(0, STATE_BASE, STATE_BASE + STATE_BYTES);
+    this.u8.fill(0, STATE_BASE, STATE_BASE + VCPU_STATE_BYTES);
     this.shutdown = false;
-    this.set32(S.eflags, 2);
-    this.set64(S.ip, 0xfff0n);
+    this.set32(S.tlbBank, this.mmu.tlb.bank);
     this.set64(S.cr0, BigInt(Cr0.cd | Cr0.nw | Cr0.et) & ADDRESS_32);
-    for (const segment of [Seg.es, Seg.ss, Seg.ds, Seg.fs, Seg.gs]) this.setSegment(segment, 0, 0n, 0xffff, 0x93);
-    this.setSegment(Seg.cs, 0xf000, 0xffff0000n, 0xffff, 0x9b);
-    this.setSegment(Seg.ldtr, 0, 0n, 0xffff, 0x82);
-    this.setSegment(Seg.tr, 0, 0n, 0xffff, 0x8b);
-    this.set32(S.gdtLimit, 0xffff);
-    this.set32(S.idtLimit, 0xffff);
-    this.set64(S.debug + 6 * 8, 0xffff0ff0n);
-    this.set64(S.debug + 7 * 8, 0x400n);
-    this.setReg(2, 0x000806f8n);
+    this.resetAlways();
     this.set64(S.xcr0, 1n);
     this.set64(S.pat, 0x0007040600070406n);
     this.set64(S.apicBase, 0xfee00900n);
@@ -85,6 +77,40 @@ export class SystemCpu {
     this.set32(S.ftw, 0xff);
     this.set32(S.mxcsr, 0x1f80);
     this.controlChanged();
+  }
+
+  /** INIT: x87, SSE, MSRs but EFER, time and the cache bits of CR0 stay; the rest is as after RESET. */
+  initialize(): void {
+    this.set64(S.cr0, BigInt((this.cr0 & (Cr0.cd | Cr0.nw)) | Cr0.et) & ADDRESS_32);
+    for (const field of [S.cr2, S.cr3, S.cr4, S.cr8, S.efer]) this.set64(field, 0n);
+    for (let index = 0; index < 16; index++) this.setReg(index, 0n);
+    for (let index = 0; index < 4; index++) this.set64(S.debug + index * 8, 0n);
+    for (const field of [S.halted, S.nmiBlocked, S.interruptShadow, S.pendingDebug, S.cpl]) this.set32(field, 0);
+    this.resetAlways();
+    this.controlChanged();
+  }
+
+  /** A start-up message: execution begins in real mode at a page of the first mebibyte. Behind INIT. */
+  startUp(page: number): void {
+    this.setSegment(Seg.cs, page << 8, BigInt(page) << 12n, 0xffff, 0x9b);
+    this.set64(S.ip, 0n);
+    this.updateMode();
+  }
+
+  /** What RESET and INIT have in common (SDM volume 3, table 10-1). */
+  private resetAlways(): void {
+    this.setFlags(2);
+    this.set64(S.ip, 0xfff0n);
+    for (const segment of [Seg.es, Seg.ss, Seg.ds, Seg.fs, Seg.gs]) this.setSegment(segment, 0, 0n, 0xffff, 0x93);
+    this.setSegment(Seg.cs, 0xf000, 0xffff0000n, 0xffff, 0x9b);
+    this.setSegment(Seg.ldtr, 0, 0n, 0xffff, 0x82);
+    this.setSegment(Seg.tr, 0, 0n, 0xffff, 0x8b);
+    for (const table of [S.gdtBase, S.idtBase]) this.set64(table, 0n);
+    this.set32(S.gdtLimit, 0xffff);
+    this.set32(S.idtLimit, 0xffff);
+    this.set64(S.debug + 6 * 8, 0xffff0ff0n);
+    this.set64(S.debug + 7 * 8, 0x400n);
+    this.setReg(2, BigInt(SIGNATURE));
   }
 
   // ---- fields
@@ -366,7 +392,7 @@ export class SystemCpu {
   updateLinkKey(): void {
     const limited = !this.code64 && (this.limit(Seg.cs) !== 0xffffffff || this.base(Seg.cs) !== 0n);
     const privilege = this.cpl === 3 ? 1 : 0;
-    for (const user of [0, 1]) this.set32(S.linkKeys + user * 4, (this.mmu.codeFlushes[user] << 5) | (user << 4));
+    for (const user of [0, 1]) this.set32(S.linkKeys + user * 4, (this.mmu.tlb.linkNumbers[user] << 5) | (user << 4));
     const key = this.u32[(S.linkKeys >>> 2) + privilege] | this.u32[S.mode >>> 2];
     this.set32(S.linkKey, limited ? 0xffffffff : key);
   }

@@ -80,7 +80,7 @@ function basicLeaf(cpu: SystemCpu, leaf: number, subleaf: number): CpuidResult {
       return [MAX_BASIC, ebx, ecx, edx];
     }
     case 1:
-      return [SIGNATURE, (8 << 8) | (hooks.processors << 16) | (hooks.apicId << 24), leaf1Ecx(cpu), leaf1Edx(cpu)];
+      return [SIGNATURE, (8 << 8) | (hooks.processors << 16) | (hooks.apicId() << 24), leaf1Ecx(cpu), leaf1Edx(cpu)];
     case 2:
       // One round; all about caches is in leaf 4.
       return [0x00ff0001, 0, 0, 0];
@@ -146,7 +146,8 @@ function cacheLeaf(cpu: SystemCpu, subleaf: number): CpuidResult {
 
 /** Extended topology: one thread a core, all cores in one package. */
 function topologyLeaf(cpu: SystemCpu, subleaf: number): CpuidResult {
-  const { processors, apicId } = cpu.hooks;
+  const { processors } = cpu.hooks;
+  const apicId = cpu.hooks.apicId();
   if (subleaf === 0) return [0, 1, 1 << 8, apicId];
   if (subleaf === 1) return [31 - Math.clz32(nextPowerOfTwo(processors)), processors, (2 << 8) | 1, apicId];
   return [0, 0, subleaf & 0xff, apicId];

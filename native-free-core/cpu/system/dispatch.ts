@@ -37,6 +37,16 @@ const undefinedInstruction: ColdFunction = () => {
   throw invalidOpcode();
 };
 
+/** PAUSE where another vCPU could have the turn. By its encoding it is XCHG of a register, which REX.B makes R8, with rAX. */
+const pause: ColdFunction = (cpu, insn) => {
+  if (insn.rm !== 0) {
+    const value = cpu.reg(insn.rm);
+    cpu.setRegSized(insn.rm, insn.operandSize, cpu.reg(0));
+    cpu.setRegSized(0, insn.operandSize, value);
+  }
+  cpu.hooks.pause();
+};
+
 /** Selector and offset of a far pointer: immediate, or memory with the offset first. */
 function farPointer(cpu: SystemCpu, insn: DecodedInstruction): { selector: number; offset: bigint } {
   const bytes = operandBytes(insn);
@@ -338,6 +348,7 @@ const entries: (readonly [string, ColdFunction])[] = [
       throw generalProtection();
     },
   ],
+  ['PAUSE', pause],
   ['HLT', privileged((cpu) => cpu.set32(S.halted, 1))],
   ['INVLPG', privileged(invalidatePage)],
   // Caches are not modelled: memory is always coherent.

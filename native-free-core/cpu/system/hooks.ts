@@ -33,8 +33,8 @@ export interface CpuHooks {
   hypervisorLeaf(leaf: number, subleaf: number): CpuidResult | undefined;
   /** The machine is a hypervisor and says so in CPUID leaf 1. */
   readonly hypervisor: boolean;
-  /** Number of the processor's local APIC, and how many processors there are. */
-  readonly apicId: number;
+  /** Number of the present processor's local APIC, and how many processors there are. */
+  apicId(): number;
   readonly processors: number;
   /** Model-specific registers that the machine answers for (APIC deadline, x2APIC, hypervisor's); undefined: none such. */
   readMsr(index: number): bigint | undefined;
@@ -45,6 +45,8 @@ export interface CpuHooks {
   writeTaskPriority(value: number): void;
   /** FERR#: an x87 instruction waits for an exception to be handled while CR0.NE is clear. A PC raises IRQ 13. */
   numericError(): void;
+  /** PAUSE, where another vCPU could execute (S.othersWait): the code waits for something. */
+  pause(): void;
   /** VMCALL and VMMCALL: false where the machine offers no hypercalls (#UD). */
   hypercall(): boolean;
 }
@@ -60,12 +62,13 @@ export const CPU_HOOK_DEFAULTS: CpuHooks = {
   tscDeadline: false,
   hypervisorLeaf: () => undefined,
   hypervisor: false,
-  apicId: 0,
+  apicId: () => 0,
   processors: 1,
   readMsr: () => undefined,
   writeMsr: () => undefined,
   readTaskPriority: () => 0,
   writeTaskPriority: () => {},
   numericError: () => {},
+  pause: () => {},
   hypercall: () => false,
 };

@@ -4,7 +4,15 @@
 //
 // Physical addresses are plain numbers: below 2^52 they are exact.
 
-import { CODE_LINES_BASE, LOW_RAM_LIMIT, PAGE_STATE_BASE, PageState, RAM_BASE, TlbBook } from '../../memory/layout.ts';
+import {
+  CODE_LINES_BASE,
+  LOW_RAM_LIMIT,
+  MachineBook,
+  PAGE_STATE_BASE,
+  PageState,
+  RAM_BASE,
+  TLB_BANK_BYTES,
+} from '../../memory/layout.ts';
 import { DirectMemory, type DirectWindow } from './direct-memory.ts';
 
 /** Widths that device memory is asked for. */
@@ -63,6 +71,7 @@ export class PhysicalMemory {
   /** Told of changes; each vCPU's TLBs are one. */
   readonly caches: PageCache[] = [];
   private directEnd: number;
+  private readonly directLimit: number;
   /** A page of directly mapped memory has been written to since it was last taken. */
   private readonly dirty: Uint8Array;
   /** In the order of their memories. */
@@ -78,9 +87,9 @@ export class PhysicalMemory {
 
   /**
    * `ramBytes` is a multiple of 4096 and fits the memory behind RAM_BASE; anything else throws an Error. What the memory has
-   * behind RAM can be {@link allocate}d.
+   * behind RAM can be {@link allocate}d, but for what the TLBs of so many vCPUs take.
    */
-  constructor(buffer: ArrayBufferLike, ramBytes: number, bus: MmioBus) {
+  constructor(buffer: ArrayBufferLike, ramBytes: number, bus: MmioBus, vcpus = 1) {
     if (ramBytes <= 0 || ramBytes % 4096 !== 0 || RAM_BASE + ramBytes > buffer.byteLength)
       throw new Error(`A guest's RAM of ${ramBytes} bytes does not fit its memory.`);
     this.ramBytes = ramBytes;
@@ -92,9 +101,10 @@ export class PhysicalMemory {
     this.codeLines = new Uint32Array(buffer, CODE_LINES_BASE, hostPages * 2);
     this.directBase = RAM_BASE + ramBytes;
     this.directEnd = this.directBase;
+    this.directLimit = buffer.byteLength - (vcpus - 1) * TLB_BANK_BYTES;
     this.dirty = new Uint8Array(hostPages - ramBytes / PAGE);
     this.bus = bus;
-    this.view.setUint32(TlbBook.a20Closed, 0, true);
+    this.view.setUint32(MachineBook.a20Closed, 0, true);
   }
 
   /** Host address of a physical byte with RAM behind it (whatever its kind, and whatever hides it), or -1. */
@@ -184,8 +194,8 @@ export class PhysicalMemory {
    */
   setA20(open: boolean): void {
     const closed = open ? 0 : 1;
-    if (this.view.getUint32(TlbBook.a20Closed, true) === closed) return;
-    this.view.setUint32(TlbBook.a20Closed, closed, true);
+    if (this.view.getUint32(MachineBook.a20Closed, true) === closed) return;
+    this.view.setUint32(MachineBook.a20Closed, closed, true);
     this.a20Closed = !open;
     for (const cache of this.caches) cache.flushAll();
   }
@@ -203,7 +213,7 @@ export class PhysicalMemory {
    */
   allocate(bytes: number): DirectMemory {
     const host = this.directEnd;
-    if (bytes <= 0 || bytes % PAGE !== 0 || host + bytes > this.bytes.length)
+    if (bytes <= 0 || bytes % PAGE !== 0 || host + bytes > this.directLimit)
       throw new Error(`There is no room for ${bytes} bytes of device memory.`);
     this.directEnd += bytes;
     this.bytes.fill(0, host, host + bytes);

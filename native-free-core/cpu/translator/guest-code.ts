@@ -2,15 +2,7 @@
 // Owns copies of the pages that one discovery has asked for, since the guest may go on meanwhile.
 // Never fills a TLB: a region takes in only pages that the vCPU has executed from lately.
 
-import {
-  BLOCK_TABLE_BASE,
-  BLOCK_TABLE_ENTRY_BYTES,
-  RAM_BASE,
-  TLB_ENTRIES,
-  TLB_SUPERVISOR,
-  TLB_USER,
-  TlbKind,
-} from '../../memory/layout.ts';
+import { BLOCK_TABLE_BASE, BLOCK_TABLE_ENTRY_BYTES, RAM_BASE, TLB_ENTRIES } from '../../memory/layout.ts';
 import { blockHash, blockKeyHigh, blockKeyLow } from '../interpreter/module.ts';
 import { codeSizeOf } from '../state.ts';
 import type { CodeView } from './region.ts';
@@ -67,13 +59,12 @@ export class GuestCode implements CodeView {
    * the region's guard, or the comparison of its bytes when it is installed, does not accept.
    */
   private find(number: number): CodePage | undefined {
-    const { mode, codeBaseLow, codeBaseHigh, user, linear } = this.request;
+    const { mode, codeBaseLow, codeBaseHigh, executeTable, linear } = this.request;
     if (!linear) return undefined;
     const sum = codeBaseLow + number * PAGE;
     const low = sum >>> 0;
     const high = codeSizeOf(mode) === 64 ? (codeBaseHigh + Math.floor(sum / 2 ** 32)) >>> 0 : 0;
-    const table = (user ? TLB_USER : TLB_SUPERVISOR) + TlbKind.execute;
-    const word = (table + ((low >>> 8) & ((TLB_ENTRIES - 1) << 4))) >>> 2;
+    const word = (executeTable + ((low >>> 8) & ((TLB_ENTRIES - 1) << 4))) >>> 2;
     if (this.u32[word] !== low || this.u32[word + 1] !== high) return undefined;
     return this.copy((low + this.u32[word + 2]) >>> 0, this.u32[word + 3]);
   }

@@ -16,7 +16,8 @@ export interface TranslationRequest {
   /** Instruction pointer of the page's first byte. */
   readonly codeBaseLow: number;
   readonly codeBaseHigh: number;
-  readonly user: boolean;
+  /** Address of the execute TLB by which the block's pages are found. */
+  readonly executeTable: number;
   /** Instruction pointers are linear addresses: other pages can be found by them. */
   readonly linear: boolean;
   /** Code that has not been executed is taken in too. */

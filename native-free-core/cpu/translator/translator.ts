@@ -2,7 +2,7 @@
 // Owns the function table's entries behind the handlers, and the bounds of what is installed at once.
 // Never emits code and never executes a region: the interpreter does, by a micro-op at its entry.
 
-import { RAM_BASE } from '../../memory/layout.ts';
+import { RAM_BASE, TlbKind } from '../../memory/layout.ts';
 import { DecodeResult } from '../decoder/decoder.ts';
 import { DecodedInstruction } from '../decoder/instruction.ts';
 import type { BlockCache } from '../interpreter/blocks.ts';
@@ -131,7 +131,7 @@ export class Translator {
       mode: u32[S.mode >>> 2],
       codeBaseLow: u32[codeBase],
       codeBaseHigh: u32[codeBase + 1],
-      user: this.system.cpl === 3,
+      executeTable: this.system.mmu.tlb.wordOf(TlbKind.execute, 0, this.system.cpl === 3) * 4,
       // With a base or a limit on the code segment, an instruction pointer says little about where the next page is.
       linear: u32[S.linkKey >>> 2] !== 0xffffffff,
       // Where everything is translated at once, nothing has been executed yet.

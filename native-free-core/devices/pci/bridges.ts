@@ -6,11 +6,32 @@ import type { Device, InterruptLine, SavedState } from '../device.ts';
 import { PciFunction } from '../pci-function.ts';
 import { openState } from '../saved-state.ts';
 
-/** Host bridge: an Intel 440FX as far as configuration goes. PAM registers are stored, memory is always RAM. */
-export class HostBridge implements Device {
-  readonly pci = new PciFunction({ vendor: 0x8086, device: 0x1237, classCode: 0x060000, revision: 2 });
+/** Which accesses to a segment of C0000h to FFFFFh reach RAM; the others reach what ROM there is. */
+export interface ShadowSegment {
+  base: number;
+  length: number;
+  readRam: boolean;
+  writeRam: boolean;
+}
 
-  constructor() {
+const PAM = 0x59;
+const PAM_END = 0x60;
+
+/** Host bridge: an Intel 440FX as far as configuration goes. What its PAM registers say is for the machine to do. */
+export class HostBridge implements Device {
+  readonly pci: PciFunction;
+  private readonly onShadow: (segment: ShadowSegment) => void;
+
+  /** `onShadow` is told of each segment whose register is written (440FX datasheet 290549, 3.2.18), and at reset. */
+  constructor(onShadow: (segment: ShadowSegment) => void = () => {}) {
+    this.onShadow = onShadow;
+    this.pci = new PciFunction({
+      vendor: 0x8086,
+      device: 0x1237,
+      classCode: 0x060000,
+      revision: 2,
+      onConfigWrite: (offset, size) => this.tellShadow(offset, offset + size),
+    });
     // PMC, PAM0 to PAM6, DRB0 to DRB7, SMRAM: plain storage for firmware.
     for (let offset = 0x50; offset <= 0x72; offset++) this.pci.writable[offset] = 0xff;
   }
@@ -19,6 +40,21 @@ export class HostBridge implements Device {
     this.pci.reset();
     this.pci.config.fill(0, 0x50, 0x73);
     this.pci.config[0x72] = 0x02;
+    this.tellShadow(PAM, PAM_END);
+  }
+
+  /** PAM0 is F0000h to FFFFFh by its high half; PAM1 to PAM6 are 16 KiB a half, from C0000h up. */
+  private tellShadow(first: number, end: number): void {
+    for (let register = Math.max(first, PAM); register < Math.min(end, PAM_END); register++) {
+      for (const half of [0, 1]) {
+        const bits = (this.pci.config[register] >> (4 * half)) & 3;
+        const access = { readRam: (bits & 1) !== 0, writeRam: (bits & 2) !== 0 };
+        if (register > PAM) {
+          const base = 0xc0000 + ((register - PAM - 1) * 2 + half) * 0x4000;
+          this.onShadow({ base, length: 0x4000, ...access });
+        } else if (half === 1) this.onShadow({ base: 0xf0000, length: 0x10000, ...access });
+      }
+    }
   }
 
   save(): SavedState {
@@ -27,6 +63,7 @@ export class HostBridge implements Device {
 
   restore(state: SavedState): void {
     this.pci.restore(state);
+    this.tellShadow(PAM, PAM_END);
   }
 }
 

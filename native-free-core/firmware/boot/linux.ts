@@ -12,6 +12,7 @@ import {
   Placement,
   protectedEntry,
 } from './boot.ts';
+import { commandLineVideoMode, writeScreenInfo } from './screen-info.ts';
 
 const SECTOR = 512;
 const BOOT_FLAG = 0xaa55;
@@ -117,6 +118,7 @@ export function loadLinux(image: Uint8Array, options: BootOptions, memory: BootM
     params.u32(0x218, 0).u32(0x21c, 0);
   }
   params.u64(0x070, options.rsdp ?? 0);
+  if (options.setVideoMode) writeScreenInfo(params, options.setVideoMode(commandLineVideoMode(options.append)));
   writeMemoryMap(params, options);
   const paramsBase = placement.low(BOOT_PARAMS_SIZE, () => params.bytes);
 

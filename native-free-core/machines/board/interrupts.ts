@@ -7,9 +7,10 @@ import { IO_APIC_INPUTS, IoApic } from '../../devices/apic/io-apic.ts';
 import type { Bus, InterruptLine } from '../../devices/device.ts';
 import { PicPair } from '../../devices/legacy/pic.ts';
 import { fanOut, SharedLine } from '../../devices/lines.ts';
+import { VCPU_LIMIT } from '../../memory/layout.ts';
 
-/** The I/O APIC's identifier, as the firmware's tables name it. */
-export const IO_APIC_ID = 1;
+/** The I/O APIC's identifier, as the firmware's tables name it: none of a vCPU's local APIC. */
+export const IO_APIC_ID = VCPU_LIMIT;
 const ISA_IRQS = 16;
 /** I/O APIC inputs that PCI interrupts are wired to: 16 to 19. */
 const PCI_INPUTS = { first: 16, count: IO_APIC_INPUTS - 20 };

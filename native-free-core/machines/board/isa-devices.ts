@@ -24,7 +24,7 @@ const IRQ = { pit: 0, keyboard: 1, floppy: 6, rtc: 8, acpi: 9, mouse: 12, numeri
 const FLOPPY_DMA = 2;
 const MIB = 1 << 20;
 /** Wall time of deterministic runs: 2025-01-01 00:00 UTC. */
-const DETERMINISTIC_WALL = 1_735_689_600_000;
+export const DETERMINISTIC_WALL = 1_735_689_600_000;
 
 export class IsaDevices {
   readonly pit: Pit;

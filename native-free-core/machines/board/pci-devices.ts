@@ -8,11 +8,12 @@ import { PciBus, pirqOf } from '../../devices/pci/pci-bus.ts';
 import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
 import { PciRegister } from '../../devices/pci-function.ts';
-import { AhciController } from '../../devices/storage/ahci-controller.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
+import { assignPciResources } from '../../firmware/bios/pci-resources.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
-import { ahciDrives, ideCables } from './drives.ts';
+import { Display } from './display.ts';
+import { ideCables } from './drives.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Addresses that memory BARs may take. */
@@ -26,30 +27,31 @@ const PIRQ_IRQS = [11, 5, 11, 5];
 /** The 8259s' edge/level registers, and what is level-triggered: the above and the SCI. */
 const LEVEL_PORT = 0x4d0;
 const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
-/** Behind what net and sound cards take. */
-const AHCI_SLOT = 0x1e;
 const IDE_IRQS = [14, 15] as const;
 
 export class PciDevices {
   readonly bus: PciBus;
   private readonly ports: BoardWiring['bus'];
-  readonly hostBridge = new HostBridge();
+  readonly hostBridge: HostBridge;
   readonly isaBridge: IsaBridge;
   readonly ide: IdeController;
-  /** Only where something is connected to it. */
-  readonly ahci: AhciController | null = null;
   readonly smbus: SmbusController;
   readonly powerManagement: PowerManagement;
+  /** A paravirtualized guest has none. */
+  readonly display: Display | undefined;
 
   /** `pm` holds the registers that the power management function decodes. */
   constructor(wiring: BoardWiring, pm: AcpiPm) {
     const { config, bus, interrupts, clock, timers } = wiring;
     const irq = (number: number) => interrupts.irq(number);
+    this.hostBridge = new HostBridge(({ base, length, ...access }) => wiring.shadow?.set(base, length, access));
     this.isaBridge = new IsaBridge({ isaInput: irq, gsiInputs: interrupts.pciInputs() });
     this.ports = bus;
     this.bus = new PciBus(bus, this.isaBridge.pirqs);
     this.bus.attach();
     this.bus.attachWindow(ECAM_WINDOW.base);
+    if (config.ahci && config.ahci.disks.length + config.ahci.cdroms.length > 0)
+      throw new Error('A guest has no AHCI controller yet: connect its disks with if=ide.');
     const [primary, secondary] = ideCables(config.disks ?? [], config.cdroms ?? [], wiring.disks);
     const lines = [irq(IDE_IRQS[0]), irq(IDE_IRQS[1])] as const;
     this.ide = new IdeController({ memory: wiring.memory, lines: [...lines] }, primary, secondary);
@@ -57,12 +59,6 @@ export class PciDevices {
     this.bus.add(0, 0, this.hostBridge.pci);
     this.bus.add(1, 0, this.isaBridge.pci);
     this.bus.add(1, 1, this.ide.pci);
-    const { disks = [], cdroms = [] } = config.ahci ?? {};
-    if (disks.length + cdroms.length > 0) {
-      const drives = ahciDrives(disks, cdroms, wiring.disks);
-      this.ahci = new AhciController({ memory: wiring.memory, messages: wiring.messages }, drives);
-      this.bus.add(AHCI_SLOT, 0, this.ahci.pci);
-    }
     this.smbus = new SmbusController({ clock, timers, line: irq(SCI_IRQ) });
     this.powerManagement = new PowerManagement({
       pm: { registers: pm.registers, size: PM_BLOCK_SIZE },
@@ -70,9 +66,13 @@ export class PciDevices {
     });
     this.powerManagement.attach(bus);
     this.bus.add(1, 3, this.powerManagement.pci);
+    if (config.kind === 'full') {
+      this.display = new Display({ clock, bus, memory: wiring.memory });
+      this.bus.add(2, 0, this.display.adapter.pci);
+    }
   }
 
-  /** Resources as firmware leaves them before a kernel that is loaded directly. */
+  /** Resources and routes as firmware leaves them. */
   program(): void {
     this.ide.program(BUS_MASTER_PORTS);
     this.powerManagement.program(PM_BASE, SMBUS_PORTS);
@@ -83,12 +83,21 @@ export class PciDevices {
       const pin = pciFunction.interruptPin;
       if (pin > 0) pciFunction.writeConfig(PciRegister.interruptLine, 1, PIRQ_IRQS[pirqOf(device, pin)]);
     }
+    assignPciResources(this.ports, PCI_MEMORY);
     this.ports.writePort(LEVEL_PORT, 1, LEVEL_IRQS & 0xff);
     this.ports.writePort(LEVEL_PORT + 1, 1, LEVEL_IRQS >> 8);
+    this.display?.program();
   }
 
   get resettable(): { reset(): void }[] {
-    const ahci = this.ahci === null ? [] : [this.ahci];
-    return [this.bus, this.hostBridge, this.isaBridge, this.ide, ...ahci, this.smbus, this.powerManagement];
+    return [
+      this.bus,
+      this.hostBridge,
+      this.isaBridge,
+      this.ide,
+      this.smbus,
+      this.powerManagement,
+      ...(this.display ? [this.display.adapter] : []),
+    ];
   }
 }

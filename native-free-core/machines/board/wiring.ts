@@ -3,6 +3,7 @@
 // Never holds a device.
 
 import type { PhysicalMemory } from '../../cpu/system/physical.ts';
+import type { ShadowMemory } from '../../cpu/system/shadow-memory.ts';
 import type { IoBus } from '../../devices/bus.ts';
 import type { MessageSink } from '../../devices/message-signalled.ts';
 import type { TimerQueue } from '../../devices/timers.ts';
@@ -23,6 +24,8 @@ export interface BoardWiring {
   /** Where message-signalled interrupts go. */
   messages: MessageSink;
   disks: DiskTraffic;
+  /** The ROM below 1 MiB and the RAM behind it, where a ROM image is the firmware. */
+  shadow?: ShadowMemory | undefined;
   /** The A20 gate was opened or closed. */
   onA20(open: boolean): void;
   /** A device asked for the machine's reset. */

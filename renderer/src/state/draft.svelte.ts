@@ -16,6 +16,8 @@ export interface DraftFields {
   append: string;
   disks: GuestSettings['disks'];
   cdrom: string | null;
+  bootOrder: string;
+  bios: string | null;
   floppies: GuestSettings['floppies'];
   deterministic: boolean;
   noReboot: boolean;
@@ -35,7 +37,7 @@ export class Draft {
   touched = $state<Partial<Record<SettingName, boolean>>>({});
 
   constructor(from?: GuestSettings) {
-    if (from) this.fields = { ...from, initrd: from.initrd ?? '' };
+    if (from) this.fields = { ...from, kernel: from.kernel ?? '', initrd: from.initrd ?? '' };
   }
 
   readonly input: GuestSettingsInput = $derived.by(() => ({
@@ -43,6 +45,7 @@ export class Draft {
     // An emptied number is no number: the schema says what is wanted.
     memoryMiB: this.fields.memoryMiB ?? Number.NaN,
     cpus: this.fields.cpus ?? Number.NaN,
+    kernel: this.fields.kernel === '' ? null : this.fields.kernel,
     initrd: this.fields.initrd === '' ? null : this.fields.initrd,
   }));
 

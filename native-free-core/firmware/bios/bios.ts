@@ -1,0 +1,368 @@
+// The PC's own firmware: its ROM, the traps in it, and services that wait.
+// Owns the F0000h ROM, what calls are under way, and the conductor that POST and boot run code of the guest by.
+// Never implements a service: those are modules.
+
+import { BiosCall, type Frame } from './call.ts';
+import { Bda, ROM_BASE, ROM_SIZE, RomOffset, TABLES_BASE, TABLES_END } from './layout.ts';
+import { type BiosMachine, type BiosProcessor, EFlag, Register, Segment } from './processor.ts';
+import { RomBuilder } from './rom-builder.ts';
+import type { BiosContext, BiosModule, InterruptService, Outcome, Wait } from './service.ts';
+
+/** Registers for code that firmware runs; what is not named is 0. */
+export interface StepRegisters {
+  ax?: number;
+  bx?: number;
+  cx?: number;
+  dx?: number;
+  si?: number;
+  di?: number;
+  ds?: number;
+  es?: number;
+}
+
+/** What POST or boot wants done by the guest's processor before it goes on. */
+export type Step =
+  /** A software interrupt, by whatever its vector names now. */
+  | { kind: 'interrupt'; vector: number; registers: StepRegisters }
+  /** A far call. */
+  | { kind: 'call'; segment: number; offset: number; registers: StepRegisters }
+  /** Leaves for good, with a fresh stack and interrupts on. Goes on here only if that code calls INT 18h. */
+  | { kind: 'jump'; segment: number; offset: number; registers: StepRegisters }
+  /** Until the work is over. */
+  | { kind: 'work'; work: Promise<unknown> };
+
+/** A program of firmware. `next` gives it the registers that the step left. */
+export type Program = Generator<Step, void, BiosCall>;
+
+/** Calls under way beyond this are given up, the oldest first: a guest that never comes back for them must not fill memory. */
+const PENDING_MAX = 32;
+
+const STACK = { segment: 0, pointer: 0x7c00 };
+
+/** A place of the ROM that waits for an interrupt: from behind the trap to behind the HLT. */
+interface WaitPlace {
+  from: number;
+  halted: number;
+  /** Where it looks again. */
+  again: number;
+}
+
+export class Bios implements BiosContext {
+  readonly machine: BiosMachine;
+  readonly rom = new RomBuilder(ROM_BASE, ROM_SIZE, TABLES_END);
+  readonly registers: BiosCall;
+  private readonly modules: readonly BiosModule[];
+  private readonly roms: RomBuilder[] = [this.rom];
+  private readonly vectors = new Map<number, number>();
+  /** Waiting calls by the address of their frame and their entry. */
+  private readonly pending = new Map<string, Wait>();
+  private readonly waits: WaitPlace[] = [];
+  private program: Program | undefined;
+  private isProgramBusy = false;
+  private readonly powerOnProgram: () => Program;
+  private readonly bootProgram: () => Program;
+
+  constructor(
+    machine: BiosMachine,
+    modules: readonly BiosModule[],
+    programs: { powerOn(bios: Bios): Program; boot(bios: Bios): Program },
+  ) {
+    this.machine = machine;
+    this.modules = modules;
+    this.registers = new BiosCall(machine.processor, 'processor');
+    this.powerOnProgram = () => programs.powerOn(this);
+    this.bootProgram = () => programs.boot(this);
+    this.placeFixed();
+    for (const module of modules) module.place?.(this);
+    for (const module of modules) for (const service of module.interrupts ?? []) this.placeService(service);
+    this.rom.finish();
+  }
+
+  // ---- the ROM
+
+  private placeFixed(): void {
+    const { rom } = this;
+    // jmp F000:E05B, the date, the model (AT)
+    rom.at(RomOffset.reset).emit(0xea).word(RomOffset.powerOn, rom.segment).text('11/22/26').emit(0, 0xfc, 0);
+    rom.at(RomOffset.dummyReturn).emit(0xcf);
+    rom.at(RomOffset.nmi).emit(0xcf);
+    rom.at(RomOffset.powerOn).near([0xe9], 'powerOn');
+    rom.place(160, 16);
+    const freshStack = () =>
+      rom
+        .emit(0xfa, 0xfc) // cli; cld
+        .emit(0xb8)
+        .word(STACK.segment)
+        .emit(0x8e, 0xd0, 0xbc) // mov ss, ax; mov sp, …
+        .word(STACK.pointer);
+    rom.label('powerOn');
+    freshStack();
+    rom.trap(() => this.start(this.powerOnProgram())).label('conduct');
+    rom.trap(() => this.conduct()).label('conductWaiting');
+    const from = rom.here;
+    rom.emit(0xfb, 0xf4); // sti; hlt
+    const halted = rom.here;
+    rom.emit(0xfa).short(0xeb, 'conduct'); // cli
+    this.waits.push({ from: rom.base + from, halted: rom.base + halted, again: rom.offsetOf('conduct') });
+    rom.label('conductFar').emit(0xcb).label('conductInterrupt').emit(0xcf); // retf; iret
+    rom.label('bootAgain');
+    freshStack();
+    rom.trap(() => this.start(this.bootProgram())).short(0xeb, 'conduct');
+    rom.label('bootNext');
+    freshStack();
+    rom.trap(() => this.bootFailed()).short(0xeb, 'conduct');
+    rom.at(RomOffset.boot).near([0xe9], 'bootAgain');
+    this.vectors.set(0x19, RomOffset.boot);
+    this.vectors.set(0x18, rom.offsetOf('bootNext'));
+  }
+
+  private placeService({ vector, at, handle }: InterruptService): void {
+    const { rom } = this;
+    if (at === undefined) rom.place(24);
+    else {
+      // What stands at the fixed places may have only a few bytes.
+      const label = rom.fresh(`int${vector.toString(16)}`);
+      rom.at(at).near([0xe9], label).place(24).label(label);
+    }
+    this.vectors.set(vector, at ?? rom.here);
+    this.interruptEntry(rom, handle);
+  }
+
+  /** Tells which code an interrupt vector leads to after POST: an offset of the F0000h ROM. */
+  setVector(vector: number, offset: number): void {
+    this.vectors.set(vector, offset);
+  }
+
+  interruptEntry(rom: RomBuilder, handle: (call: BiosCall) => Outcome): void {
+    const name = rom.fresh('service');
+    const base = rom.base;
+    const entry = base + rom.here;
+    rom.trap((processor) => this.begin(processor, entry, handle));
+    const from = rom.here;
+    rom.short(0x72, `${name} wait`).emit(0xcf); // jc; iret
+    // ZF: no HLT, but a short way around with interrupts on.
+    rom.label(`${name} wait`).short(0x74, `${name} around`).emit(0xfb, 0xf4); // jz; sti; hlt
+    const halted = rom.here;
+    rom.short(0xeb, `${name} again`);
+    rom.label(`${name} around`).emit(0xfb, 0x90); // sti; nop
+    rom.label(`${name} again`).emit(0xfa); // cli
+    const again = rom.here - 1;
+    rom
+      .trap((processor) => this.goOn(processor, entry))
+      .short(0x72, `${name} wait`)
+      .emit(0xcf);
+    this.waits.push({ from: base + from, halted: base + halted, again });
+  }
+
+  plainTrap(rom: RomBuilder, handle: (call: BiosCall) => void): void {
+    const call = this.registers;
+    rom.trap(() => handle(call));
+  }
+
+  /** Another ROM of ours, such as that of the display, whose traps are heard too. */
+  addRom(rom: RomBuilder): void {
+    this.roms.push(rom);
+  }
+
+  // ---- traps
+
+  /** The processor wrote to the trap port. Does nothing where that was no trap of ours. */
+  trap(): void {
+    const { processor } = this.machine;
+    const linear = processor.segmentBase(Segment.cs) + processor.ip;
+    for (const rom of this.roms) {
+      const handler = rom.traps.get(linear);
+      if (handler) {
+        handler(processor);
+        return;
+      }
+    }
+  }
+
+  /** The frame of a call: where its return address is. */
+  private frame(processor: BiosProcessor, entry: number): string {
+    const pointer = (processor.reg32(Register.sp) & processor.stackMask) >>> 0;
+    return `${entry} ${processor.segmentBase(Segment.ss) + pointer}`;
+  }
+
+  private begin(processor: BiosProcessor, entry: number, handle: (call: BiosCall) => Outcome): void {
+    this.finish(processor, this.frame(processor, entry), handle(this.call('interrupt')));
+  }
+
+  private call(frame: Frame): BiosCall {
+    return new BiosCall(this.machine.processor, frame);
+  }
+
+  private goOn(processor: BiosProcessor, entry: number): void {
+    const frame = this.frame(processor, entry);
+    const wait = this.pending.get(frame);
+    if (wait === undefined) {
+      // The guest jumped here, or was so long away that the call was given up.
+      const call = this.call('interrupt');
+      call.ah = 0x80;
+      call.carry = true;
+      this.finish(processor, frame, undefined);
+    } else if (wait.isReady()) this.finish(processor, frame, wait.resume(this.call('interrupt')));
+    else this.wait(processor);
+  }
+
+  private finish(processor: BiosProcessor, frame: string, outcome: Outcome): void {
+    this.pending.delete(frame);
+    if (!outcome) {
+      processor.flags &= ~EFlag.carry;
+      return;
+    }
+    if (this.pending.size >= PENDING_MAX) {
+      const [oldest] = this.pending.keys();
+      if (oldest !== undefined) this.pending.delete(oldest);
+    }
+    this.pending.set(frame, outcome);
+    this.wait(processor);
+  }
+
+  private wait(processor: BiosProcessor): void {
+    // Monitors that run DOS in virtual-8086 mode know no HLT that waits for what they do not see.
+    const around = processor.isVirtual8086 ? EFlag.zero : 0;
+    processor.flags = (processor.flags & ~EFlag.zero) | EFlag.carry | around;
+  }
+
+  until<T>(work: Promise<T>, resume: (call: BiosCall, result: T | undefined, failure: unknown) => Outcome): Wait {
+    let settled = false;
+    let result: T | undefined;
+    let failure: unknown;
+    const told = work.then(
+      (value) => {
+        result = value;
+      },
+      (error) => {
+        failure = error ?? new Error('failed');
+      },
+    );
+    this.machine.follow(
+      told.then(() => {
+        settled = true;
+        this.wake();
+      }),
+    );
+    return { isReady: () => settled, resume: (call) => resume(call, result, failure) };
+  }
+
+  /** What was waited for has come: a processor that waits in our code, or is about to, looks again. */
+  private wake(): void {
+    const { processor } = this.machine;
+    if (processor.isProtected && !processor.isVirtual8086) return;
+    const linear = processor.segmentBase(Segment.cs) + processor.ip;
+    const place = this.waits.find(({ from, halted }) => linear >= from && linear <= halted);
+    if (place === undefined) return;
+    if (linear === place.halted) processor.halted = false;
+    else processor.ip = place.again;
+  }
+
+  // ---- the conductor
+
+  private start(program: Program): void {
+    this.program = program;
+    this.isProgramBusy = false;
+    this.pending.clear();
+  }
+
+  /** The code that was jumped to called INT 18h: it did not boot. */
+  private bootFailed(): void {
+    this.program ??= this.bootProgram();
+  }
+
+  private conduct(): void {
+    const { rom, machine } = this;
+    const { processor } = machine;
+    const { program } = this;
+    if (program === undefined || this.isProgramBusy) {
+      processor.ip = rom.offsetOf('conductWaiting');
+      return;
+    }
+    const { value: step, done } = program.next(this.registers);
+    if (done) {
+      this.program = undefined;
+      processor.ip = rom.offsetOf('conductWaiting');
+      return;
+    }
+    switch (step.kind) {
+      case 'work': {
+        this.isProgramBusy = true;
+        const over = () => {
+          if (this.program === program) this.isProgramBusy = false;
+          this.wake();
+        };
+        machine.follow(step.work.then(over, over));
+        processor.ip = rom.offsetOf('conductWaiting');
+        return;
+      }
+      case 'interrupt': {
+        const at = step.vector * 4;
+        const offset = this.registers.u16(at);
+        const segment = this.registers.u16(at + 2);
+        this.load(step.registers);
+        this.push(processor.flags & 0xffff, rom.segment, rom.offsetOf('conduct'), segment, offset);
+        break;
+      }
+      case 'call':
+        this.load(step.registers);
+        this.push(rom.segment, rom.offsetOf('conduct'), step.segment, step.offset);
+        break;
+      case 'jump':
+        this.load(step.registers);
+        processor.setReg32(Register.sp, STACK.pointer);
+        this.push(EFlag.interrupt | 2, step.segment, step.offset);
+        processor.ip = rom.offsetOf('conductInterrupt');
+        return;
+    }
+    processor.ip = rom.offsetOf('conductFar');
+  }
+
+  private load(registers: StepRegisters): void {
+    const { processor } = this.machine;
+    const { ax = 0, bx = 0, cx = 0, dx = 0, si = 0, di = 0, ds = 0, es = 0 } = registers;
+    const values = { ax, bx, cx, dx, si, di };
+    for (const [name, value] of Object.entries(values))
+      processor.setReg32(Register[name as keyof typeof values], value);
+    processor.setReg32(Register.bp, 0);
+    processor.setSelector(Segment.ds, ds);
+    processor.setSelector(Segment.es, es);
+  }
+
+  private push(...words: readonly number[]): void {
+    const { processor } = this.machine;
+    for (const word of words) {
+      const pointer = (processor.reg32(Register.sp) - 2) & 0xffff;
+      processor.setReg32(Register.sp, pointer);
+      this.registers.setU16(processor.segmentBase(Segment.ss) + pointer, word);
+    }
+  }
+
+  // ---- POST
+
+  /** Puts the ROM, the interrupt vectors and an empty BIOS data area in place, and lets every module prepare its part. */
+  initialize(): void {
+    const { machine, rom, registers } = this;
+    this.install();
+    machine.programBoard();
+    machine.memory.write(0, new Uint8Array(Bda.keyBufferStop + 0x80));
+    for (let vector = 0; vector < 0x78; vector++) {
+      const offset = this.vectors.get(vector) ?? RomOffset.dummyReturn;
+      // 60h to 67h are free for programs, and told to be so by zeros.
+      if (vector >= 0x60 && vector <= 0x67) continue;
+      registers.setU16(vector * 4, offset);
+      registers.setU16(vector * 4 + 2, rom.segment);
+    }
+    for (const module of this.modules) module.powerOn?.(this);
+  }
+
+  /** Puts the ROM and the tables in place: what a processor finds at its first instruction. */
+  install(): void {
+    const { machine, rom } = this;
+    const length = ROM_BASE + ROM_SIZE - TABLES_BASE;
+    machine.memory.protect(TABLES_BASE, length, false);
+    machine.memory.write(ROM_BASE, rom.bytes);
+    for (const { address, bytes } of machine.tables) machine.memory.write(address, bytes);
+    machine.memory.protect(TABLES_BASE, length, true);
+  }
+}
