@@ -9,11 +9,11 @@ import { type DebianArchitecture, DebianPackages, unpackXz } from '../../main/st
 import { busyboxInitramfs } from '../../main/starter/initramfs.ts';
 import { debianGuest, noDebian } from './debian.ts';
 
-/** In loading order: what an ext4 disk and an ISO on a PIIX controller need of Debian's kernel. */
+/** In loading order: what an ext4 disk and an ISO on a PIIX or AHCI controller need of Debian's kernel. */
 const modules = [
   ...['crc32c_generic', 'crct10dif_common', 'crct10dif_generic', 'crc64', 'crc64_rocksoft_generic', 'crc-t10dif'],
   ...['crc64-rocksoft', 'crc16', 'scsi_common', 'scsi_mod', 'libata', 't10-pi', 'sd_mod', 'cdrom', 'sr_mod'],
-  ...['mbcache', 'jbd2', 'ext4', 'isofs', 'ata_piix'],
+  ...['mbcache', 'jbd2', 'ext4', 'isofs', 'ata_piix', 'libahci', 'ahci'],
 ];
 
 /** Where they lie in the kernel's package; by folder, because what is built in differs between releases. */

@@ -19,15 +19,31 @@ after(() => rmSync(folder, { recursive: true }));
 
 const digest = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex');
 
-for (const architecture of architectures) {
-  test(`Debian's ${architecture} kernel reads a CD and writes an ext4 disk`, {
+/** How the disk is connected, parameters of Linux's libata, and what the kernel says of the disk then. */
+const ways = [
+  { words: '', parameters: '', append: '', said: /XFER_MW_DMA_2/ },
+  { words: '', parameters: 'dma=0', append: '', said: /XFER_PIO_4/, only: 'amd64' },
+  { words: ',if=ahci', parameters: '', append: '', said: /NCQ \(depth 32\)/ },
+  { words: ',if=ahci', parameters: 'force=noncq', append: ' pci=nomsi', said: /NCQ \(not used\)/, only: 'i386' },
+] as const;
+
+const runs = architectures.flatMap((architecture) =>
+  ways.flatMap((way) => ('only' in way && way.only !== architecture ? [] : [{ architecture, ...way }])),
+);
+
+for (const { architecture, words, parameters, append, said } of runs) {
+  test(`Debian's ${architecture} kernel reads a CD and writes an ext4 disk${words} ${parameters}${append}`, {
     skip: noStorage || needsTrivisor,
   }, async () => {
-    const [disk, cd, report] = ['disk', 'cd', 'report'].map((name) => join(folder, `${name}-${architecture}`));
+    const own = mkdtempSync(join(folder, 'run-'));
+    const [disk, cd, report] = ['disk', 'cd', 'report'].map((name) => join(own, name));
     makeDisk(disk, 'from the disk\n');
     makeCd(cd, 'from the CD\n');
-    const guest = await storageGuest(architecture, folder);
-    await using console = new GuestConsole(runCommand(guest, '--disk', disk, '--cdrom', cd, '--report', report));
+    const bare = await storageGuest(architecture, folder);
+    const guest = { ...bare, append: `${bare.append}${append}` };
+    await using console = new GuestConsole(
+      runCommand(guest, '--disk', `${disk}${words}`, '--cdrom', cd, '--report', report),
+    );
     await console.waitFor(prompt, BOOT);
     const ask = async (command: string, answer: RegExp) => {
       console.type(`${command}\n`);
@@ -36,6 +52,15 @@ for (const architecture of architectures) {
       return match;
     };
     await ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
+    if (parameters !== '') {
+      const modules = ['ata_piix', 'libahci', 'ahci'].map((name) => `insmod /lib/modules/${name}.ko`).join('; ');
+      await ask(
+        `rmmod ahci libahci ata_piix libata; dmesg -c > /log; insmod /lib/modules/libata.ko ${parameters}; ${modules}; lsmod`,
+        /^ahci/m,
+      );
+      await ask('sleep 5; echo slept', /^slept/m);
+    }
+    await ask('dmesg | grep NCQ; cat /sys/class/ata_device/dev*/xfer_mode', said);
     await ask('mkdir /disk /cd; mount /dev/sda /disk && cat /disk/greeting', /^from the disk$/m);
     await ask('mount -t iso9660 /dev/sr0 /cd && cat /cd/greeting', /^from the CD$/m);
     const [, sum] = await ask(
