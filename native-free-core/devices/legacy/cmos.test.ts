@@ -104,6 +104,27 @@ test('periodic, update and alarm interrupts raise IRQ 8 until register C is read
   assert.equal(line.level, true);
 });
 
+test('a flag that comes up while register C is read gives IRQ 8 an edge of its own', () => {
+  const time = new TestTime();
+  const line = new TestLine();
+  // Each look at the clock takes a while, as on a host that has other work.
+  let passed = 0;
+  const clock = { now: () => time.clock.now() + (passed += 400_000) };
+  const cmos = new Cmos({ ...time, clock, wallTime: () => START, line, memory: { low: MIB, high: 0 } });
+  cmos.writePort(0x70, 1, 0x0b);
+  cmos.writePort(0x71, 1, 0x42); // periodic, every 977 us
+  cmos.writePort(0x70, 1, 0x0c);
+  let again = 0;
+  for (let reads = 0; reads < 50; reads++) {
+    const edges = line.edges;
+    cmos.readPort(0x71, 1);
+    if (!line.level) continue;
+    assert.ok(line.edges > edges, `after ${reads} reads the line is up without an edge`);
+    again++;
+  }
+  assert.ok(again > 0, 'it came up while it was read');
+});
+
 test('flags without enables are seen by polling', () => {
   const { time, line, read } = machine();
   read(0x0c);

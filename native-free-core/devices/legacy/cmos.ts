@@ -296,6 +296,8 @@ export class Cmos implements Device, PortHandler {
       this.update();
       const flags = this.ram[REGISTER_C];
       this.ram[REGISTER_C] = 0;
+      // The next flag may be due by now: without this edge of its own an 8259 would never see it.
+      this.wiring.line.set(false);
       this.update();
       return flags;
     }
