@@ -37,7 +37,26 @@ export const neededPackages: readonly NeededPackage[] = [
     without: 'the proof of the guest tests against QEMU, and QEMU as a peer of trivisor bench',
   },
   { name: 'e2fsprogs', shows: '/usr/sbin/mke2fs', without: 'guests that mount and write an ext4 disk' },
-  { name: 'xorriso', shows: 'xorriso', without: 'guests that mount a CD' },
+  { name: 'xorriso', shows: 'xorriso', without: 'guests that mount or start from a CD' },
   { name: 'qemu-utils', shows: 'qemu-img', without: 'the judgement of our disk images by qemu-img' },
-  { name: 'seabios', shows: '/usr/share/seabios/bios.bin', without: 'v86 as a peer of trivisor bench' },
+  { name: 'mtools', shows: 'mformat', without: 'FreeDOS, on its floppy and on a disk, and GRUB on an ISO' },
+  {
+    name: 'grub-pc-bin',
+    shows: '/usr/lib/grub/i386-pc/boot.img',
+    without: 'GRUB, and an installed Debian',
+  },
+  { name: 'grub-common', shows: 'grub-mkimage', without: 'GRUB, and an installed Debian' },
+  { name: 'isolinux', shows: '/usr/lib/ISOLINUX/isolinux.bin', without: "isolinux, and Debian's installer" },
+  {
+    name: 'syslinux-common',
+    shows: '/usr/lib/syslinux/modules/bios/ldlinux.c32',
+    without: "isolinux, and Debian's installer",
+  },
+  { name: 'ipxe', shows: '/usr/lib/ipxe/ipxe.iso', without: 'iPXE' },
+  { name: 'debootstrap', shows: '/usr/sbin/debootstrap', without: 'an installed Debian' },
+  {
+    name: 'seabios',
+    shows: '/usr/share/seabios/bios.bin',
+    without: 'v86 as a peer of trivisor bench, and SeaBIOS as a firmware',
+  },
 ];

@@ -1,0 +1,113 @@
+// A system guest in Trivisor: the thread and machine that the app and the command line run a guest in.
+// Owns the run and what its serial port has said.
+// Never reaches into the machine: what is asked here, a window or the command line can ask too.
+
+import { GuestSettings } from '../../../main/contract.ts';
+import { RunningGuest } from '../../../main/guests/running-guest.ts';
+import { combination, textStrokes } from '../../../main/keyboard/us-layout.ts';
+import { translation } from '../engines.ts';
+import { FATAL_INPUT } from './fatal-input.ts';
+import { type Picture, type SystemEnd, SystemGuest, type SystemPc } from './system-guest.ts';
+
+/** How long keys are held and what is between them, in milliseconds: what a quick typist needs. */
+const KEY_HELD = 40;
+
+export async function startInTrivisor(pc: SystemPc): Promise<SystemGuest> {
+  const guest = new TrivisorGuest(pc);
+  await guest.run.started;
+  return guest;
+}
+
+class TrivisorGuest extends SystemGuest {
+  readonly run: RunningGuest;
+  ended: SystemEnd | undefined;
+
+  constructor(pc: SystemPc) {
+    super(pc);
+    const decoder = new TextDecoder('latin1');
+    this.run = new RunningGuest({
+      settings: settingsOf(pc),
+      translation,
+      output: (bytes) => {
+        this.serialRaw += decoder.decode(bytes);
+      },
+      machineModule: new URL('./mortal-machine.ts', import.meta.url).href,
+    });
+    void this.run.ended.then(({ reason, detail }) => {
+      this.ended = { reason: reason === 'powerOff' ? 'powerOff' : 'other', detail: `${reason}: ${detail}` };
+    });
+  }
+
+  async screen(): Promise<string | undefined> {
+    return (await this.run.screenText()) ?? undefined;
+  }
+
+  picture(): Promise<Picture> {
+    return this.run.screenshot();
+  }
+
+  async type(text: string): Promise<void> {
+    // A line at a time: what a system has yet to take is bounded.
+    for (const line of text.split(/(?<=\n)/)) await this.run.type(textStrokes(line));
+  }
+
+  async press(...codes: string[]): Promise<void> {
+    await this.run.type(combination(codes));
+  }
+
+  async movePointer(dx: number, dy: number): Promise<void> {
+    this.run.control({ type: 'move', dx, dy, wheel: 0 });
+  }
+
+  async click(): Promise<void> {
+    this.run.control({ type: 'buttons', held: 1 });
+    await new Promise((resolve) => setTimeout(resolve, KEY_HELD));
+    this.run.control({ type: 'buttons', held: 0 });
+  }
+
+  typeSerial(text: string): void {
+    this.run.input(new TextEncoder().encode(text));
+  }
+
+  powerButton(): void {
+    this.run.powerButton();
+  }
+
+  async pause(): Promise<void> {
+    this.run.pause();
+  }
+
+  async resume(): Promise<void> {
+    this.run.resume();
+  }
+
+  async kill(): Promise<void> {
+    if (this.run.state === 'paused') return void (await this.run.forceStop());
+    this.typeSerial(FATAL_INPUT);
+    await this.run.ended;
+  }
+
+  override instructions(): number {
+    return this.run.report().instructions;
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.run.forceStop();
+  }
+}
+
+function settingsOf(pc: SystemPc): GuestSettings {
+  const { kernel, floppy, disks, boot, ...rest } = pc;
+  return GuestSettings.parse({
+    ...rest,
+    noReboot: true,
+    ...(boot && { bootOrder: boot }),
+    disks: disks?.map(({ interface: kind, format, ...disk }) => ({
+      ...disk,
+      format: format ?? 'raw',
+      interface: kind ?? 'ide',
+    })),
+    floppies: floppy && [{ file: floppy.file, snapshot: !floppy.writable }],
+    ...(kernel && { kernel: kernel.file, initrd: kernel.initrd, append: kernel.append }),
+  });
+}
