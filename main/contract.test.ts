@@ -44,6 +44,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     bootOrder: 'cdan',
     bios: null,
     floppies: [],
+    nets: [],
     deterministic: false,
     noReboot: false,
   });

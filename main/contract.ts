@@ -74,6 +74,31 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
   return disks.filter((disk) => disk.interface === wanted).length;
 }
 
+/** Models of network cards. */
+export const networkModels = ['e1000'] as const;
+/** Network cards that a guest has at most. */
+const NETS_MAX = 8;
+
+/** A network card, and what it is plugged into. */
+export const NetSettings = z.strictObject({
+  /** `internal:NAME`: a network of guests alone, found by its name by all guests of this home. */
+  network: z
+    .string()
+    .regex(
+      /^internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/,
+      'is internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
+    ),
+  model: z.enum(networkModels).default('e1000'),
+  /** Null: one of its own, which stays the same for a guest of the inventory. */
+  mac: z
+    .string()
+    .regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'is the address of a card, like 02:00:00:00:00:01')
+    .refine((mac) => mac !== '00:00:00:00:00:00', 'is the address of a card, not zero')
+    .nullable()
+    .default(null),
+});
+export type NetSettings = z.output<typeof NetSettings>;
+
 export const GuestSettings = z.strictObject({
   name: z
     .string()
@@ -154,6 +179,15 @@ export const GuestSettings = z.strictObject({
       label: 'Floppies',
       help: 'a floppy disk image in drive A, then B: FILE[,readonly][,snapshot]; repeatable',
     }),
+  nets: z
+    .array(NetSettings)
+    .max(NETS_MAX, `must be at most ${NETS_MAX}`)
+    .default([])
+    .register(settingInfo, {
+      flag: '--net <network>',
+      label: 'Network cards',
+      help: `what a network card is plugged into: none or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS]; repeatable`,
+    }),
   deterministic: z.boolean().default(false).register(settingInfo, {
     flag: '--deterministic',
     label: 'Deterministic',
@@ -225,6 +259,14 @@ export const HypervisorSeconds = z.object({
 });
 export type HypervisorSeconds = z.output<typeof HypervisorSeconds>;
 
+/** Frames of a guest's network cards since the run began: `in` is what the guest took. */
+export const NetTotals = z.object({
+  packetsIn: z.number(),
+  packetsOut: z.number(),
+  bytesIn: z.number(),
+  bytesOut: z.number(),
+});
+
 /** What a guest's disks were asked for since the run began. */
 export const DiskTotals = z.object({
   reads: z.number(),
@@ -250,6 +292,7 @@ export const StatsSample = z.object({
     hypervisorSeconds: HypervisorSeconds,
     exits: z.record(z.string(), z.number()),
     disk: DiskTotals,
+    net: NetTotals,
   }),
 });
 export type StatsSample = z.output<typeof StatsSample>;
@@ -302,7 +345,7 @@ export const Report = z.object({
   engine: EngineWork,
   memory: z.object({ configuredMiB: z.number(), residentMiB: z.number(), balloonMiB: z.number() }),
   disk: DiskTotals,
-  net: z.object({ packetsIn: z.number(), packetsOut: z.number(), bytesIn: z.number(), bytesOut: z.number() }),
+  net: NetTotals,
   /** Null while the guest still runs. */
   end: z.object({ reason: z.string(), detail: z.string() }).nullable(),
 });

@@ -91,7 +91,12 @@ export class Server {
       for (const session of this.#sessions) session.tell(name, payload);
       if (name === 'guest.changed') this.onActivity();
     };
-    const guests = new GuestManager({ inventory: this.#inventory, emit, machineModule: options.machineModule });
+    const guests = new GuestManager({
+      home: options.home,
+      inventory: this.#inventory,
+      emit,
+      machineModule: options.machineModule,
+    });
     this.guests = guests;
     const starter = new Starter({
       guests,

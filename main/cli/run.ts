@@ -2,17 +2,19 @@
 // Owns the options of a run, its ends and its exit status.
 // Never touches the inventory.
 
+import { randomUUID } from 'node:crypto';
 import { accessSync, closeSync, constants, openSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
 import type { Report } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
-import { explainFileError } from '../files/folders.ts';
+import { explainFileError, homeFolder } from '../files/folders.ts';
 import { checkSettings } from '../guests/guest-manager.ts';
 import { RunningGuest } from '../guests/running-guest.ts';
 import type { ConsoleScript, ScriptedTyping, WorkerEnd } from '../guests/worker-messages.ts';
 import { pieceStrokes, pieceText, readEscapes } from '../keyboard/us-layout.ts';
+import { Networks } from '../networks/networks.ts';
 import { printJson, Status, tell, UsageError } from './output.ts';
 import { addSettingOptions, settingsOf } from './settings.ts';
 import { attachTerminal, type Terminal } from './terminal.ts';
@@ -29,6 +31,7 @@ interface RunFlags extends Record<string, unknown> {
   typeAfter: RegExp[];
   timeout?: number;
   report?: string;
+  home?: string;
   translation: TranslationTime;
   json?: boolean;
 }
@@ -111,7 +114,19 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
   const { translation } = flags;
   const output = (bytes: Uint8Array) => serial.write(bytes);
   const lastPicture = pictureFile !== null;
-  const guest = new RunningGuest({ settings, script, lastPicture, output, machineModule, translation });
+  // Guests of one name may run at once: their cards' addresses must differ all the same.
+  const networks = new Networks({ home: homeFolder(flags.home) });
+  const identity = randomUUID();
+  const guest = new RunningGuest({
+    settings,
+    script,
+    lastPicture,
+    output,
+    machineModule,
+    translation,
+    networks,
+    identity,
+  });
   serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
   const end = await ownEnd(guest, flags);
   serial.close();

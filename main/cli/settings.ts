@@ -11,6 +11,7 @@ import {
   explain,
   GuestSettings,
   type GuestSettingsChange,
+  networkModels,
   type SettingName,
   settingInfo,
 } from '../contract.ts';
@@ -47,6 +48,8 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
     // An option without an argument must have no parser: it would be called all the same.
     if (isDrives(name))
       command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...drivesOf(name, text)]);
+    else if (name === 'nets')
+      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...netsOf(text)]);
     else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
     else command.option(flag, description);
   }
@@ -85,6 +88,7 @@ export function changeOf(pairs: readonly string[]): GuestSettingsChange {
 function parse(name: SettingName, text: string): unknown {
   const field = innermost(GuestSettings.shape[name] as z.ZodType);
   if (isDrives(name)) return drivesOf(name, text);
+  if (name === 'nets') return netsOf(text);
   if (paths.includes(name)) return text === '' ? null : resolve(text);
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
@@ -125,6 +129,22 @@ function drivesOf(name: DriveSetting, text: string): Record<string, unknown>[] {
     else drive[key === 'if' ? 'interface' : key] = value;
   }
   return [drive];
+}
+
+/** `NETWORK[,model=…][,mac=…]` as the card that it names; `none` and no text are no card. */
+function netsOf(text: string): Record<string, unknown>[] {
+  if (text === '' || text === 'none') return [];
+  const [network, ...words] = text.split(',');
+  const card: Record<string, unknown> = { network };
+  for (const word of words) {
+    const [key, value = ''] = word.split('=');
+    if (key === 'mac') card.mac = value.toLowerCase();
+    else if (key !== 'model') throw new InvalidArgumentError(`After the network come model=… and mac=…, not ${word}.`);
+    else if (!(networkModels as readonly string[]).includes(value))
+      throw new InvalidArgumentError(`The model is one of ${networkModels.join(', ')}.`);
+    else card.model = value;
+  }
+  return [card];
 }
 
 function innermost(field: z.ZodType): z.ZodType {

@@ -29,6 +29,12 @@ export function readTotals(control: ControlBlock): Totals {
       bytesRead: control.get('diskBytesRead'),
       bytesWritten: control.get('diskBytesWritten'),
     },
+    net: {
+      packetsIn: control.get('netPacketsIn'),
+      packetsOut: control.get('netPacketsOut'),
+      bytesIn: control.get('netBytesIn'),
+      bytesOut: control.get('netBytesOut'),
+    },
     residentMiB: control.get('residentPages') * PAGE_MIB,
   };
 }
@@ -137,7 +143,6 @@ export function makeReport(control: ControlBlock, facts: RunFacts): Report {
     hypervisorShare: busy > 0 ? hypervisor / busy : 0,
     engine: readEngineWork(control),
     memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: 0 },
-    net: { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 },
     end: facts.end,
   };
 }

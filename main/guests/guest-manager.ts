@@ -18,6 +18,7 @@ import { encodePng } from '../display/png.ts';
 import { checkAgainstHost } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
+import { Networks } from '../networks/networks.ts';
 import { checkBiosFile, checkBootFile, checkImageFile, inspectKernel } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { RunningGuest } from './running-guest.ts';
@@ -31,6 +32,8 @@ const SAMPLE_EVERY = 1000;
 export type EventSink = <Name extends EventName>(name: Name, payload: EventPayload<Name>) => void;
 
 export interface GuestManagerOptions {
+  /** The folder of the inventory, whose guests share internal networks. */
+  home: string;
   inventory: Inventory;
   emit: EventSink;
   /** Module whose `createGuest` replaces the core's, for tests. */
@@ -41,6 +44,7 @@ export class GuestManager {
   readonly #inventory: Inventory;
   readonly #emit: EventSink;
   readonly #machineModule: string | undefined;
+  readonly #networks: Networks;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, SerialConsole>();
@@ -51,6 +55,7 @@ export class GuestManager {
     this.#inventory = options.inventory;
     this.#emit = options.emit;
     this.#machineModule = options.machineModule;
+    this.#networks = new Networks({ home: options.home });
   }
 
   list(): GuestView[] {
@@ -106,6 +111,8 @@ export class GuestManager {
       screen: (change) => display.change(change),
       changed: () => this.#changed(record.id),
       machineModule: this.#machineModule,
+      networks: this.#networks,
+      identity: record.id,
     });
     this.#runs.set(record.id, run);
     display.begin(run);
@@ -278,6 +285,11 @@ export class GuestManager {
 
 /** Throws a {@link Failure} with one sentence if a guest of these settings could not start on this host. */
 export function checkSettings(settings: GuestSettings): void {
+  if (settings.deterministic && settings.nets.length > 0)
+    throw new Failure(
+      'wrong',
+      'A deterministic guest has no network: when frames come is nothing that could be repeated.',
+    );
   checkAgainstHost(settings);
   const { kernel, kind, disks, cdrom, floppies, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');

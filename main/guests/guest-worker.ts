@@ -7,8 +7,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockDevice } from '../../native-free-core/disk/block.ts';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
-import type { Guest, GuestConfig, GuestHost } from '../../native-free-core/hypervisor/guest.ts';
+import type { Guest, GuestConfig, GuestHost, NetworkCardConfig } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
+import { RingPort } from '../../native-free-core/network/ring-port.ts';
 import { readBiosFile, readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
@@ -19,6 +20,7 @@ import type {
   Ask,
   FromWorker,
   GuestStart,
+  NetStart,
   Picture,
   ToWorker,
   WorkerEnd,
@@ -194,7 +196,7 @@ class GuestThread {
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
     if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
-    const config = configOf(guest);
+    const config = { ...configOf(guest), nets: guest.nets.map(cardOf) };
     // Every PC has a CD drive and a floppy drive, which may be empty.
     const empty = { cdroms: [null], floppies: [null] };
     if (guest.disks.length + guest.floppies.length === 0 && guest.cdrom === null)
@@ -265,7 +267,7 @@ class GuestThread {
       if (result.state === 'ended') return result.end;
 
       if (result.state === 'waiting') {
-        await this.#sleep(this.#screen.dueIn(now));
+        await this.#sleep(this.#screen.dueIn(now), doorbell);
         busySince = lastTurn = performance.now();
         continue;
       }
@@ -278,7 +280,7 @@ class GuestThread {
         this.#setState(GuestState.halted);
         this.#scheduling += performance.now() - busySince;
         if (wait < SHORT_WAIT && !diskBusy) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
-        else await this.#sleep(wait);
+        else await this.#sleep(wait, doorbell);
         busySince = performance.now();
         if (wait >= SHORT_WAIT || diskBusy) lastTurn = busySince;
       }
@@ -297,10 +299,12 @@ class GuestThread {
     this.#setState(GuestState.paused);
     this.#publish(guest);
     this.#output.flush();
-    while (Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause) {
+    for (;;) {
+      const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
+      if (Atomics.load(this.#control.slots, ControlSlot.command) !== Command.pause) break;
       const now = performance.now();
       this.#screen.show(guest, now);
-      await this.#sleep(this.#screen.dueIn(now));
+      await this.#sleep(this.#screen.dueIn(now), doorbell);
     }
     guest.resume();
   }
@@ -313,8 +317,22 @@ class GuestThread {
     this.#publishedAt = performance.now();
   }
 
-  /** Sleeps until the time is over (milliseconds) or a message comes. */
-  async #sleep(milliseconds: number): Promise<void> {
+  /**
+   * Sleeps until the time is over (milliseconds) or a message comes; for a guest with network cards also until the
+   * doorbell has another value than `doorbell`.
+   */
+  async #sleep(milliseconds: number, doorbell: number): Promise<void> {
+    if (this.#start.guest.nets.length > 0) {
+      // A wait for a shared word cannot be given up: it has to end by itself in time.
+      const bell = Atomics.waitAsync(this.#control.slots, ControlSlot.doorbell, doorbell, milliseconds);
+      if (!bell.async) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        void bell.value.then(() => resolve());
+      });
+      this.#wake = null;
+      return;
+    }
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
@@ -397,6 +415,15 @@ function answerOf(guest: Guest, ask: Ask): Answer {
   }
   if (!guest.screen) return { problem: 'The guest has no display.' };
   return ask.type === 'screenText' ? { text: guest.screen.text() ?? null } : { picture: takePicture(guest)! };
+}
+
+function cardOf({ model, address, cable, doorbell }: NetStart): NetworkCardConfig {
+  const bell = new Int32Array(doorbell);
+  const wake = (): void => {
+    Atomics.add(bell, 0, 1);
+    Atomics.notify(bell, 0);
+  };
+  return { model, address, port: new RingPort(cable, wake) };
 }
 
 function configOf(start: GuestStart): GuestConfig {

@@ -6,6 +6,8 @@ import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
 import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { Failure, type GuestSettings, type GuestView, type Report } from '../contract.ts';
+import { cardAddress } from '../networks/addresses.ts';
+import type { Networks, Plug } from '../networks/networks.ts';
 import { History, makeReport } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
 import {
@@ -38,6 +40,10 @@ export interface RunOptions {
   /** Called on every change of {@link RunningGuest.state}, the last one excepted: that is `ended`. */
   changed?(): void;
   script?: ConsoleScript;
+  /** What the guest's network cards are plugged into; needed if it has any. */
+  networks?: Networks | undefined;
+  /** What tells this guest from all others: its cards' addresses are made from it. The name where nothing is said. */
+  identity?: string;
   /** Called with what was wished for by {@link RunningGuest.wishScreen}. */
   screen?(change: ScreenChange): void;
   /** Keeps the last picture of the screen: {@link RunningGuest.lastPicture}. */
@@ -58,6 +64,7 @@ export class RunningGuest implements DisplaySource {
   readonly ended: Promise<WorkerEnd>;
   readonly #worker: Worker;
   readonly #control = new ControlBlock();
+  readonly #plugs: readonly Plug[];
   readonly #changed: () => void;
   readonly #output: (bytes: Uint8Array) => void;
   readonly #screen: (change: ScreenChange) => void;
@@ -74,10 +81,12 @@ export class RunningGuest implements DisplaySource {
   #forceTimer: NodeJS.Timeout | undefined;
 
   constructor(options: RunOptions) {
-    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies } =
+    const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
     const { bootOrder, bios } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
+    const { networks } = options;
+    if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
     this.settings = options.settings;
     this.#output = options.output;
     this.#screen = options.screen ?? (() => {});
@@ -91,6 +100,7 @@ export class RunningGuest implements DisplaySource {
     this.#settleEnded = ended.resolve;
     // Whoever does not ask for the start still learns of its failure through `ended`.
     this.started.catch(() => {});
+    this.#plugs = networks ? nets.map(({ network }) => networks.plug(network, this.#control.buffer)) : [];
     const start: WorkerStart = {
       control: this.#control.buffer,
       guest: {
@@ -107,6 +117,12 @@ export class RunningGuest implements DisplaySource {
         disks,
         cdrom,
         floppies,
+        nets: this.#plugs.map(({ cable, doorbell }, index) => ({
+          model: nets[index].model,
+          address: cardAddress(nets[index].mac, options.identity ?? options.settings.name, index),
+          cable,
+          doorbell,
+        })),
         translation: options.translation ?? 'hot',
       },
       script: options.script ?? noScript,
@@ -268,6 +284,7 @@ export class RunningGuest implements DisplaySource {
     this.#asked.clear();
     // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
     void this.#worker.terminate();
+    for (const plug of this.#plugs) plug.close();
     this.#settleEnded(end);
   }
 

@@ -3,8 +3,9 @@
 // Never carries guest memory or a counter: those are shared.
 
 import type { ImageFormat } from '../../native-free-core/disk/images.ts';
-import type { GuestEnd, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type { GuestEnd, NetworkModel, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
+import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
@@ -24,6 +25,17 @@ export interface GuestStart {
   disks: readonly DiskStart[];
   cdrom: string | null;
   floppies: readonly FloppyStart[];
+  nets: readonly NetStart[];
+}
+
+/** A network card of a guest, and the cable that leads to its network. */
+export interface NetStart {
+  model: NetworkModel;
+  /** The six bytes of its address. */
+  address: Uint8Array;
+  cable: CableBuffers;
+  /** Rung, at its first 32-bit word, for the thread of the networks. */
+  doorbell: SharedArrayBuffer;
 }
 
 /** A disk of a guest: its image, and how it is opened. */

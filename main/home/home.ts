@@ -2,19 +2,15 @@
 // Owns the claim to a home, the socket, and the way to whoever owns it already.
 // Never lets two processes run guests of one home, and never reaches beyond this host and this user.
 
-import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { connect as connectSocket, createServer, type Socket, type Server as SocketServer } from 'node:net';
-import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { type Client, createClient, Failure } from '../contract.ts';
 import { explainFileError, makeFolder, withLock } from '../files/folders.ts';
 import { HomeError } from '../inventory/inventory.ts';
 import { type Connection, type Peer, Server, type ServerOptions } from '../server.ts';
 import { proxySocket, serveSocket, socketTransport } from './line-frames.ts';
-
-/** Longest path of a Unix socket that every platform takes (sun_path: 104 bytes on macOS, 108 on Linux). */
-const SOCKET_PATH_MAX = 100;
+import { localSocketPath } from './socket-path.ts';
 
 /** The longest another process may take to become the owner, or fail to (milliseconds). */
 const CLAIM_PATIENCE = 20_000;
@@ -186,16 +182,11 @@ function listen(listener: SocketServer, path: string): Promise<void> {
   });
 }
 
-/** The socket of a home: in it, where the path is short enough. */
+/** The socket of a home. */
 function socketPath(home: string): string {
-  const digest = createHash('sha256').update(home).digest('hex').slice(0, 16);
-  if (process.platform === 'win32') return `\\\\.\\pipe\\trivisor-${digest}`;
-  const inside = join(home, 'trivisor.sock');
-  if (Buffer.byteLength(inside) <= SOCKET_PATH_MAX) return inside;
-  const folder = join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `trivisor-${userInfo().uid}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  // The temporary folder is everyone's: a folder that somebody else put there first is not ours to trust.
-  if (lstatSync(folder).uid !== userInfo().uid || (lstatSync(folder).mode & 0o077) !== 0)
-    throw new HomeError(`The folder ${folder} belongs to somebody else, or is open to others.`);
-  return join(folder, `${digest}.sock`);
+  try {
+    return localSocketPath(home, 'trivisor');
+  } catch (error) {
+    throw new HomeError((error as Error).message, { cause: error });
+  }
 }

@@ -73,6 +73,10 @@ const plainCounters = [
   'diskWrites',
   'diskBytesRead',
   'diskBytesWritten',
+  'netPacketsIn',
+  'netPacketsOut',
+  'netBytesIn',
+  'netBytesOut',
 ] as const;
 
 /** Every counter's name, in the order of the counters area. */

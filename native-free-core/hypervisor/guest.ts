@@ -4,6 +4,7 @@
 
 import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { Screen } from '../devices/display/screen.ts';
+import type { PacketPort } from '../devices/net/packets.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { ControlBlock } from './control-block.ts';
 import type { GuestInput } from './guest-input.ts';
@@ -47,6 +48,20 @@ export interface GuestConfig {
   floppies?: readonly (BlockDevice | null)[];
   /** The same on the AHCI controller, which is there if anything is connected to it. */
   ahci?: { disks: readonly BlockDevice[]; cdroms: readonly (BlockDevice | null)[] };
+  /** Network cards, in the order a guest finds them. */
+  nets?: readonly NetworkCardConfig[];
+}
+
+/** The models of network cards. */
+export const networkModels = ['e1000'] as const;
+export type NetworkModel = (typeof networkModels)[number];
+
+/** A network card of a guest, and what it is plugged into. */
+export interface NetworkCardConfig {
+  model: NetworkModel;
+  /** The six bytes of its address. */
+  address: Uint8Array;
+  port: PacketPort;
 }
 
 /** What the host passes in. */

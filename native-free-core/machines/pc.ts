@@ -26,6 +26,7 @@ import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
 import { KeyboardAndPointer } from './keyboard-and-pointer.ts';
+import { NetworkTraffic } from './network-traffic.ts';
 import { Processors } from './processors.ts';
 
 const MIB = 1 << 20;
@@ -54,6 +55,7 @@ export class Pc implements Guest {
   private readonly bios: Bios | undefined;
   private readonly time: HypervisorTime;
   private readonly disks: DiskTraffic;
+  private readonly network = new NetworkTraffic();
   private end: GuestEnd | undefined;
   private resetAsked = false;
   /** Executed instructions a nanosecond, as lately measured; bounds bursts by the next timer. */
@@ -114,6 +116,7 @@ export class Pc implements Guest {
       ...(config.bios && config.boot.kernel === undefined
         ? { shadow: new ShadowMemory(this.cpu.system.physical, config.bios) }
         : {}),
+      network: this.network,
       onA20: (open) => this.cpu.system.physical.setA20(open),
       onReset: () => this.askReset(),
       onEnd: (end) => this.finish(end),
@@ -227,12 +230,13 @@ export class Pc implements Guest {
     const { host, clock, timers, cpu } = this;
     const started = host.monotonicNanoseconds();
     const until = started + milliseconds * 1e6;
-    const { disks } = this;
+    const { disks, network } = this;
     for (;;) {
       if (this.config.deterministic && disks.pending > 0) {
         this.flushSerial();
         return { state: 'waiting' };
       }
+      network.poll();
       const now = clock.now();
       if (timers.next() <= now) timers.run(now);
       const runEnd = this.processors.select() ? this.turn(now) : RunEnd.halted;
@@ -247,6 +251,8 @@ export class Pc implements Guest {
           detail: `The guest's processor shut down after a triple fault.\n${describeRegisters(cpu.system)}`,
         });
       }
+      // What came meanwhile may be what a guest that halted is waiting for.
+      if (runEnd === RunEnd.halted) network.poll();
       if (
         runEnd === RunEnd.halted &&
         !this.processors.areRunnable &&
@@ -332,5 +338,6 @@ export class Pc implements Guest {
   publishCounters(): void {
     this.time.publish(this.host.control, this.cpu);
     this.disks.publish(this.host.control);
+    this.network.publish(this.host.control);
   }
 }

@@ -8,6 +8,10 @@ const READ = 1;
 /** A cache line each, so that the two threads do not fight over one. */
 const HEADER_BYTES = 128;
 const READ_INDEX = 16 * READ;
+/** Set by a writer that found no room and wants to be woken when there is some. */
+const WAITING = 2;
+/** Whether somebody reads, or writes, at the other end: the link is up. */
+const OPEN = 3;
 /** A record: its length in a word, then the frame, padded to whole words. */
 const LENGTH_BYTES = 4;
 /** In place of a length: the rest up to the end of the data is empty. */
@@ -59,7 +63,11 @@ export class PacketRing {
     let at = (written >>> 0) % this.size;
     // A record is never split: one that does not fit before the end begins at the start again.
     const skipped = at + bytes > this.size ? this.size - at : 0;
-    if (this.free < bytes + skipped) return 'full';
+    if (this.free < bytes + skipped) {
+      Atomics.store(this.counters, WAITING, 1);
+      // The reader may have made room just before it could see that somebody waits.
+      if (this.free < bytes + skipped) return 'full';
+    }
     if (skipped > 0) {
       this.lengths[at >>> 2] = WRAP;
       at = 0;
@@ -89,6 +97,20 @@ export class PacketRing {
     const skipped = at === before ? 0 : this.size - before;
     const bytes = LENGTH_BYTES + ((this.lengths[at >>> 2] + 3) & ~3);
     Atomics.store(this.counters, READ_INDEX, (read + skipped + bytes) | 0);
+  }
+
+  /** Whether the writer waits for room; asking makes it wait no more. For the reading thread, which then wakes it. */
+  takeWaiting(): boolean {
+    return Atomics.load(this.counters, WAITING) === 1 && Atomics.exchange(this.counters, WAITING, 0) === 1;
+  }
+
+  /** Whether the link that this ring is one half of is up. */
+  get isOpen(): boolean {
+    return Atomics.load(this.counters, OPEN) === 1;
+  }
+
+  set isOpen(isOpen: boolean) {
+    Atomics.store(this.counters, OPEN, isOpen ? 1 : 0);
   }
 
   /** Throws away all that waits. For the reading thread. */

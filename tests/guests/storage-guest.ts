@@ -3,11 +3,11 @@
 // Never runs where a tool is missing: then the tests say so by name.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { basename, delimiter, join } from 'node:path';
-import { type DebianArchitecture, DebianPackages, unpackXz } from '../../main/starter/debian-packages.ts';
-import { busyboxInitramfs } from '../../main/starter/initramfs.ts';
-import { debianGuest, noDebian } from './debian.ts';
+import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
+import { noDebian } from './debian.ts';
+import { moduleGuest } from './module-guest.ts';
 
 /** In loading order: what an ext4 disk and an ISO on a PIIX or AHCI controller need of Debian's kernel. */
 const modules = [
@@ -20,7 +20,7 @@ const modules = [
 const moduleFolders = [
   ...['crypto/crc*', 'lib/crc*', 'block/*', 'drivers/scsi/s[cdr]*', 'drivers/ata/*', 'drivers/cdrom/*'],
   ...['fs/ext4/*', 'fs/jbd2/*', 'fs/mbcache*', 'fs/isofs/*', 'drivers/block/floppy*'],
-].map((folder) => `*/kernel/${folder}`);
+];
 
 const tools = ['mke2fs', 'debugfs', 'e2fsck', 'xorriso'];
 /** Debian keeps the tools of file systems out of a person's PATH. */
@@ -33,21 +33,8 @@ export const noStorage: string | false =
   noDebian || (missing.length > 0 ? `the host has no ${missing.join(', ')} (e2fsprogs, xorriso)` : false);
 
 /** A Debian guest whose initramfs, made in `folder`, has loaded the drivers, and `more`, when its prompt comes. */
-export async function storageGuest(architecture: DebianArchitecture, folder: string, more: readonly string[] = []) {
-  const guest = await debianGuest(architecture);
-  const packages = new DebianPackages({ architecture });
-  const busybox = await packages.unpack('busybox-static');
-  const tree = await packages.unpack(`linux-image-${guest.release}`, moduleFolders);
-  const files = readdirSync(tree, { recursive: true, encoding: 'utf8' });
-  const loaded = [...modules, ...more].flatMap((name) => {
-    const file = files.find((each) => basename(each) === `${name}.ko` || basename(each) === `${name}.ko.xz`);
-    if (file === undefined) return [];
-    const at = join(tree, file);
-    return [{ name: `${name}.ko`, data: file.endsWith('.xz') ? unpackXz(at) : readFileSync(at) }];
-  });
-  const initrd = join(folder, `initramfs-${[architecture, ...more].join('-')}`);
-  writeFileSync(initrd, busyboxInitramfs({ busybox: readFileSync(join(busybox, 'bin/busybox')), modules: loaded }));
-  return { ...guest, initrd };
+export function storageGuest(architecture: DebianArchitecture, folder: string, more: readonly string[] = []) {
+  return moduleGuest(architecture, folder, [...modules, ...more], moduleFolders);
 }
 
 /** An ext4 image of 16 MiB with one file, `greeting`. */

@@ -14,6 +14,7 @@ import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { Display } from './display.ts';
 import { ideCables } from './drives.ts';
+import { plugCards } from './network-cards.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Addresses that memory BARs may take. */
@@ -39,6 +40,7 @@ export class PciDevices {
   readonly powerManagement: PowerManagement;
   /** A paravirtualized guest has none. */
   readonly display: Display | undefined;
+  private readonly cards: readonly { reset(): void }[];
 
   /** `pm` holds the registers that the power management function decodes. */
   constructor(wiring: BoardWiring, pm: AcpiPm) {
@@ -70,6 +72,7 @@ export class PciDevices {
       this.display = new Display({ clock, bus, memory: wiring.memory });
       this.bus.add(2, 0, this.display.adapter.pci);
     }
+    this.cards = plugCards(wiring, this.bus);
   }
 
   /** Resources and routes as firmware leaves them. */
@@ -98,6 +101,7 @@ export class PciDevices {
       this.smbus,
       this.powerManagement,
       ...(this.display ? [this.display.adapter] : []),
+      ...this.cards,
     ];
   }
 }

@@ -10,6 +10,7 @@ import type { TimerQueue } from '../../devices/timers.ts';
 import type { GuestConfig, GuestEnd, GuestHost } from '../../hypervisor/guest.ts';
 import type { DiskTraffic } from '../disk-traffic.ts';
 import type { GuestClock } from '../guest-clock.ts';
+import type { NetworkTraffic } from '../network-traffic.ts';
 import type { Interrupts } from './interrupts.ts';
 
 export interface BoardWiring {
@@ -26,6 +27,7 @@ export interface BoardWiring {
   disks: DiskTraffic;
   /** The ROM below 1 MiB and the RAM behind it, where a ROM image is the firmware. */
   shadow?: ShadowMemory | undefined;
+  network: NetworkTraffic;
   /** The A20 gate was opened or closed. */
   onA20(open: boolean): void;
   /** A device asked for the machine's reset. */

@@ -21,10 +21,11 @@ test('every other setting is on the line, quoted as a shell takes it', () => {
         { file: '/c', format: 'vdi', readOnly: true },
       ],
       cdrom: '/d.iso',
+      nets: [{ network: 'internal:lab' }, { network: 'internal:dmz', mac: '02:00:00:00:00:01' }],
       deterministic: true,
       noReboot: false,
     }),
-    String.raw`trivisor create 'My guest' --kind para --memory 512 --cpus 2 --kernel /k --initrd /i --append 'console=ttyS0 x='\''y'\''' --disk '/a b.img,snapshot' --disk /c,format=vdi,readonly --cdrom /d.iso --deterministic`,
+    String.raw`trivisor create 'My guest' --kind para --memory 512 --cpus 2 --kernel /k --initrd /i --append 'console=ttyS0 x='\''y'\''' --disk '/a b.img,snapshot' --disk /c,format=vdi,readonly --cdrom /d.iso --net internal:lab --net internal:dmz,mac=02:00:00:00:00:01 --deterministic`,
   );
 });
 

@@ -23,7 +23,7 @@ export function createLine(settings: GuestSettingsInput): string {
       continue;
     const flag = info.flag.split(' ')[0];
     if (Array.isArray(value)) {
-      for (const drive of value) words.push(flag, quote(driveWord(drive)));
+      for (const entry of value) words.push(flag, quote('network' in entry ? netWord(entry) : driveWord(entry)));
       continue;
     }
     if (value === true) words.push(flag);
@@ -59,6 +59,14 @@ function driveWord(drive: NonNullable<GuestSettingsInput['disks' | 'floppies']>[
   if (connected && connected !== 'ide') words.push(`if=${connected}`);
   if (drive.readOnly) words.push('readonly');
   if (drive.snapshot) words.push('snapshot');
+  return words.join(',');
+}
+
+/** A network card as `--net` takes it. */
+function netWord({ network, model, mac }: NonNullable<GuestSettingsInput['nets']>[number]): string {
+  const words = [network];
+  if (model && model !== 'e1000') words.push(`model=${model}`);
+  if (mac) words.push(`mac=${mac}`);
   return words.join(',');
 }
 

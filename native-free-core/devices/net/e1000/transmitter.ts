@@ -5,8 +5,8 @@
 import type { SavedState } from '../../device.ts';
 import type { DmaMemory } from '../../dma.ts';
 import { openState } from '../../saved-state.ts';
+import { emptyContext, readContext, Segmenter, type TransmitContext } from '../segmenter.ts';
 import { Control, R, type RegisterFile, TransmitControl } from './registers.ts';
-import { emptyContext, readContext, Segmenter, type TransmitContext } from './segmenter.ts';
 
 const DESCRIPTOR_BYTES = 16;
 /** Descriptors that are dealt with, and frames that go out, before the guest executes again: a ring can be 65,536 long. */

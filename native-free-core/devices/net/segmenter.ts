@@ -1,12 +1,12 @@
-// What the 82540EM does to a frame before it goes out: segmentation, checksums, the VLAN tag.
-// Owns the frame under way from its descriptors to the last segment (Intel 317453, 3.4 to 3.6).
+// What cards with offloads do to a frame before it goes out: segmentation, checksums, the VLAN tag.
+// Owns the frame under way from its descriptors to the last segment (as Intel 317453, 3.4 to 3.6 tells it).
 // Never reads a descriptor or guest memory.
 
-import type { SavedState } from '../../device.ts';
-import { openState } from '../../saved-state.ts';
-import { addWords, FRAME_MIN, fold, JUMBO_MAX } from '../packets.ts';
+import type { SavedState } from '../device.ts';
+import { openState } from '../saved-state.ts';
+import { addWords, FRAME_MIN, fold, JUMBO_MAX } from './packets.ts';
 
-/** A context descriptor: where checksums begin, go and end, and how a long message is cut. */
+/** Where checksums begin, go and end, and how a long message is cut. Offsets are from the frame's start; an end of 0 is its last byte. */
 export interface TransmitContext {
   ipStart: number;
   ipOffset: number;
@@ -67,6 +67,11 @@ export class Segmenter {
     this.length += length;
   }
 
+  /** The message so far, to be changed before it is whole. */
+  get assembled(): Uint8Array {
+    return this.message.subarray(0, this.length);
+  }
+
   /** The message is whole. False where it cannot go out: too long, or nonsense. */
   finish(options: FrameOptions, context: TransmitContext): boolean {
     const fits = options.segmented
@@ -91,7 +96,7 @@ export class Segmenter {
     return this.ready;
   }
 
-  /** Bytes of the message itself, for a report of what the last frame was cut from. */
+  /** Whether the frame that goes out now is cut from a longer message. */
   get isSegmented(): boolean {
     return this.options?.segmented === true;
   }
@@ -145,7 +150,7 @@ export class Segmenter {
       if (!isLast && start + 13 < length) frame[start + 13] &= ~TCP_FIN_PSH;
     } else putWord(frame, length, start + 4, transport);
     if (options.transportChecksum && context.offset + 1 < length) {
-      // The driver left the sum of the pseudo header there, without the length, which only the card knows.
+      // The sum of the pseudo header stands there, without the length, which only whoever cuts knows.
       putWord(frame, length, context.offset, fold(word(frame, context.offset) + transport));
       putChecksum(frame, length, context.start, context.offset, context.end);
     }
@@ -185,7 +190,7 @@ export class Segmenter {
   }
 
   restore(state: SavedState): void {
-    const reader = openState('e1000 segmenter', 1, state);
+    const reader = openState('segmenter', 1, state);
     const length = reader.integer('length', 0, MESSAGE_MAX);
     const message = reader.bytes('message', length);
     const context = readContext(reader.record('context'));
@@ -207,11 +212,11 @@ export class Segmenter {
         length === 0 ||
         (options.segmented && (context.segment === 0 || context.header > length))
       )
-        throw new Error('the saved state of the e1000 segmenter has a frame that cannot go out');
+        throw new Error('the saved state of the segmenter has a frame that cannot go out');
     }
     const sent = reader.integer('sent', 0, MESSAGE_MAX);
     if (options?.segmented && sent > length - context.header)
-      throw new Error('the saved state of the e1000 segmenter has no valid sent');
+      throw new Error('the saved state of the segmenter has no valid sent');
     this.message.set(message);
     this.overflowed = reader.boolean('overflowed');
     Object.assign(this, { length, context, options, sent, segments: reader.word('segments'), ready: null });

@@ -1,0 +1,27 @@
+// What main and the thread of the networks say to each other.
+// Owns the message types of both directions.
+// Never carries a frame: those travel in the rings of a cable.
+
+import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
+
+/** `workerData` of the thread. */
+export interface NetworkStart {
+  /** Rung, at its first 32-bit word, when a guest sends. */
+  doorbell: SharedArrayBuffer;
+}
+
+export type ToNetworks =
+  | {
+      type: 'plug';
+      id: number;
+      /** The setting: `internal:NAME`. */
+      network: string;
+      cable: CableBuffers;
+      /** The guest's control block, whose doorbell wakes it. */
+      control: SharedArrayBuffer;
+      /** Where processes of one home meet for this network; null where it is this process's own. */
+      meeting: string | null;
+    }
+  | { type: 'unplug'; id: number };
+
+export type FromNetworks = { type: 'problem'; message: string };

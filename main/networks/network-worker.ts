@@ -1,0 +1,148 @@
+// The thread of the networks: carries frames between guests, and to other processes of the same home.
+// Owns the switches and what is plugged into them.
+// Never executes a guest, never waits for one, and never keeps a frame that a guest does not take.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import { PacketRing } from '../../native-free-core/network/packet-ring.ts';
+import { Switch, type SwitchPort } from '../../native-free-core/network/switch.ts';
+import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.ts';
+import { Trunk } from './trunk.ts';
+
+/** Frames taken from one guest before the next one's turn. */
+const BATCH = 128;
+
+/** A guest's card, as this end of its cable. */
+class GuestPort {
+  readonly #network: Network;
+  readonly #port: SwitchPort;
+  readonly #fromGuest: PacketRing;
+  readonly #toGuest: PacketRing;
+  readonly #slots: Int32Array;
+
+  constructor(network: Network, { cable, control }: ToNetworks & { type: 'plug' }) {
+    this.#network = network;
+    this.#fromGuest = new PacketRing(cable.fromGuest);
+    this.#toGuest = new PacketRing(cable.toGuest);
+    this.#slots = new ControlBlock(control).slots;
+    this.#port = network.hub.connect((frame) => {
+      const result = this.#toGuest.push(frame);
+      if (result === 'first') this.#wakeGuest();
+      return result !== 'full';
+    });
+    this.#toGuest.isOpen = true;
+    this.#wakeGuest();
+  }
+
+  /** Takes what the guest sent; gives whether there was anything. */
+  carry(): boolean {
+    for (let count = 0; count < BATCH; count++) {
+      const frame = this.#fromGuest.next();
+      if (frame === undefined) {
+        this.#letSend();
+        return count > 0;
+      }
+      this.#port.input(frame);
+      this.#fromGuest.advance();
+    }
+    this.#letSend();
+    return true;
+  }
+
+  #letSend(): void {
+    if (this.#fromGuest.takeWaiting()) this.#wakeGuest();
+  }
+
+  #wakeGuest(): void {
+    Atomics.add(this.#slots, ControlSlot.doorbell, 1);
+    Atomics.notify(this.#slots, ControlSlot.doorbell);
+  }
+
+  close(): void {
+    this.#toGuest.isOpen = false;
+    this.#port.close();
+    this.#network.leave(this);
+  }
+}
+
+/** One network of this process: a switch, and the way to the same network of other processes. */
+class Network {
+  readonly hub = new Switch({ now: () => performance.now() });
+  readonly ports = new Set<GuestPort>();
+  readonly #trunk: Trunk | null;
+  readonly #ended: () => void;
+
+  constructor(meeting: string | null, ended: () => void) {
+    this.#ended = ended;
+    this.#trunk = meeting === null ? null : new Trunk({ meeting, hub: this.hub, problem: tell });
+  }
+
+  leave(port: GuestPort): void {
+    this.ports.delete(port);
+    if (this.ports.size > 0) return;
+    this.#trunk?.close();
+    this.#ended();
+  }
+}
+
+class NetworkThread {
+  readonly #doorbell: Int32Array;
+  readonly #networks = new Map<string, Network>();
+  readonly #ports = new Map<number, GuestPort>();
+
+  constructor({ doorbell }: NetworkStart) {
+    this.#doorbell = new Int32Array(doorbell);
+  }
+
+  receive(message: ToNetworks): void {
+    if (message.type === 'plug') this.#plug(message);
+    else {
+      this.#ports.get(message.id)?.close();
+      this.#ports.delete(message.id);
+    }
+    // What a guest sent before its cable was plugged in has rung already.
+    Atomics.add(this.#doorbell, 0, 1);
+    Atomics.notify(this.#doorbell, 0);
+  }
+
+  #plug(message: ToNetworks & { type: 'plug' }): void {
+    const { network: name, meeting, id } = message;
+    let network = this.#networks.get(name);
+    if (!network) this.#networks.set(name, (network = new Network(meeting, () => this.#networks.delete(name))));
+    const port = new GuestPort(network, message);
+    network.ports.add(port);
+    this.#ports.set(id, port);
+  }
+
+  /** Carries frames until the last cable is unplugged. */
+  async run(): Promise<void> {
+    do {
+      const doorbell = Atomics.load(this.#doorbell, 0);
+      let isBusy = false;
+      for (const port of this.#ports.values()) isBusy = port.carry() || isBusy;
+      // Sockets and messages are served between turns of the event loop.
+      if (isBusy) await nextTurn();
+      else {
+        const bell = Atomics.waitAsync(this.#doorbell, 0, doorbell);
+        if (bell.async) await bell.value;
+      }
+    } while (this.#ports.size > 0);
+  }
+}
+
+function tell(message: string): void {
+  parentPort!.postMessage({ type: 'problem', message } satisfies FromNetworks);
+}
+
+if (!parentPort) throw new Error('This module is the thread of the networks; start it as a worker.');
+const thread = new NetworkThread(workerData as NetworkStart);
+const firstPlug = new Promise<void>((resolve) => {
+  parentPort!.on('message', (message: ToNetworks) => {
+    thread.receive(message);
+    resolve();
+  });
+});
+await firstPlug;
+await thread.run();
+parentPort.close();

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import { RingPort } from '../../native-free-core/network/ring-port.ts';
+import { Switch } from '../../native-free-core/network/switch.ts';
+import { cardAddress } from './addresses.ts';
+import { Networks } from './networks.ts';
+import { Trunk } from './trunk.ts';
+
+function newHome(context: TestContext): string {
+  const home = mkdtempSync(join(tmpdir(), 'trivisor-net-'));
+  context.after(() => rmSync(home, { recursive: true, force: true }));
+  return home;
+}
+
+/** A guest's end of a cable, without the guest. */
+function plug(networks: Networks, network: string) {
+  const control = new ControlBlock();
+  const { cable, doorbell, close } = networks.plug(network, control.buffer);
+  const bell = new Int32Array(doorbell);
+  const port = new RingPort(cable, () => {
+    Atomics.add(bell, 0, 1);
+    Atomics.notify(bell, 0);
+  });
+  return { port, close, rings: () => Atomics.load(control.slots, ControlSlot.doorbell) };
+}
+
+/** A broadcast frame from the station `from`, with one byte of data. */
+function frame(from: number, data: number): Uint8Array {
+  return Uint8Array.of(255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, from, 0x88, 0xb5, data, ...new Uint8Array(45));
+}
+
+/** The data of the frames that came, once there are `count` of them. */
+async function received(port: RingPort, count: number): Promise<number[]> {
+  const data: number[] = [];
+  while (data.length < count) {
+    const next = port.next();
+    if (next) {
+      data.push(next[14]);
+      port.advance();
+    } else await sleep(5);
+  }
+  return data;
+}
+
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await sleep(5);
+};
+
+test('guests of one network hear each other, others do not; a guest is woken', { timeout: 60_000 }, async (context) => {
+  const networks = new Networks({ home: newHome(context) });
+  const a = plug(networks, 'internal:one');
+  const b = plug(networks, 'internal:one');
+  const c = plug(networks, 'internal:two');
+  await until(() => a.port.isUp && b.port.isUp && c.port.isUp);
+  const before = b.rings();
+  for (let i = 0; i < 5; i++) assert.equal(a.port.send(frame(1, i)), true);
+  assert.deepEqual(await received(b.port, 5), [0, 1, 2, 3, 4]);
+  assert.ok(b.rings() > before);
+  b.port.send(frame(2, 9));
+  assert.deepEqual(await received(a.port, 1), [9]);
+  assert.equal(c.port.next(), undefined);
+  b.close();
+  await until(() => !b.port.isUp);
+  assert.equal(a.port.isUp, true);
+  a.close();
+  c.close();
+});
+
+test('networks of one home reach over processes, and find a new middle when the old one is gone', {
+  timeout: 60_000,
+}, async (context) => {
+  const home = newHome(context);
+  const plugs = [1, 2, 3].map(() => plug(new Networks({ home }), 'internal:lab'));
+  const stranger = plug(new Networks({ home: newHome(context) }), 'internal:lab');
+  /** Sends until it is heard: joining takes a while, and frames that nobody carries yet are lost. */
+  let serial = 0;
+  const reach = async (from: number, to: number) => {
+    serial++;
+    for (;;) {
+      plugs[from].port.send(frame(from, serial));
+      for (let next = plugs[to].port.next(); next; next = plugs[to].port.next()) {
+        const [data] = next.subarray(14);
+        plugs[to].port.advance();
+        if (data === serial) return;
+      }
+      await sleep(20);
+    }
+  };
+  await reach(0, 1);
+  await reach(1, 2);
+  await reach(2, 0);
+  plugs[0].close();
+  await reach(1, 2);
+  await reach(2, 1);
+  plugs[1].close();
+  plugs[2].close();
+  assert.equal(stranger.port.next(), undefined);
+  stranger.close();
+});
+
+test('a socket that was left behind is taken over; a visitor that does not greet is sent away', {
+  timeout: 60_000,
+}, async (context) => {
+  const meeting = join(newHome(context), 'net.sock');
+  // As a process that was killed leaves it.
+  const left = createServer();
+  await new Promise<void>((resolve) => left.listen(meeting, resolve));
+  const path = `${meeting}.kept`;
+  writeFileSync(path, '');
+  await new Promise((resolve) => left.close(resolve));
+  writeFileSync(meeting, '');
+  const hub = new Switch({ now: () => 0 });
+  const problems: string[] = [];
+  const trunk = new Trunk({ meeting, hub, problem: (message) => problems.push(message) });
+  context.after(() => trunk.close());
+  const visit = async (bytes: Uint8Array) => {
+    for (;;) {
+      const socket = connect(meeting);
+      const isConnected = await new Promise((resolve) => {
+        socket.once('connect', () => resolve(true));
+        socket.once('error', () => resolve(false));
+      });
+      if (isConnected) {
+        socket.on('error', () => {});
+        socket.resume();
+        socket.write(bytes);
+        await new Promise((resolve) => socket.once('close', resolve));
+        return;
+      }
+      await sleep(20);
+    }
+  };
+  await visit(Buffer.from('GET / HTTP/1.1\r\n'));
+  await visit(Buffer.from('trvnet01\x01\0\0\0x', 'latin1'));
+  await visit(Buffer.from('trvnet01\xff\xff\xff\xff', 'latin1'));
+  await until(() => hub.portCount === 0);
+  assert.deepEqual(problems, []);
+});
+
+test('addresses are of one station, stable, and differ by guest and card', () => {
+  const addresses = ['a', 'b'].flatMap((identity) => [0, 1].map((card) => cardAddress(null, identity, card)));
+  assert.equal(new Set(addresses.map(String)).size, 4);
+  for (const address of addresses) assert.equal(address[0] & 3, 2);
+  assert.deepEqual(cardAddress(null, 'a', 1), addresses[1]);
+  assert.deepEqual(cardAddress('02:0a:ff:00:00:01', 'a', 1), Uint8Array.of(2, 10, 255, 0, 0, 1));
+});

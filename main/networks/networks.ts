@@ -1,0 +1,74 @@
+// The networks of one process, seen from main: the thread that carries their frames, while there is anything plugged in.
+// Owns that thread and the cables of guests.
+// Never touches a frame, so that nothing a guest sends can keep main busy.
+
+import { createHash } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { type CableBuffers, newCable } from '../../native-free-core/network/ring-port.ts';
+import { makeFolder } from '../files/folders.ts';
+import { localSocketPath } from '../home/socket-path.ts';
+import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.ts';
+
+/** The worker lies beside this module, in a checkout; in a bundle beside the bundle. */
+const workerUrl = new URL(`./network-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+/** A cable of a guest's card, plugged in. */
+export interface Plug {
+  readonly cable: CableBuffers;
+  readonly doorbell: SharedArrayBuffer;
+  close(): void;
+}
+
+export class Networks {
+  readonly #home: string;
+  #worker: Worker | null = null;
+  #doorbell = new SharedArrayBuffer(64);
+  #plugs = new Map<number, ToNetworks & { type: 'plug' }>();
+  #ids = 0;
+
+  /** All processes of one `home` share its internal networks. */
+  constructor({ home }: { home: string }) {
+    this.#home = home;
+  }
+
+  /**
+   * Plugs a card into the network that a guest's settings name. `control` is the guest's control block. Throws an Error with
+   * one sentence if the home has no place for the network.
+   */
+  plug(network: string, control: SharedArrayBuffer): Plug {
+    const id = ++this.#ids;
+    const cable = newCable();
+    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting: this.#meeting(network) };
+    const worker = (this.#worker ??= this.#start());
+    this.#plugs.set(id, message);
+    worker.postMessage(message);
+    return { cable, doorbell: this.#doorbell, close: () => this.#unplug(id) };
+  }
+
+  #unplug(id: number): void {
+    if (!this.#plugs.delete(id) || !this.#worker) return;
+    this.#worker.postMessage({ type: 'unplug', id } satisfies ToNetworks);
+    if (this.#plugs.size > 0) return;
+    // The thread ends by itself once it has nothing left to do.
+    this.#worker = null;
+  }
+
+  #start(): Worker {
+    this.#doorbell = new SharedArrayBuffer(64);
+    const workerData: NetworkStart = { doorbell: this.#doorbell };
+    const worker = new Worker(workerUrl, { workerData, name: 'networks' });
+    worker.on('message', ({ message }: FromNetworks) => process.emitWarning(message));
+    // A fault in this thread cuts every cable of the process, and ends no guest.
+    worker.on('error', (error) => {
+      process.emitWarning(`The networks of the guests failed: ${error.message}`);
+      if (this.#worker === worker) this.#worker = null;
+    });
+    return worker;
+  }
+
+  #meeting(network: string): string | null {
+    if (!network.startsWith('internal:')) return null;
+    makeFolder(this.#home, 'home folder');
+    return localSocketPath(this.#home, `net-${createHash('sha256').update(network).digest('hex').slice(0, 12)}`);
+  }
+}
