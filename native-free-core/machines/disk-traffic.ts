@@ -38,6 +38,7 @@ export class DiskTraffic {
         return this.follow(disk.write(offset, from));
       },
       flush: () => this.follow(disk.flush()),
+      discard: (offset, length) => this.follow(disk.discard(offset, length)),
     };
   }
 

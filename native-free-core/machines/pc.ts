@@ -139,6 +139,7 @@ export class Pc implements Guest {
         tables: this.firmware.pieces,
         floppies: this.isa.floppy.drives,
         ide: this.pci.ide,
+        ahci: this.pci.ahci,
         programBoard: () => this.programBoard(),
       });
     this.powerOn();

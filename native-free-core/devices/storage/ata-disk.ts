@@ -3,8 +3,8 @@
 // Never moves data itself: that is the phase of its base.
 
 import type { StateReader } from '../saved-state.ts';
+import { AtaDrive, BUFFER_BYTES, DataPurpose, type Transport } from './ata-drive.ts';
 import { AtaDevice, AtaError, AtaRegister, AtaStatus } from './ata-registers.ts';
-import { BUFFER_BYTES, IdeDrive } from './ide-drive.ts';
 import { type DriveNames, IdentifyPage, type TransferMode, transferMode, transferModeValue } from './identify-page.ts';
 import type { Medium } from './medium.ts';
 
@@ -15,6 +15,22 @@ const LBA28_SECTORS = 2 ** 28;
 const MULTIPLE_MAX = 16;
 /** The geometry of large disks ends here (ATA/ATAPI-6, annex B). */
 const CYLINDERS_MAX = 16383;
+
+/** Commands that an AHCI host may have outstanding at a time. */
+export const QUEUE_DEPTH = 32;
+/** Blocks of ranges that one DATA SET MANAGEMENT command may bring, and bytes of a range. */
+const RANGE_BLOCKS_MAX = 8;
+const RANGE_BYTES = 8;
+/** Logs (ATA8-ACS, annex A): the directory, and what became of a queued command. */
+const Log = { directory: 0x00, queuedError: 0x10 } as const;
+
+/** A queued command that failed, as the log tells it. */
+export interface QueuedError {
+  tag: number;
+  status: number;
+  error: number;
+  sector: number;
+}
 
 interface Geometry {
   heads: number;
@@ -29,6 +45,8 @@ interface Access {
   dma: boolean;
   write: boolean;
   multiple: boolean;
+  /** Written through the cache. */
+  through: boolean;
 }
 
 const accesses = new Map<number, Access>();
@@ -37,18 +55,24 @@ for (const [codes, write, dma, multiple] of [
   [[0xc4, 0x29], false, false, true],
   [[0xc8, 0xc9, 0x25], false, true, false],
   [[0x30, 0x31, 0x34], true, false, false],
-  [[0xc5, 0x39], true, false, true],
-  [[0xca, 0xcb, 0x35], true, true, false],
+  [[0xc5, 0x39, 0xce], true, false, true],
+  [[0xca, 0xcb, 0x35, 0x3d], true, true, false],
 ] as const) {
   for (const code of codes) {
-    accesses.set(code, { write, dma, multiple, extended: [0x24, 0x29, 0x25, 0x34, 0x39, 0x35].includes(code) });
+    const extended = [0x24, 0x29, 0x25, 0x34, 0x39, 0x35, 0x3d, 0xce].includes(code);
+    accesses.set(code, { write, dma, multiple, extended, through: code === 0x3d || code === 0xce });
   }
 }
 
-export class AtaDisk extends IdeDrive {
+export class AtaDisk extends AtaDrive {
   readonly medium: Medium;
   private readonly names: DriveNames;
+  private readonly transport: Transport;
   private readonly sectors: number;
+  /** The write under way is flushed before it is done. */
+  private through = false;
+  /** The queued command that failed last. */
+  private queuedError: QueuedError | null = null;
   private geometry = DEFAULT_GEOMETRY;
   /** Sectors a block of READ MULTIPLE; 0: the host has not said. */
   private multiple = 0;
@@ -57,10 +81,11 @@ export class AtaDisk extends IdeDrive {
   private readAhead = true;
 
   /** `medium` is a disk image of whole sectors; what is left over at its end cannot be reached. */
-  constructor(medium: Medium, names: DriveNames) {
+  constructor(medium: Medium, names: DriveNames, transport: Transport = 'parallel') {
     super();
     this.medium = medium;
     this.names = names;
+    this.transport = transport;
     this.sectors = Math.floor(medium.size / SECTOR);
     this.reset();
   }
@@ -71,6 +96,7 @@ export class AtaDisk extends IdeDrive {
     this.mode = { kind: 'multiword', mode: 2 };
     this.writeCache = true;
     this.readAhead = true;
+    this.queuedError = null;
   }
 
   protected setSignature(): void {
@@ -84,6 +110,12 @@ export class AtaDisk extends IdeDrive {
       return;
     }
     switch (command) {
+      case 0x06:
+        this.dataSetManagement();
+        return;
+      case 0x2f:
+        this.readLog();
+        return;
       case 0x40: // READ VERIFY SECTOR(S)
       case 0x41:
         this.verify(false);
@@ -171,7 +203,7 @@ export class AtaDisk extends IdeDrive {
     return extended ? this.task.count16 || 0x10000 : this.task.count || 0x100;
   }
 
-  private access({ extended, dma, write, multiple }: Access): void {
+  private access({ extended, dma, write, multiple, through }: Access): void {
     if ((multiple && this.multiple === 0) || (write && this.medium.isReadOnly)) {
       this.abort();
       return;
@@ -179,17 +211,115 @@ export class AtaDisk extends IdeDrive {
     const count = this.count(extended);
     const first = this.address(extended, count);
     if (first === undefined) return;
+    this.through = through;
     const block = SECTOR * (multiple ? this.multiple : 1);
     if (write) this.takeMedium(first * SECTOR, count * SECTOR, dma, block);
     else this.sendMedium(first * SECTOR, count * SECTOR, dma, block);
   }
 
-  protected dataDone(_purpose: number, read: boolean): void {
+  protected dataDone(purpose: number, read: boolean): void {
+    if (purpose === DataPurpose.ranges) this.discardRanges();
     // The last block that the host reads is not followed by an interrupt (PIO data-in).
-    if (read) this.status = AtaStatus.ready | AtaStatus.seekDone;
+    else if (read) this.status = AtaStatus.ready | AtaStatus.seekDone;
     // Without a write cache, what was written is to be safe before the host is told.
-    else if (!this.writeCache) this.flush(() => this.succeed());
+    else if (!this.writeCache || this.through) this.flush(() => this.succeed());
     else this.succeed();
+  }
+
+  /**
+   * The bytes that READ and WRITE FPDMA QUEUED name in the registers, for whoever moves them (Serial ATA 2.6, 13.6.4):
+   * undefined where they are not on the disk, or not to be written.
+   */
+  queued(write: boolean): { offset: number; length: number } | undefined {
+    const count = this.task.features16 || 0x10000;
+    const first = this.task.address48;
+    if (first + count > this.sectors || (write && this.medium.isReadOnly)) return undefined;
+    return { offset: first * SECTOR, length: count * SECTOR };
+  }
+
+  readQueued(offset: number, into: Uint8Array): Promise<void> {
+    return this.medium.read(offset, into);
+  }
+
+  writeQueued(offset: number, from: Uint8Array): Promise<void> {
+    return this.medium.write(offset, from);
+  }
+
+  /** Resolves when what was written is safe. */
+  throughCache(): Promise<void> {
+    return this.medium.flush();
+  }
+
+  /** Whether a queued write must be flushed before it is done: the host said so, or there is no write cache. */
+  get isWrittenThrough(): boolean {
+    return !this.writeCache || (this.task.device & 0x80) !== 0;
+  }
+
+  /** Notes a queued command that failed, for the log that the host reads then. */
+  queuedFailed(error: QueuedError): void {
+    this.queuedError = error;
+  }
+
+  /** READ LOG EXT (ATA8-ACS, 7.25). */
+  private readLog(): void {
+    const { task } = this;
+    const page = task.read(AtaRegister.lbaMid, false) | (task.read(AtaRegister.lbaMid, true) << 8);
+    const bytes = new Uint8Array(SECTOR);
+    const log = task.read(AtaRegister.lbaLow, false);
+    if (page !== 0 || task.count16 !== 1 || !Object.values<number>(Log).includes(log)) {
+      this.abort();
+      return;
+    }
+    if (log === Log.directory) {
+      bytes[0] = 1;
+      bytes[2 * Log.queuedError] = 1;
+    } else {
+      // NQ: the last command that failed was not a queued one.
+      const { tag, status, error, sector } = this.queuedError ?? { tag: 0x80, status: 0, error: 0, sector: 0 };
+      bytes.set([tag, 0, status, error]);
+      [4, 5, 6, 8, 9, 10].forEach((at, i) => {
+        bytes[at] = Math.floor(sector / 2 ** (8 * i)) & 0xff;
+      });
+      bytes[SECTOR - 1] = -bytes.reduce((sum, byte) => sum + byte, 0) & 0xff;
+    }
+    this.buffer.set(bytes);
+    this.sendBuffer(SECTOR, false);
+  }
+
+  /** DATA SET MANAGEMENT (ATA8-ACS-2, 7.10), whose one function says which sectors are not needed any more. */
+  private dataSetManagement(): void {
+    const blocks = this.task.count16;
+    const isTrim = this.task.features === 1;
+    if (!isTrim || blocks === 0 || blocks > RANGE_BLOCKS_MAX || this.medium.isReadOnly) this.abort();
+    else this.takeBuffer(blocks * SECTOR, DataPurpose.ranges, true);
+  }
+
+  private discardRanges(): void {
+    const ranges: { first: number; count: number }[] = [];
+    const end = this.task.count16 * SECTOR;
+    for (let at = 0; at < end; at += RANGE_BYTES) {
+      const [b0, b1, b2, b3, b4, b5, low, high] = this.buffer.subarray(at, at + RANGE_BYTES);
+      const first = b0 + (b1 << 8) + (b2 << 16) + b3 * 2 ** 24 + b4 * 2 ** 32 + b5 * 2 ** 40;
+      const count = low | (high << 8);
+      if (count === 0) continue;
+      if (first + count > this.sectors) {
+        this.failWith(AtaError.aborted | AtaError.notFound);
+        return;
+      }
+      // A range has 65,535 sectors at most: what a file occupied comes as neighbours, and is freed as one.
+      const last = ranges.at(-1);
+      if (last !== undefined && last.first + last.count === first) last.count += count;
+      else ranges.push({ first, count });
+    }
+    const next = (): void => {
+      const range = ranges.shift();
+      if (range === undefined) this.succeed();
+      else {
+        const offset = range.first * SECTOR;
+        this.request(() => this.medium.discard(offset, range.count * SECTOR), next, offset, true);
+      }
+    };
+    next();
   }
 
   protected mediumFailed(offset: number, write: boolean): void {
@@ -224,7 +354,12 @@ export class AtaDisk extends IdeDrive {
         return;
       }
       const length = Math.min(BUFFER_BYTES, end - at);
-      this.request(this.medium.read(at, this.buffer.subarray(0, length)), () => part(at + length), at, false);
+      this.request(
+        () => this.medium.read(at, this.buffer.subarray(0, length)),
+        () => part(at + length),
+        at,
+        false,
+      );
     };
     part(first * SECTOR);
   }
@@ -323,21 +458,41 @@ export class AtaDisk extends IdeDrive {
     page.number(57, 2, cylindersNow * now.heads * now.sectors);
     page.word(59, this.multiple === 0 ? 0 : 0x0100 | this.multiple);
     page.number(60, 2, Math.min(this.sectors, LBA28_SECTORS - 1));
-    page.word(80, 0x007e); // ATA-1 to ATA/ATAPI-6
+    page.word(69, 0x4000); // what was discarded reads the same each time
+    const isSerial = this.transport === 'serial';
+    if (isSerial) {
+      page.word(75, QUEUE_DEPTH - 1);
+      page.word(76, 0x0106); // 1.5 and 3 Gbit/s, native command queuing
+      page.word(222, 0x101f); // Serial ATA up to 2.6
+    }
+    page.word(80, 0x01fe); // ATA-1 to ATA8-ACS
     page.word(82, 0x4068); // power management, write cache, look-ahead; NOP
     page.word(83, 0x7400); // 48-bit addresses, FLUSH CACHE and FLUSH CACHE EXT
-    page.word(84, 0x4000);
+    page.word(84, 0x4060); // writing through the cache; logs
     page.word(85, 0x4008 | (this.writeCache ? 0x20 : 0) | (this.readAhead ? 0x40 : 0));
     page.word(86, 0x3400);
-    page.word(87, 0x4000);
-    page.word(93, 0x6001 | ((this.task.device & AtaDevice.second) !== 0 ? 0x0200 : 0)); // 80 wires, as host and drive see
+    page.word(87, 0x4060);
+    if (!isSerial) page.word(93, 0x6001 | ((this.task.device & AtaDevice.second) !== 0 ? 0x0200 : 0)); // 80 wires, as host and drive see
     page.number(100, 4, this.sectors);
+    page.word(105, RANGE_BLOCKS_MAX);
+    page.word(169, this.medium.isReadOnly ? 0 : 1); // DATA SET MANAGEMENT
+    page.word(217, 1); // nothing rotates
     return page.bytes;
   }
 
   protected saveOwn(): Record<string, unknown> {
-    const { multiple, writeCache, readAhead } = this;
-    return { ...this.geometry, multiple, writeCache, readAhead, mode: transferModeValue(this.mode) };
+    const { multiple, writeCache, readAhead, through } = this;
+    const { tag, status, error, sector } = this.queuedError ?? { tag: -1, status: 0, error: 0, sector: 0 };
+    const queuedError = [tag, status, error, sector];
+    return {
+      ...this.geometry,
+      multiple,
+      writeCache,
+      readAhead,
+      through,
+      queuedError,
+      mode: transferModeValue(this.mode),
+    };
   }
 
   protected restoreOwn(reader: StateReader): void {
@@ -345,6 +500,9 @@ export class AtaDisk extends IdeDrive {
     this.multiple = reader.integer('multiple', 0, MULTIPLE_MAX);
     this.writeCache = reader.boolean('writeCache');
     this.readAhead = reader.boolean('readAhead');
+    this.through = reader.boolean('through');
+    const [tag, status, error, sector] = reader.integers('queuedError', -1, 2 ** 48, 4);
+    this.queuedError = tag < 0 ? null : { tag: tag & 0x1f, status: status & 0xff, error: error & 0xff, sector };
     this.mode = transferMode(reader.byte('mode')) ?? this.mode;
   }
 }

@@ -69,6 +69,11 @@ export class TaskFile {
     this.current[AtaRegister.device] = value;
   }
 
+  /** The features of a queued command, which are its sector count. */
+  get features16(): number {
+    return (this.previous[AtaRegister.features] << 8) | this.features;
+  }
+
   /** The sector count of a 48-bit command. */
   get count16(): number {
     return (this.previous[AtaRegister.count] << 8) | this.count;

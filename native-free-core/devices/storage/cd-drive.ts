@@ -3,6 +3,7 @@
 // Never writes, and never moves data itself: that is the phase of its base.
 
 import type { StateReader } from '../saved-state.ts';
+import { AtaDrive, BUFFER_BYTES, DataPurpose, type Transport } from './ata-drive.ts';
 import { AtaError, AtaRegister, AtaStatus, PacketReason } from './ata-registers.ts';
 import {
   big16,
@@ -22,7 +23,6 @@ import {
   subChannel,
   tableOfContents,
 } from './cd-commands.ts';
-import { BUFFER_BYTES, DataPurpose, IdeDrive } from './ide-drive.ts';
 import { type DriveNames, IdentifyPage, type TransferMode, transferMode, transferModeValue } from './identify-page.ts';
 import type { Medium } from './medium.ts';
 
@@ -43,8 +43,9 @@ const UNATTENDED: ReadonlySet<number> = new Set([
   CdCommand.getEventStatus,
 ]);
 
-export class CdDrive extends IdeDrive {
+export class CdDrive extends AtaDrive {
   private readonly names: DriveNames;
+  private readonly transport: Transport;
   private disc: Medium | null;
   private trayOpen = false;
   private locked = false;
@@ -55,8 +56,9 @@ export class CdDrive extends IdeDrive {
   private packetDma = false;
   private mode: TransferMode = { kind: 'multiword', mode: 2 };
 
-  constructor(disc: Medium | null, names: DriveNames) {
+  constructor(disc: Medium | null, names: DriveNames, transport: Transport = 'parallel') {
     super();
+    this.transport = transport;
     this.disc = disc;
     this.names = names;
     this.reset();
@@ -349,7 +351,9 @@ export class CdDrive extends IdeDrive {
     page.word(84, 0x4000);
     page.word(85, 0x4218);
     page.word(87, 0x4000);
-    page.word(93, 0x6001);
+    if (this.transport === 'serial')
+      page.word(76, 0x0006); // 1.5 and 3 Gbit/s
+    else page.word(93, 0x6001);
     return page.bytes;
   }
 

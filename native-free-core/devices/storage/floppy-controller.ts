@@ -22,6 +22,7 @@ import {
 } from './floppy-registers.ts';
 import { FloppyTransfer, type TransferEnd, type TransferKind } from './floppy-transfer.ts';
 import type { Medium } from './medium.ts';
+import { MediumRequests } from './medium-requests.ts';
 
 /** Drives that the controller can name; a PC's cable has two. */
 const UNITS = 4;
@@ -81,8 +82,7 @@ export class FloppyController implements Device, PortHandler {
   private transfer: FloppyTransfer | null = null;
   /** READ ID, or a command without a disk, that ends when its timer does. */
   private pending: TransferEnd | null = null;
-  private waiting = false;
-  private epoch = 0;
+  private readonly requests = new MediumRequests();
 
   constructor(wiring: FloppyWiring, drives: FloppyCable) {
     this.wiring = wiring;
@@ -102,7 +102,7 @@ export class FloppyController implements Device, PortHandler {
 
   /** Whether an image owes an answer: the state cannot be saved now. */
   get isWaiting(): boolean {
-    return this.waiting;
+    return this.requests.isWaiting;
   }
 
   /** Another disk, or none. A command that uses the old one fails as if the sectors had vanished. */
@@ -435,16 +435,7 @@ export class FloppyController implements Device, PortHandler {
   }
 
   private readonly transferHost = {
-    request: (work: Promise<void>, then: () => void, failed: () => void) => {
-      const epoch = ++this.epoch;
-      this.waiting = true;
-      const answered = (act: () => void) => () => {
-        if (epoch !== this.epoch) return;
-        this.waiting = false;
-        act();
-      };
-      work.then(answered(then), answered(failed));
-    },
+    request: (work: () => Promise<void>, then: () => void, failed: () => void) => this.requests.ask(work, then, failed),
     dataReady: () => {
       if (this.usesDma) this.feed();
       else this.setInterrupt(true);
@@ -476,8 +467,7 @@ export class FloppyController implements Device, PortHandler {
 
   /** Drops the command that executes; what its medium still answers is of no interest. */
   private forget(): void {
-    this.epoch++;
-    this.waiting = false;
+    this.requests.drop();
     this.transfer = null;
     this.pending = null;
     this.giveUpTimer.cancel();
@@ -526,7 +516,7 @@ export class FloppyController implements Device, PortHandler {
 
   /** Throws while an image owes an answer: ask {@link isWaiting} before. */
   save(): SavedState {
-    if (this.waiting) throw new Error('a floppy controller that waits for an image cannot be saved');
+    if (this.isWaiting) throw new Error('a floppy controller that waits for an image cannot be saved');
     const { dor, rate, tape, commandBytes, interrupting, seeking, perpendicular, locked, lastSector, found } = this;
     return {
       version: 1,

@@ -31,7 +31,7 @@ export interface TransferEnd {
 
 export interface TransferHost {
   /** A request to the medium: `then` is called when it is answered, unless the command was given up meanwhile. */
-  request(work: Promise<void>, then: () => void, failed: () => void): void;
+  request(work: () => Promise<void>, then: () => void, failed: () => void): void;
   /** Data waits for the host, or room for the host's data. */
   dataReady(): void;
   ended(end: TransferEnd): void;
@@ -152,7 +152,7 @@ export class FloppyTransfer {
       return;
     }
     this.host.request(
-      drive.read(offset!, this.buffer.subarray(0, bytes)),
+      () => drive.read(offset!, this.buffer.subarray(0, bytes)),
       () => {
         if (this.kind === 'verify') this.moved(bytes, false);
         else this.openBuffer(bytes);
@@ -191,8 +191,9 @@ export class FloppyTransfer {
     // The rest of a sector that the host left is zeros (82077AA, "Write Data").
     const bytes = Math.ceil(moved / FLOPPY_SECTOR) * FLOPPY_SECTOR;
     const part = this.buffer.subarray(0, bytes).fill(0, moved);
+    const offset = this.drive.offset(this.side, this.sector)!;
     this.host.request(
-      this.drive.write(this.drive.offset(this.side, this.sector)!, part),
+      () => this.drive.write(offset, part),
       () => this.moved(moved, terminal),
       () => this.fail(St1.dataError, St2.dataError),
     );
@@ -264,7 +265,12 @@ export class FloppyTransfer {
     const one = (): void => {
       const offset = named.shift();
       if (offset === undefined) this.finish(0, 0, 0);
-      else this.host.request(this.drive.write(offset, filled), one, () => this.fail(St1.dataError, St2.dataError));
+      else
+        this.host.request(
+          () => this.drive.write(offset, filled),
+          one,
+          () => this.fail(St1.dataError, St2.dataError),
+        );
     };
     one();
   }

@@ -6,12 +6,12 @@ import { floatingValue } from '../bus.ts';
 import type { AccessSize, Bus, InterruptLine, PortHandler, SavedState } from '../device.ts';
 import type { DmaMemory } from '../dma.ts';
 import { openState } from '../saved-state.ts';
+import type { AtaDrive } from './ata-drive.ts';
 import { AtaControl, AtaDevice, AtaRegister, AtaStatus } from './ata-registers.ts';
 import { BusMaster } from './bus-master.ts';
-import type { IdeDrive } from './ide-drive.ts';
 
 /** Device 0 and device 1, which boards call master and slave. */
-export type IdeCableDrives = readonly [IdeDrive | null, IdeDrive | null];
+export type IdeCableDrives = readonly [AtaDrive | null, AtaDrive | null];
 
 export interface IdeChannelWiring {
   memory: DmaMemory;
@@ -47,6 +47,8 @@ export class IdeChannel implements PortHandler {
         dmaToHost: (bytes) => this.master.toMemory(bytes),
         dmaFromHost: (into) => this.master.fromMemory(into),
         dmaFinished: () => this.master.finished(),
+        // The host reads and writes the data port itself.
+        blockOpened: () => {},
       });
     }
   }
@@ -58,7 +60,7 @@ export class IdeChannel implements PortHandler {
     bus.claimPorts(base + 0x206, base + 0x206, this);
   }
 
-  private get selected(): IdeDrive | null {
+  private get selected(): AtaDrive | null {
     return this.drives[this.second ? 1 : 0];
   }
 

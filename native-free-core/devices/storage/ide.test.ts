@@ -37,6 +37,13 @@ class TestMedium implements Medium {
     this.bytes.set(from, offset);
   }
 
+  readonly discarded: [offset: number, length: number][] = [];
+
+  async discard(offset: number, length: number): Promise<void> {
+    await this.check(offset, length);
+    this.discarded.push([offset, length]);
+  }
+
   async flush(): Promise<void> {
     await this.check(0, 0);
     this.flushes++;
@@ -170,6 +177,39 @@ test('WRITE SECTORS reaches the disk, FLUSH CACHE the host', async () => {
   primary.command(0xe7, 0, 0);
   await primary.idle();
   assert.equal(disk.flushes, 1);
+});
+
+test('what DATA SET MANAGEMENT names is given back to the medium, neighbours as one', async () => {
+  const { primary, bus, ram, disk, table } = machine();
+  const view = new DataView(ram.buffer);
+  const trim = async (blocks: number, ...ranges: [first: number, count: number][]) => {
+    ram.fill(0, 0x20000, 0x20000 + 4096);
+    ranges.forEach(([first, count], i) => {
+      view.setBigUint64(0x20000 + 8 * i, BigInt(first) | (BigInt(count) << 48n), true);
+    });
+    disk.discarded.length = 0;
+    table(0x1000, [0x20000, blocks * 512]);
+    for (const value of [0, 1]) primary.write(1, value);
+    primary.command(0x06, 0, blocks, true);
+    bus.writePort(MASTER, 1, 1);
+    await primary.idle();
+    bus.writePort(MASTER, 1, 0);
+    return primary.read(STATUS);
+  };
+  assert.equal(await trim(1, [10, 5], [15, 20], [100, 1]), 0x50);
+  assert.deepEqual(disk.discarded, [
+    [10 * 512, 25 * 512],
+    [100 * 512, 512],
+  ]);
+  assert.equal(await trim(2, [8191, 1]), 0x50);
+  assert.deepEqual(disk.discarded, [[8191 * 512, 512]]);
+  assert.equal(await trim(1, [0, 1], [8191, 2]), 0x51, 'beyond the end');
+  assert.deepEqual(disk.discarded, []);
+  primary.command(0xec, 0, 0);
+  const page = primary.take(512);
+  assert.deepEqual([page[338], page[210]], [1, 8]);
+  primary.command(0x06, 0, 9, true);
+  assert.equal(primary.read(STATUS) & 1, 1, 'more than it takes');
 });
 
 test('DMA follows the table both ways, and tells its end', async () => {

@@ -5,4 +5,4 @@
 import type { BlockDevice } from '../../disk/block.ts';
 
 /** A disk image or CD as a drive uses it. A buffer is the medium's until its request is answered. */
-export type Medium = Pick<BlockDevice, 'size' | 'isReadOnly' | 'read' | 'write' | 'flush'>;
+export type Medium = Pick<BlockDevice, 'size' | 'isReadOnly' | 'read' | 'write' | 'flush' | 'discard'>;

@@ -2,12 +2,13 @@
 // Owns the places on the IDE cables and the names that drives give themselves.
 // Never moves data.
 
+import { AHCI_PORTS } from '../../devices/storage/ahci-controller.ts';
 import { AtaDisk } from '../../devices/storage/ata-disk.ts';
+import type { AtaDrive } from '../../devices/storage/ata-drive.ts';
 import { CdDrive } from '../../devices/storage/cd-drive.ts';
 import type { FloppyCable } from '../../devices/storage/floppy-controller.ts';
 import { FloppyDrive } from '../../devices/storage/floppy-drive.ts';
 import type { IdeCableDrives } from '../../devices/storage/ide-channel.ts';
-import type { IdeDrive } from '../../devices/storage/ide-drive.ts';
 import type { BlockDevice } from '../../disk/block.ts';
 import type { DiskTraffic } from '../disk-traffic.ts';
 
@@ -20,7 +21,7 @@ export function ideCables(
   cdroms: readonly (BlockDevice | null)[],
   traffic: DiskTraffic,
 ): [IdeCableDrives, IdeCableDrives] {
-  const places: (IdeDrive | null)[] = [null, null, null, null];
+  const places: (AtaDrive | null)[] = [null, null, null, null];
   if (disks.length + cdroms.length > places.length)
     throw new Error(`A guest has at most ${places.length} IDE drives; ${disks.length + cdroms.length} were asked for.`);
   cdroms.forEach((disc, index) => {
@@ -37,6 +38,25 @@ export function ideCables(
   return [
     [places[0], places[1]],
     [places[2], places[3]],
+  ];
+}
+
+/** Drives on the ports of the AHCI controller: disks, then CDs. Throws an Error where there are more than ports. */
+export function ahciDrives(
+  disks: readonly BlockDevice[],
+  cdroms: readonly (BlockDevice | null)[],
+  traffic: DiskTraffic,
+): AtaDrive[] {
+  const count = disks.length + cdroms.length;
+  if (count > AHCI_PORTS) throw new Error(`A guest has at most ${AHCI_PORTS} AHCI drives; ${count} were asked for.`);
+  const names = (kind: string, index: number, model: string) => ({
+    serial: `TV-${kind}-A${index + 1}`,
+    firmware: '1.0',
+    model: `Trivisor ${model}`,
+  });
+  return [
+    ...disks.map((disk, index) => new AtaDisk(traffic.medium(disk), names('HD', index, 'Hard Disk'), 'serial')),
+    ...cdroms.map((disc, index) => new CdDrive(disc && traffic.medium(disc), names('CD', index, 'CD-ROM'), 'serial')),
   ];
 }
 

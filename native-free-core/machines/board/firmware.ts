@@ -5,6 +5,7 @@
 import { Flag, S, Seg } from '../../cpu/state.ts';
 import type { SystemCpu } from '../../cpu/system/core.ts';
 import { PageKind } from '../../cpu/system/physical.ts';
+import type { AhciController } from '../../devices/storage/ahci-controller.ts';
 import { AtaDisk } from '../../devices/storage/ata-disk.ts';
 import { CdDrive } from '../../devices/storage/cd-drive.ts';
 import type { FloppyCable } from '../../devices/storage/floppy-controller.ts';
@@ -119,15 +120,16 @@ export interface FirmwareWiring extends BoardWiring {
   tables: readonly { address: number; bytes: Uint8Array }[];
   floppies: FloppyCable;
   ide: IdeController;
+  ahci: AhciController | null;
   programBoard(): void;
 }
 
-const ORDINALS = ['first', 'second', 'third', 'fourth'];
+const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth', 'ninth', 'tenth'];
 /** Where the IDE controller is on the PCI bus. */
 const IDE_PCI = { bus: 0, device: 1, func: 1 };
 
-/** The drives that firmware numbers: floppies, disks in the order of the cables, CDs. */
-function drivesOf({ floppies, ide }: FirmwareWiring): BiosDrive[] {
+/** The drives that firmware numbers: floppies, disks in the order of the cables and then of the AHCI ports, CDs. */
+function drivesOf({ floppies, ide, ahci }: FirmwareWiring): BiosDrive[] {
   const drives: BiosDrive[] = [];
   floppies.forEach((drive, index) => {
     if (drive === null) return;
@@ -144,14 +146,15 @@ function drivesOf({ floppies, ide }: FirmwareWiring): BiosDrive[] {
       },
     });
   });
-  const places = ide.channels.flatMap(({ drives: cable }, channel) =>
+  const onCables = ide.channels.flatMap(({ drives: cable }, channel) =>
     cable.map((drive, unit) => ({ drive, path: { pci: IDE_PCI, channel, unit } })),
   );
+  const places = [...onCables, ...(ahci?.ports ?? []).map(({ drive }) => ({ drive, path: undefined }))];
   const disks = places.filter(({ drive }) => drive instanceof AtaDisk);
   disks.forEach(({ drive, path }, index) => {
     const { medium } = drive as AtaDisk;
     const name = disks.length === 1 ? 'The disk' : `The ${ORDINALS[index]} disk`;
-    drives.push({ kind: 'disk', name, medium: () => medium, path: { ...path, kind: 'ata' } });
+    drives.push({ kind: 'disk', name, medium: () => medium, ...(path && { path: { ...path, kind: 'ata' } }) });
   });
   const cds = places.filter(({ drive }) => drive instanceof CdDrive);
   cds.forEach(({ drive, path }, index) => {
@@ -161,7 +164,7 @@ function drivesOf({ floppies, ide }: FirmwareWiring): BiosDrive[] {
       kind: 'cd',
       name: cds.length === 1 ? 'The CD' : `The CD in the ${ORDINALS[index]} drive`,
       medium: () => cd.medium,
-      path: { ...path, kind: 'atapi' },
+      ...(path && { path: { ...path, kind: 'atapi' as const } }),
       takeChange: () => {
         const isChanged = seen !== cd.medium;
         seen = cd.medium;

@@ -8,12 +8,13 @@ import { PciBus, pirqOf } from '../../devices/pci/pci-bus.ts';
 import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
 import { PciRegister } from '../../devices/pci-function.ts';
+import { AhciController } from '../../devices/storage/ahci-controller.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
 import { assignPciResources } from '../../firmware/bios/pci-resources.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { Display } from './display.ts';
-import { ideCables } from './drives.ts';
+import { ahciDrives, ideCables } from './drives.ts';
 import { plugCards } from './network-cards.ts';
 import type { BoardWiring } from './wiring.ts';
 
@@ -28,6 +29,8 @@ const PIRQ_IRQS = [11, 5, 11, 5];
 /** The 8259s' edge/level registers, and what is level-triggered: the above and the SCI. */
 const LEVEL_PORT = 0x4d0;
 const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
+/** Behind what net and sound cards take. */
+const AHCI_SLOT = 0x1e;
 const IDE_IRQS = [14, 15] as const;
 
 export class PciDevices {
@@ -36,6 +39,8 @@ export class PciDevices {
   readonly hostBridge: HostBridge;
   readonly isaBridge: IsaBridge;
   readonly ide: IdeController;
+  /** Only where something is connected to it. */
+  readonly ahci: AhciController | null = null;
   readonly smbus: SmbusController;
   readonly powerManagement: PowerManagement;
   /** A paravirtualized guest has none. */
@@ -52,8 +57,6 @@ export class PciDevices {
     this.bus = new PciBus(bus, this.isaBridge.pirqs);
     this.bus.attach();
     this.bus.attachWindow(ECAM_WINDOW.base);
-    if (config.ahci && config.ahci.disks.length + config.ahci.cdroms.length > 0)
-      throw new Error('A guest has no AHCI controller yet: connect its disks with if=ide.');
     const [primary, secondary] = ideCables(config.disks ?? [], config.cdroms ?? [], wiring.disks);
     const lines = [irq(IDE_IRQS[0]), irq(IDE_IRQS[1])] as const;
     this.ide = new IdeController({ memory: wiring.memory, lines: [...lines] }, primary, secondary);
@@ -61,6 +64,12 @@ export class PciDevices {
     this.bus.add(0, 0, this.hostBridge.pci);
     this.bus.add(1, 0, this.isaBridge.pci);
     this.bus.add(1, 1, this.ide.pci);
+    const { disks = [], cdroms = [] } = config.ahci ?? {};
+    if (disks.length + cdroms.length > 0) {
+      const drives = ahciDrives(disks, cdroms, wiring.disks);
+      this.ahci = new AhciController({ memory: wiring.memory, messages: wiring.messages }, drives);
+      this.bus.add(AHCI_SLOT, 0, this.ahci.pci);
+    }
     this.smbus = new SmbusController({ clock, timers, line: irq(SCI_IRQ) });
     this.powerManagement = new PowerManagement({
       pm: { registers: pm.registers, size: PM_BLOCK_SIZE },
@@ -98,6 +107,7 @@ export class PciDevices {
       this.hostBridge,
       this.isaBridge,
       this.ide,
+      ...(this.ahci === null ? [] : [this.ahci]),
       this.smbus,
       this.powerManagement,
       ...(this.display ? [this.display.adapter] : []),

@@ -1,4 +1,4 @@
-// What every drive on an IDE cable has: registers, the data port's blocks, DMA, and requests that are answered later.
+// What every ATA drive has, on an IDE cable or an AHCI port: registers, blocks of data, DMA, requests answered later.
 // Owns one drive's state between commands and the phase of moving data; disks and CD drives derive from it.
 // Never blocks: while its medium works it shows BSY, and the guest goes on.
 
@@ -7,20 +7,26 @@ import { openState, type StateReader } from '../saved-state.ts';
 import { AtaDevice, AtaError, AtaRegister, AtaStatus, TaskFile } from './ata-registers.ts';
 import type { DmaResult } from './bus-master.ts';
 import type { Medium } from './medium.ts';
+import { MediumRequests } from './medium-requests.ts';
 
 /** Bytes a drive asks its medium for at once, and so the largest part of a transfer it holds. */
 export const BUFFER_BYTES = 128 * 1024;
 
 /** What a drive needs of its cable. */
-export interface IdeCable {
+export interface DriveCable {
   /** The drive's interrupt changed. */
   interruptChanged(): void;
-  /** The drive waits for DMA: the cable calls {@link IdeDrive.continueDma} once the bus master is running. */
+  /** The drive waits for DMA: the cable calls {@link AtaDrive.continueDma} once the bus master is running. */
   dmaRequested(): void;
   dmaToHost(bytes: Uint8Array): DmaResult;
   dmaFromHost(into: Uint8Array): DmaResult;
   dmaFinished(): void;
+  /** A block of the data port is open: a cable whose host has no such port moves it at once ({@link AtaDrive.openData}). */
+  blockOpened(toHost: boolean): void;
 }
+
+/** What kind of cable: what a drive tells of itself differs. */
+export type Transport = 'parallel' | 'serial';
 
 /** Moving the data of one command. All plain data, so that it can be saved. */
 interface DataPhase {
@@ -32,30 +38,28 @@ interface DataPhase {
   done: number;
   /** The largest block between two interrupts of the data port. */
   block: number;
-  /** Passed to {@link IdeDrive.dataDone} in the end. */
+  /** Passed to {@link AtaDrive.dataDone} in the end. */
   purpose: number;
 }
 
-/** The data of a command came from the host, or went there: what {@link IdeDrive.dataDone} is told. */
-export const DataPurpose = { finished: 0, packet: 1 } as const;
+/** The data of a command came from the host, or went there: what {@link AtaDrive.dataDone} is told. */
+export const DataPurpose = { finished: 0, packet: 1, ranges: 2 } as const;
 
 const PHASE_LIMIT = 2 ** 53 - 1;
 
-export abstract class IdeDrive {
+export abstract class AtaDrive {
   readonly task = new TaskFile();
   status = 0;
   error = 0;
   /** INTRQ, before the host's nIEN. */
   interrupting = false;
-  protected readonly buffer = new Uint8Array(BUFFER_BYTES);
-  private cable: IdeCable | undefined;
+  protected buffer = new Uint8Array(BUFFER_BYTES);
+  private cable: DriveCable | undefined;
   private phase: DataPhase | null = null;
   /** The block of the data port that is open: [position, end) of the buffer. */
   private position = 0;
   private end = 0;
-  /** Requests to the medium whose answer still counts, at most one; answers of earlier epochs are dropped. */
-  private waiting = false;
-  private epoch = 0;
+  private readonly requests = new MediumRequests();
 
   /** The registers' values after a reset (ATA/ATAPI-6, 9.12): how software tells a disk from a CD drive. */
   protected abstract setSignature(): void;
@@ -75,13 +79,13 @@ export abstract class IdeDrive {
   /** Settings that a reset of the bus gives back their first values. */
   protected abstract resetSettings(): void;
 
-  connect(cable: IdeCable): void {
+  connect(cable: DriveCable): void {
     this.cable = cable;
   }
 
   /** Whether the medium has yet to answer: the state cannot be saved now. */
   get isWaiting(): boolean {
-    return this.waiting;
+    return this.requests.isWaiting;
   }
 
   /** Power-on or a reset of the bus. */
@@ -99,8 +103,8 @@ export abstract class IdeDrive {
 
   /** Drops the command under way; what the medium still answers is of no interest. */
   protected forget(): void {
-    this.epoch++;
-    this.waiting = false;
+    // The medium may still read into the buffer, or write it.
+    if (this.requests.drop()) this.buffer = new Uint8Array(BUFFER_BYTES);
     this.phase = null;
     this.position = 0;
     this.end = 0;
@@ -148,25 +152,16 @@ export abstract class IdeDrive {
   }
 
   /** Asks the medium for something: busy until it has answered. */
-  protected request(work: Promise<void>, then: () => void, offset: number, write: boolean): void {
-    const epoch = ++this.epoch;
-    this.waiting = true;
+  protected request(work: () => Promise<void>, then: () => void, offset: number, write: boolean): void {
     this.status = AtaStatus.busy;
-    const answered = (act: () => void) => () => {
-      if (epoch !== this.epoch) return;
-      this.waiting = false;
-      act();
-    };
-    work.then(
-      answered(then),
-      answered(() => this.mediumFailed(offset, write)),
-    );
+    this.requests.ask(work, then, () => this.mediumFailed(offset, write));
   }
 
   /** Flushes the medium, then ends the command. */
   protected flush(then: () => void): void {
-    if (this.medium === null) then();
-    else this.request(this.medium.flush(), then, 0, true);
+    const { medium } = this;
+    if (medium === null) then();
+    else this.request(() => medium.flush(), then, 0, true);
   }
 
   /** Begins to send `total` bytes that are in the buffer. */
@@ -185,8 +180,8 @@ export abstract class IdeDrive {
   }
 
   /** Begins to take `total` bytes into the buffer. */
-  protected takeBuffer(total: number, purpose: number): void {
-    this.begin({ toHost: false, dma: false, offset: -1, total, done: 0, block: total, purpose });
+  protected takeBuffer(total: number, purpose: number, dma = false): void {
+    this.begin({ toHost: false, dma, offset: -1, total, done: 0, block: total, purpose });
   }
 
   private begin(phase: DataPhase): void {
@@ -204,7 +199,12 @@ export abstract class IdeDrive {
     if (phase.offset < 0 || medium === null) this.openBlock(phase, true);
     else {
       const at = phase.offset + phase.done;
-      this.request(medium.read(at, this.buffer.subarray(0, length)), () => this.openBlock(phase, true), at, false);
+      this.request(
+        () => medium.read(at, this.buffer.subarray(0, length)),
+        () => this.openBlock(phase, true),
+        at,
+        false,
+      );
     }
   }
 
@@ -216,6 +216,27 @@ export abstract class IdeDrive {
     this.status = AtaStatus.ready | AtaStatus.seekDone | AtaStatus.request;
     this.blockOpens(phase.toHost, length);
     if (interrupt) this.setInterrupt(true);
+    this.cable?.blockOpened(phase.toHost);
+  }
+
+  /** The bytes of the open block of the data port that have not been moved; none if no block is open. */
+  get openData(): Uint8Array {
+    return this.buffer.subarray(this.position, this.end);
+  }
+
+  /** All of {@link openData} was taken or filled, by a cable that does so at once. */
+  openDataMoved(): void {
+    const { phase } = this;
+    if (phase === null || phase.dma || this.position >= this.end) return;
+    this.position = this.end;
+    this.blockMoved(phase);
+  }
+
+  /** Gives up the command under way, as a host does that clears BSY: nothing more of it is moved or told. */
+  giveUp(): void {
+    this.forget();
+    this.status = AtaStatus.ready | AtaStatus.seekDone;
+    this.setInterrupt(false);
   }
 
   /** The host reads the data port; without an open block it reads what floats there. */
@@ -250,7 +271,7 @@ export abstract class IdeDrive {
       else this.openBlock(phase, true);
     };
     if (phase.toHost || phase.offset < 0 || medium === null) moved();
-    else this.request(medium.write(at, this.buffer.subarray(0, length)), moved, at, true);
+    else this.request(() => medium.write(at, this.buffer.subarray(0, length)), moved, at, true);
   }
 
   private phaseDone(phase: DataPhase): void {
@@ -262,14 +283,12 @@ export abstract class IdeDrive {
 
   /** Whether the drive waits for the bus master. */
   get wantsDma(): boolean {
-    return this.phase?.dma === true && !this.waiting;
+    return this.phase?.dma === true && !this.isWaiting;
   }
 
   /** The bus master was stopped: what the medium is about to answer does not go anywhere. */
   stopDma(): void {
-    if (this.phase?.dma !== true || !this.waiting) return;
-    this.epoch++;
-    this.waiting = false;
+    if (this.phase?.dma === true && this.requests.drop()) this.buffer = new Uint8Array(BUFFER_BYTES);
   }
 
   /** Moves the next part of a DMA transfer; called while the bus master runs. */
@@ -295,18 +314,24 @@ export abstract class IdeDrive {
     };
     if (phase.toHost) {
       if (isHere) judge(cable.dmaToHost(part), moved);
-      else this.request(medium.read(at, part), () => judge(cable.dmaToHost(part), moved), at, false);
+      else
+        this.request(
+          () => medium.read(at, part),
+          () => judge(cable.dmaToHost(part), moved),
+          at,
+          false,
+        );
     } else {
       judge(cable.dmaFromHost(part), () => {
         if (isHere) moved();
-        else this.request(medium.write(at, part), moved, at, true);
+        else this.request(() => medium.write(at, part), moved, at, true);
       });
     }
   }
 
   /** Throws while the medium has yet to answer: ask {@link isWaiting} before. */
   save(): SavedState {
-    if (this.waiting) throw new Error('a drive that waits for its disk image cannot be saved');
+    if (this.isWaiting) throw new Error('a drive that waits for its disk image cannot be saved');
     const { status, error, interrupting, position, end, phase } = this;
     return {
       version: 1,
@@ -319,7 +344,7 @@ export abstract class IdeDrive {
   }
 
   restore(state: SavedState): void {
-    const reader = openState('IDE drive', 1, state);
+    const reader = openState('ATA drive', 1, state);
     const buffer = reader.bytes('buffer', BUFFER_BYTES);
     const phase = state.phase === null ? null : readPhase(reader.record('phase'), this.medium?.size ?? 0);
     const end = reader.integer('end', 0, BUFFER_BYTES);
@@ -354,7 +379,7 @@ function readPhase(reader: StateReader, mediumBytes: number): DataPhase {
   const total = reader.integer('total', 1, PHASE_LIMIT);
   const offset = reader.integer('offset', -1, mediumBytes);
   if (offset < 0 ? total > BUFFER_BYTES : total > mediumBytes - offset)
-    throw new Error('the saved state of the IDE drive has a transfer beyond its medium');
+    throw new Error('the saved state of the ATA drive has a transfer beyond its medium');
   return {
     toHost: reader.boolean('toHost'),
     dma: reader.boolean('dma'),
@@ -362,6 +387,6 @@ function readPhase(reader: StateReader, mediumBytes: number): DataPhase {
     total,
     done: reader.integer('done', 0, total),
     block: reader.integer('block', 1, BUFFER_BYTES),
-    purpose: reader.integer('purpose', 0, 1),
+    purpose: reader.integer('purpose', 0, 2),
   };
 }
