@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
@@ -25,7 +25,7 @@ for (const driver of drivers) {
     t.after(async () => {
       if (open) await app.close().catch(() => {});
     });
-    const broken = watch(app.page);
+    broken = watch(app.page);
     app.page.setDefaultTimeout(20_000);
     for (const [name, step] of steps) {
       await t.test(name, (context) => step(app, files, folder, context));
@@ -42,9 +42,11 @@ for (const driver of drivers) {
   });
 }
 
-/** Everything that a page complains about. */
-function watch(page: Page): string[] {
-  const broken: string[] = [];
+/** What the pages complained about. */
+let broken: string[] = [];
+
+/** Everything that a page complains about, from now on. */
+function watch(page: Page, broken: string[] = []): string[] {
   page.on('pageerror', (error) => broken.push(error.message));
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') broken.push(message.text());
@@ -66,11 +68,22 @@ async function screen(console: Page): Promise<string> {
   return (await console.locator('.xterm-rows > div').allTextContents()).join('\n').replaceAll('\u00a0', ' ');
 }
 
-/** What the chart's canvas shows, as a digest. */
-async function picture(page: Page): Promise<string> {
+/** What is seen of an element, as a digest. */
+async function digest(locator: Locator): Promise<string> {
   return createHash('sha256')
-    .update(await page.locator('figure canvas').screenshot())
+    .update(await locator.screenshot())
     .digest('hex');
+}
+
+/** What the chart's canvas shows. */
+const picture = (page: Page): Promise<string> => digest(page.locator('figure canvas'));
+
+/** Waits for a text on a guest's display. */
+async function waitForText(display: Page, pattern: RegExp, milliseconds: number): Promise<void> {
+  let text = '';
+  const rows = display.getByTestId('screen-text').locator('div');
+  const shown = until(async () => pattern.test((text = (await rows.allTextContents()).join('\n'))), milliseconds);
+  await shown.catch(() => assert.fail(`${pattern} did not appear on the display:\n${text}`));
 }
 
 async function waitForScreen(console: Page, pattern: RegExp, milliseconds: number): Promise<void> {
@@ -94,9 +107,13 @@ async function takeScreenshots(page: Page, console: Page): Promise<void> {
   await console.setViewportSize({ width: 780, height: 440 });
   await sleep(1000);
   await console.screenshot({ path: join(import.meta.dirname, 'screenshots', 'console.png') });
+  await display.setViewportSize({ width: 744, height: 492 });
+  await sleep(1000);
+  await display.screenshot({ path: join(import.meta.dirname, 'screenshots', 'display.png') });
 }
 
 let serial: Page;
+let display: Page;
 
 const steps: readonly [string, Step][] = [
   [
@@ -113,6 +130,7 @@ const steps: readonly [string, Step][] = [
       writeFileSync(bad, '\x89PNG\r\n\x1a\n and nothing that boots');
       await button(page, 'New guest').click();
       await page.getByLabel('Name').fill('Bad');
+      await page.getByLabel('A kernel').check();
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(bad);
       const told = page.locator('#kernel-help.error');
       await told.waitFor();
@@ -127,6 +145,7 @@ const steps: readonly [string, Step][] = [
     'the dialog tells the command line that does the same, and creates the guest',
     async ({ page }, files) => {
       await page.getByLabel('Name').fill('Debian 12');
+      await page.getByLabel('A kernel').check();
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(files.kernel);
       await page.getByLabel('Initial RAM disk', { exact: true }).fill(files.initrd);
       await page.getByLabel('Kernel command line').fill(files.append);
@@ -145,11 +164,46 @@ const steps: readonly [string, Step][] = [
     async ({ page }, files) => {
       await page.keyboard.press('n');
       await page.getByLabel('Name').fill('Debian 12');
+      await page.getByLabel('A kernel').check();
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(files.kernel);
       await button(page, 'Create').click();
       assert.match(await textOf(page.getByRole('dialog').getByRole('alert')), /Debian 12/);
       await page.keyboard.press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'detached' });
+    },
+  ],
+  [
+    'a guest that starts from its drives gets disks of its own, and a line that makes them',
+    async ({ page }, _files, folder) => {
+      await page.keyboard.press('n');
+      await page.getByLabel('Name').fill('Installed');
+      await button(page, 'New disk').click();
+      await page.getByLabel('Size').fill('0.0001');
+      await page.getByText('Size must be at least 1 MiB.').waitFor();
+      await page.getByLabel('Size').fill('2');
+      const iso = join(folder, 'install.iso');
+      const image = Buffer.alloc(40 * 2048);
+      image.write('\x01CD001\x01', 16 * 2048, 'latin1');
+      image.write('INSTALLER', 16 * 2048 + 40, 'latin1');
+      image.write('\x00CD001\x01EL TORITO SPECIFICATION', 17 * 2048, 'latin1');
+      await page.getByLabel('CD', { exact: true }).fill(`${iso}.none`);
+      await page.getByText(/install\.iso\.none: there is no such file/).waitFor();
+      writeFileSync(iso, image);
+      await page.getByLabel('CD', { exact: true }).fill(iso);
+      await page.getByText(/INSTALLER.*bootable/).waitFor();
+      const line = await textOf(page.getByTestId('line'));
+      const disk = join(folder, 'home', 'disks', 'Installed.qcow2');
+      assert.equal(
+        line,
+        `trivisor disk create ${disk} 2G --format qcow2 && trivisor create Installed --disk ${disk} --cdrom ${iso}`,
+      );
+      await button(page, 'Create').click();
+      await page.getByRole('heading', { name: 'Installed' }).waitFor();
+      assert.ok(existsSync(disk));
+      await button(page, 'More actions').click();
+      await page.getByRole('menuitem', { name: 'Remove…' }).click();
+      await button(page, 'Remove').click();
+      await page.getByRole('heading', { name: 'Debian 12' }).waitFor();
     },
   ],
   [
@@ -206,6 +260,69 @@ const steps: readonly [string, Step][] = [
     },
   ],
   [
+    'its display is a window of its own that shows what the guest draws',
+    async (app, files) => {
+      await app.page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+      display = await app.opened(() => button(app.page, 'Display').click());
+      watch(display, broken);
+      await waitForText(display, files.screen, 60_000);
+      assert.match(await textOf(display.getByTestId('size')), /^\s*\d+ × \d+, text 80 × 25 · \d+\s%\s*$/);
+    },
+  ],
+  [
+    'what is typed at the display reaches the guest, and its answer the picture',
+    async (_app, files) => {
+      const screen = display.getByRole('application', { name: 'Display of Debian 12' });
+      await screen.focus();
+      await display.getByText(/Keys go to the guest/).waitFor();
+      const before = await digest(display.locator('canvas'));
+      await display.keyboard.type(files.typed);
+      await display.keyboard.press('Enter');
+      await waitForText(display, files.answer, 30_000);
+      assert.notEqual(await digest(display.locator('canvas')), before);
+      await display.keyboard.press('ControlRight');
+      await display.getByText('Click the screen to type').waitFor();
+    },
+  ],
+  [
+    'its text is copied, and what is copied is typed',
+    async (_app, files) => {
+      await button(display, 'Copy text').click();
+      await display.getByText('The screen’s text is copied.').waitFor();
+      const copied = await display.evaluate('navigator.clipboard.readText()');
+      assert.match(String(copied), files.answer);
+      await display.evaluate(`navigator.clipboard.writeText(${JSON.stringify(`${files.pasted}\n`)})`);
+      await button(display, 'Keys').click();
+      await display.getByRole('menuitem', { name: /Type the clipboard/ }).click();
+      await waitForText(display, files.pastedAnswer, 30_000);
+    },
+  ],
+  [
+    'a screenshot is saved, and the picture is scaled as one likes',
+    async (_app, _files, folder) => {
+      const [saved] = await Promise.all([display.waitForEvent('download'), button(display, 'Screenshot').click()]);
+      assert.match(saved.suggestedFilename(), /^Debian 12 .*\.png$/);
+      const file = join(folder, 'saved.png');
+      await saved.saveAs(file);
+      const png = readFileSync(file);
+      assert.equal(png.toString('latin1', 1, 4), 'PNG');
+      assert.ok(png.readUInt32BE(16) >= 640);
+      await display.setViewportSize({ width: 1000, height: 700 });
+      for (const [name, shown] of [
+        ['Original size', '100'],
+        ['Fit the window', /^1[1-9]\d$/],
+        ['Whole multiples', '100'],
+      ] as const) {
+        await button(display, 'View').click();
+        await display.getByRole('menuitemradio', { name, exact: true }).click();
+        await until(
+          async () => new RegExp(shown).test(/(\d+)\s%/.exec(await textOf(display.getByTestId('size')))![1]!),
+          5000,
+        );
+      }
+    },
+  ],
+  [
     'the chart moves while the guest works',
     async ({ page }, files) => {
       await serial.keyboard.type(files.work);
@@ -233,7 +350,8 @@ const steps: readonly [string, Step][] = [
     async ({ page }) => {
       await button(page, 'Pause').click();
       await page.locator('[data-state=paused]').waitFor();
-      await button(page, 'Resume').click();
+      await display.getByText('Paused', { exact: true }).last().waitFor();
+      await button(display, 'Resume').click();
       await page.locator('[data-state=running]').waitFor();
     },
   ],
@@ -254,6 +372,8 @@ const steps: readonly [string, Step][] = [
       await button(page, 'Stop').click();
       await page.locator('[data-state=off]').waitFor({ timeout: 60_000 });
       assert.match(await textOf(page.locator('[data-state]')), /Powered off/);
+      await display.getByText('Powered off', { exact: true }).waitFor();
+      await display.close();
     },
   ],
   [

@@ -19,8 +19,13 @@ export interface GuestFiles {
   prompt: RegExp;
   bootMilliseconds: number;
   typed: string;
+  /** What the display shows by then. */
+  screen: RegExp;
   /** A line that only the guest's answer can have produced, not the echo of the typing. */
   answer: RegExp;
+  /** The same, for what is typed from the clipboard. */
+  pasted: string;
+  pastedAnswer: RegExp;
   /** Typed to keep the guest's processor busy. */
   work: string;
 }
@@ -30,20 +35,23 @@ export async function guestFiles(folder: string): Promise<GuestFiles> {
 }
 
 async function debian(folder: string): Promise<GuestFiles> {
-  const { kernel, initrd, append, memoryMiB, release } = await debianGuest('amd64');
+  const { kernel, initrd, memoryMiB, release } = await debianGuest('amd64');
   // Copies, so that no picture of the app shows where this machine keeps its cache.
   copyFileSync(kernel, join(folder, 'vmlinuz'));
   copyFileSync(initrd, join(folder, 'initrd.img'));
   return {
     kernel: join(folder, 'vmlinuz'),
     initrd: join(folder, 'initrd.img'),
-    append,
+    append: 'console=tty0 console=ttyS0',
     memoryMiB,
     machineModule: undefined,
     prompt,
+    screen: /^trivisor:\S+#/m,
     bootMilliseconds: 300_000,
     typed: 'uname -sr',
     answer: new RegExp(`^Linux ${release.replaceAll('.', '\\.')}\\s*$`, 'm'),
+    pasted: 'echo "Pasted: $((6 * 7))"',
+    pastedAnswer: /^Pasted: 42\s*$/m,
     work: 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done',
   };
 }
@@ -62,9 +70,12 @@ function small(folder: string): GuestFiles {
     memoryMiB: 128,
     machineModule: join(import.meta.dirname, 'small-machine.ts'),
     prompt: /ready/,
+    screen: /^ready/m,
     bootMilliseconds: 10_000,
     typed: 'hello',
     answer: /^you said hello\s*$/m,
+    pasted: 'again',
+    pastedAnswer: /^you said again\s*$/m,
     work: 'work',
   };
 }

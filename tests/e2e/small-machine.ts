@@ -2,6 +2,8 @@
 // Owns what it was typed and how long it keeps its processor busy.
 // Never used by the product: the end-to-end tests name this module.
 
+import { FakeScreen } from '../../main/guests/fake-screen.ts';
+import { textStrokes } from '../../main/keyboard/us-layout.ts';
 import type { Guest, GuestConfig, GuestHost, SliceResult } from '../../native-free-core/hypervisor/guest.ts';
 
 /** Echoes what is typed; the line `work` keeps it busy for this long (milliseconds). */
@@ -17,11 +19,44 @@ export function createGuest(_config: GuestConfig, host: GuestHost): Guest {
   let hasSpoken = false;
   let guestTime = 0;
   let exits = 0;
+  const screen = new FakeScreen();
+  screen.show('ready');
   const say = (text: string): void => {
     exits += text.length;
     host.serialOutput(encoder.encode(text));
   };
+  const answer = (said: string): void => {
+    if (said === 'work') workUntil = performance.now() + WORK;
+    else say(`you said ${said}\r\n`);
+    screen.show(`you said ${said}`);
+  };
+  /** Letters by their keys; this machine knows no Shift. */
+  const letters = new Map(
+    Array.from('abcdefghijklmnopqrstuvwxyz ', (letter) => [textStrokes(letter)[0]!.code, letter] as const),
+  );
+  let typed = '';
+  const press = (code: string, pressed: boolean): boolean => {
+    if (!pressed) return true;
+    if (code === 'Enter') {
+      answer(typed);
+      typed = '';
+    } else typed += letters.get(code) ?? '';
+    return true;
+  };
   return {
+    screen,
+    input: {
+      typing: 0,
+      pointer: 'none',
+      key: press,
+      type(strokes) {
+        for (const { code, pressed } of strokes) press(code, pressed);
+        return true;
+      },
+      move() {},
+      moveTo() {},
+      buttons() {},
+    },
     run(milliseconds): SliceResult {
       if (isPressed) return { state: 'ended', end: { reason: 'powerOff', detail: 'The guest powered off.' } };
       if (!hasSpoken) say('ready\r\n$ ');
@@ -37,8 +72,7 @@ export function createGuest(_config: GuestConfig, host: GuestHost): Guest {
         say(character === '\r' ? '\r\n' : character);
         if (character !== '\r') line += character;
         else {
-          if (line === 'work') workUntil = performance.now() + WORK;
-          else say(`you said ${line}\r\n`);
+          answer(line);
           say('$ ');
           line = '';
         }
