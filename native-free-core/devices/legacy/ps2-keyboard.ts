@@ -23,9 +23,15 @@ export class Ps2Keyboard implements Ps2Device, Device {
   private lastSent = 0;
   /** Bit 0 scroll lock, 1 num lock, 2 caps lock. */
   leds = 0;
+  /** Ctrl and Alt keys that are down: what Print Screen and Pause send depends on them. Not saved: nobody holds keys then. */
+  private readonly modifiers = new Set<string>();
 
   get ready(): boolean {
     return this.queue.length > 0;
+  }
+
+  private isHeld(modifier: string): boolean {
+    return this.modifiers.has(`${modifier}Left`) || this.modifiers.has(`${modifier}Right`);
   }
 
   take(): number {
@@ -38,7 +44,12 @@ export class Ps2Keyboard implements Ps2Device, Device {
    * was taken: false for an unknown key, a keyboard that the guest disabled, or a full buffer.
    */
   key(code: string, down: boolean): boolean {
-    const bytes = scanCodesSet2(code, down);
+    const held = { ctrl: this.isHeld('Control'), alt: this.isHeld('Alt') };
+    const bytes = scanCodesSet2(code, down, held);
+    if (/^(Control|Alt)(Left|Right)$/.test(code)) {
+      if (down) this.modifiers.add(code);
+      else this.modifiers.delete(code);
+    }
     if (bytes === undefined || !this.scanning) return false;
     const taken = this.queue.event(this.set === 1 ? toSet1(bytes) : bytes);
     this.onReady();

@@ -141,11 +141,23 @@ export const keys: ReadonlyMap<string, number> = new Map(
 );
 
 const PRINT_SCREEN = { down: [0xe0, 0x12, 0xe0, 0x7c], up: [0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12] };
+/** With Alt, Print Screen is SysReq; with Ctrl, Pause is Break (IBM Enhanced Keyboard, scan code set 2). */
+const SYS_REQ = { down: [0x84], up: [0xf0, 0x84] };
+const BREAK = { down: [0xe0, 0x7e, 0xe0, 0xf0, 0x7e], up: [] };
 const PAUSE = { down: [0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77], up: [] };
 
-/** What the keyboard sends in scan code set 2 when the key called `code` goes down or up; undefined for no such key. */
-export function scanCodesSet2(code: string, down: boolean): readonly number[] | undefined {
-  const special = code === 'PrintScreen' ? PRINT_SCREEN : code === 'Pause' ? PAUSE : undefined;
+/**
+ * What the keyboard sends in scan code set 2 when the key called `code` goes down or up; undefined for no such key. `held`:
+ * which of Ctrl and Alt are down, that a few keys depend on.
+ */
+export function scanCodesSet2(
+  code: string,
+  down: boolean,
+  held: { ctrl: boolean; alt: boolean } = { ctrl: false, alt: false },
+): readonly number[] | undefined {
+  const printScreen = held.alt ? SYS_REQ : PRINT_SCREEN;
+  const pause = held.ctrl ? BREAK : PAUSE;
+  const special = code === 'PrintScreen' ? printScreen : code === 'Pause' ? pause : undefined;
   if (special !== undefined) return down ? special.down : special.up;
   const key = keys.get(code);
   if (key === undefined) return undefined;

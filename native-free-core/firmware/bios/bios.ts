@@ -247,6 +247,17 @@ export class Bios implements BiosContext {
     return { isReady: () => settled, resume: (call) => resume(call, result, failure) };
   }
 
+  after(nanoseconds: number, resume: (call: BiosCall) => Outcome): Wait {
+    let isOver = false;
+    const { clock, timers } = this.machine;
+    const timer = timers.create(() => {
+      isOver = true;
+      this.wake();
+    });
+    timer.arm(clock.now() + nanoseconds);
+    return { isReady: () => isOver, resume };
+  }
+
   /** What was waited for has come: a processor that waits in our code, or is about to, looks again. */
   private wake(): void {
     const { processor } = this.machine;

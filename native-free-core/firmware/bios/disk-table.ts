@@ -65,6 +65,8 @@ export class DiskTable {
   /** Finds out the disks' geometries: what their first sectors tell, where that can be read. Never rejects. */
   async inspect(): Promise<void> {
     this.emulation = undefined;
+    // What is in the drives now is no change to anybody.
+    for (const drive of [...this.floppies, ...this.cds]) drive.takeChange?.();
     for (const drive of this.disks) {
       const medium = drive.medium();
       const sectors = Math.floor((medium?.size ?? 0) / SECTOR);

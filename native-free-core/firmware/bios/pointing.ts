@@ -5,7 +5,7 @@
 import type { BiosCall } from './call.ts';
 import { Bda, Ebda } from './layout.ts';
 import type { BiosMachine } from './processor.ts';
-import { afterInterrupt, type BiosContext, type Outcome } from './service.ts';
+import type { BiosContext, Outcome } from './service.ts';
 import type { SystemPart } from './system-services.ts';
 
 const Status = { ok: 0x00, badFunction: 0x01, badInput: 0x02, interface: 0x03, resend: 0x04, noHandler: 0x05 } as const;
@@ -24,17 +24,22 @@ const FROM_MOUSE = 0x20;
 const RATES = [10, 20, 40, 60, 80, 100, 200];
 /** Flags of the EBDA: index of the next byte; packet size less one, and that a handler is there. */
 const INDEX_MASK = 0x07;
+/** More bytes than any answer has: what was left in the buffer is among them. */
+const ANSWERS_MAX = 16;
 const HANDLER_SET = 0x80;
 /** The longest that an answer takes, in nanoseconds. */
 const ANSWER_NS = 100e6;
-/** How often the output buffer is looked at before somebody must wait. */
-const LOOKS = 4;
+const SELF_TEST_NS = 1e9;
+/** Nanoseconds between two looks at the output buffer: about what a byte takes on the wire. */
+const LOOK_NS = 1e6;
 
 class PointingDevice {
+  private readonly context: BiosContext;
   private readonly machine: BiosMachine;
 
-  constructor(machine: BiosMachine) {
-    this.machine = machine;
+  constructor(context: BiosContext) {
+    this.context = context;
+    this.machine = context.machine;
   }
 
   private ebda(call: BiosCall): number {
@@ -85,9 +90,9 @@ class PointingDevice {
     send();
     let isAcknowledged = false;
     const look = (later: BiosCall): Outcome => {
-      for (let i = 0; i < LOOKS; i++) {
+      for (let i = 0; i < ANSWERS_MAX; i++) {
         const status = ports.readPort(0x64, 1);
-        if ((status & OUTPUT_FULL) === 0) continue;
+        if ((status & OUTPUT_FULL) === 0) break;
         const byte = ports.readPort(0x60, 1);
         if ((status & FROM_MOUSE) === 0) continue;
         if (!isAcknowledged) {
@@ -97,6 +102,8 @@ class PointingDevice {
             continue;
           }
           isAcknowledged = true;
+          // A self-test takes its time.
+          deadline = clock.now() + SELF_TEST_NS;
         } else answers.push(byte);
         if (answers.length >= count) {
           finish(later, answers);
@@ -105,7 +112,7 @@ class PointingDevice {
       }
       if (isAcknowledged && answers.length >= count) finish(later, answers);
       else if (clock.now() >= deadline) finish(later, undefined);
-      else return afterInterrupt(look);
+      else return this.context.after(LOOK_NS, look);
     };
     return look(call);
   }
@@ -265,7 +272,7 @@ class PointingDevice {
 /** AH=C2h as a part of INT 15h, and IRQ 12's code. */
 export function pointingPart(context: BiosContext): SystemPart {
   const { rom, machine } = context;
-  const device = new PointingDevice(machine);
+  const device = new PointingDevice(context);
   const { processor } = machine;
   rom.place(72).label('irq12');
   rom.emit(0x60, 0x1e, 0x06, 0xfc); // pusha; push ds, es; cld

@@ -4,8 +4,8 @@
 
 import type { BiosCall } from './call.ts';
 import { Bda, RomOffset } from './layout.ts';
-import type { BiosMachine, BiosPorts } from './processor.ts';
-import { afterInterrupt, type BiosModule, type Outcome } from './service.ts';
+import type { BiosPorts } from './processor.ts';
+import type { BiosContext, BiosModule, Outcome } from './service.ts';
 
 /** Divisors for the rates of AH=00h: 110 to 9600 bits a second; AH=04h goes on to 19200. */
 const DIVISORS = [1047, 768, 384, 192, 96, 48, 24, 12, 6];
@@ -20,20 +20,23 @@ const PrinterStatus = {
 } as const;
 /** Nanoseconds of one count of a time-out byte: about a second, as the loops of the AT took. */
 const TIMEOUT_NS = 1e9;
+/** Nanoseconds between two looks at a port: less than a character takes at 9,600 bits a second. */
+const LOOK_NS = 0.5e6;
 
 /** Waits until `isReady`, or until the port's time-out is over; then `end`. */
 function waitFor(
-  { clock }: BiosMachine,
+  context: BiosContext,
   call: BiosCall,
   timeout: number,
   isReady: () => boolean,
   end: (call: BiosCall, isInTime: boolean) => void,
 ): Outcome {
+  const { clock } = context.machine;
   const deadline = clock.now() + Math.max(1, timeout) * TIMEOUT_NS;
   const look = (later: BiosCall): Outcome => {
     if (isReady()) end(later, true);
     else if (clock.now() >= deadline) end(later, false);
-    else return afterInterrupt(look);
+    else return context.after(LOOK_NS, look);
   };
   return look(call);
 }
@@ -57,8 +60,8 @@ function setLine(ports: BiosPorts, base: number, divisor: number, control: numbe
   ports.writePort(base + 1, 1, 0);
 }
 
-function serial(machine: BiosMachine, call: BiosCall): Outcome {
-  const { ports } = machine;
+function serial(context: BiosContext, call: BiosCall): Outcome {
+  const { ports } = context.machine;
   const base = baseOf(call, Bda.serialPorts, 4);
   if (base === undefined) {
     // There is no such port: the answer of one that does not answer.
@@ -75,7 +78,7 @@ function serial(machine: BiosMachine, call: BiosCall): Outcome {
       const { al } = call;
       ports.writePort(base + 4, 1, 0x03);
       const isReady = () => (ports.readPort(base + 5, 1) & LineStatus.holdingEmpty) !== 0;
-      return waitFor(machine, call, timeout, isReady, (later, isInTime) => {
+      return waitFor(context, call, timeout, isReady, (later, isInTime) => {
         if (isInTime) ports.writePort(base, 1, al);
         later.ah = ports.readPort(base + 5, 1) | (isInTime ? 0 : LineStatus.timeout);
         later.al = al;
@@ -88,7 +91,7 @@ function serial(machine: BiosMachine, call: BiosCall): Outcome {
         line = ports.readPort(base + 5, 1);
         return (line & LineStatus.ready) !== 0;
       };
-      return waitFor(machine, call, timeout, isReady, (later, isInTime) => {
+      return waitFor(context, call, timeout, isReady, (later, isInTime) => {
         later.ah = (line & 0x1e) | (isInTime ? 0 : LineStatus.timeout);
         if (isInTime) later.al = ports.readPort(base, 1);
       });
@@ -119,8 +122,8 @@ function printerStatus(ports: BiosPorts, base: number): number {
   return (ports.readPort(base + 1, 1) ^ (PrinterStatus.acknowledged | PrinterStatus.error)) & 0xf8;
 }
 
-function printer(machine: BiosMachine, call: BiosCall): Outcome {
-  const { ports } = machine;
+function printer(context: BiosContext, call: BiosCall): Outcome {
+  const { ports } = context.machine;
   const base = baseOf(call, Bda.printerPorts, 3);
   if (base === undefined) {
     call.ah = PrinterStatus.timeout | PrinterStatus.noPaper;
@@ -131,7 +134,7 @@ function printer(machine: BiosMachine, call: BiosCall): Outcome {
       const { al } = call;
       const isReady = () => (ports.readPort(base + 1, 1) & PrinterStatus.idle) !== 0;
       const timeout = call.u8(Bda.printerTimeouts + call.dx);
-      return waitFor(machine, call, timeout, isReady, (later, isInTime) => {
+      return waitFor(context, call, timeout, isReady, (later, isInTime) => {
         if (isInTime) {
           ports.writePort(base, 1, al);
           const control = ports.readPort(base + 2, 1) & 0x1e;
@@ -157,14 +160,14 @@ function printer(machine: BiosMachine, call: BiosCall): Outcome {
 }
 
 export function portsModule(): BiosModule {
-  let machine: BiosMachine;
+  let context: BiosContext;
   return {
     interrupts: [
-      { vector: 0x14, at: RomOffset.serial, handle: (call) => serial(machine, call) },
-      { vector: 0x17, at: RomOffset.printer, handle: (call) => printer(machine, call) },
+      { vector: 0x14, at: RomOffset.serial, handle: (call) => serial(context, call) },
+      { vector: 0x17, at: RomOffset.printer, handle: (call) => printer(context, call) },
     ],
-    place(context) {
-      machine = context.machine;
+    place(given) {
+      context = given;
     },
   };
 }

@@ -50,6 +50,8 @@ export interface BiosContext {
   plainTrap(rom: RomBuilder, handle: (call: BiosCall) => void): void;
   /** A {@link Wait} for work outside of the guest. `resume` hears of a failure by its second argument. */
   until<T>(work: Promise<T>, resume: (call: BiosCall, result: T | undefined, failure: unknown) => Outcome): Wait;
+  /** Waits for so many nanoseconds of guest time, interrupts or none, and then goes on. */
+  after(nanoseconds: number, resume: (call: BiosCall) => Outcome): Wait;
   /** Registers as a call to services without a caller: for POST. */
   readonly registers: BiosCall;
 }

@@ -7,7 +7,7 @@ import type { BiosCall } from './call.ts';
 import { setPeriodic } from './clock.ts';
 import { Bda, ROM_BASE, RomOffset } from './layout.ts';
 import type { BiosMachine } from './processor.ts';
-import { afterInterrupt, type BiosContext, type BiosModule, type Outcome } from './service.ts';
+import type { BiosContext, BiosModule, Outcome } from './service.ts';
 
 const MIB = 2 ** 20;
 const UNSUPPORTED = 0x86;
@@ -33,10 +33,12 @@ function descriptor(call: BiosCall, at: number): { base: number; limit: number }
 }
 
 class SystemServices {
+  private readonly context: BiosContext;
   private readonly machine: BiosMachine;
 
-  constructor(machine: BiosMachine) {
-    this.machine = machine;
+  constructor(context: BiosContext) {
+    this.context = context;
+    this.machine = context.machine;
   }
 
   handle(call: BiosCall): Outcome {
@@ -223,22 +225,10 @@ class SystemServices {
       call.carry = true;
       return;
     }
-    const { clock, timers } = this.machine;
-    const end = clock.now() + (call.cx * 0x10000 + call.dx) * 1000;
-    let isOver = false;
-    const timer = timers.create(() => {
-      isOver = true;
-    });
-    timer.arm(end);
-    // The RTC's periodic interrupt is what wakes the processor meanwhile.
-    call.setU32(Bda.waitCount, Math.min(0xffffffff, call.cx * 0x10000 + call.dx));
-    const look = (later: BiosCall): Outcome => {
-      if (!isOver && clock.now() < end) return afterInterrupt(look);
-      timer.cancel();
+    return this.context.after((call.cx * 0x10000 + call.dx) * 1000, (later) => {
       later.ah = 0;
       later.carry = false;
-    };
-    return look(call);
+    });
   }
 
   /** AH=83h: sets bit 7 of the byte at ES:BX after CX:DX microseconds; AL 1 gives that up. */
@@ -285,7 +275,7 @@ export function systemModule(parts: readonly ((context: BiosContext) => SystemPa
       },
     ],
     place(context) {
-      services = new SystemServices(context.machine);
+      services = new SystemServices(context);
       asked = parts.map((part) => part(context));
       context.rom.at(RomOffset.configuration).emit(...CONFIGURATION);
     },

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CD_SECTOR } from './drives.ts';
+import { Bda } from './layout.ts';
+import { BiosTestMachine, BUFFER, callingFloppy, callingSector, MemoryDisk } from './testing.ts';
+
+const CATALOG = 20;
+const IMAGE = 24;
+
+interface CdOptions {
+  /** Boot media type of the default entry. */
+  media: number;
+  loadSegment?: number;
+  sectors?: number;
+  image: Uint8Array;
+}
+
+/** A CD with a boot record and a catalog of one entry. */
+function bootableCd({ media, loadSegment = 0, sectors = 1, image }: CdOptions): MemoryDisk {
+  const disc = new MemoryDisk(IMAGE * CD_SECTOR + Math.max(image.length, 64 * CD_SECTOR));
+  const text = (at: number, characters: string) => disc.bytes.set(new TextEncoder().encode(characters), at);
+  const view = new DataView(disc.bytes.buffer);
+  text(17 * CD_SECTOR + 1, 'CD001');
+  disc.bytes[17 * CD_SECTOR + 6] = 1;
+  text(17 * CD_SECTOR + 7, 'EL TORITO SPECIFICATION');
+  view.setUint32(17 * CD_SECTOR + 0x47, CATALOG, true);
+  const catalog = CATALOG * CD_SECTOR;
+  disc.bytes[catalog] = 1;
+  disc.bytes.set([0x55, 0xaa], catalog + 30);
+  view.setUint16(catalog + 28, -(0x0001 + 0xaa55) & 0xffff, true);
+  disc.bytes[catalog + 32] = 0x88;
+  disc.bytes[catalog + 33] = media;
+  view.setUint16(catalog + 34, loadSegment, true);
+  view.setUint16(catalog + 38, sectors, true);
+  view.setUint32(catalog + 40, IMAGE, true);
+  disc.bytes.set(image, IMAGE * CD_SECTOR);
+  return disc;
+}
+
+const screen = (machine: BiosTestMachine) => machine.pc.screen?.text() ?? '';
+
+test('the order decides, and what cannot boot is passed over', async () => {
+  const disk = new MemoryDisk(2 ** 20, callingSector());
+  const both = { floppies: [callingFloppy()], disks: [disk] };
+  assert.equal((await new BiosTestMachine({ ...both, bootOrder: 'ac' }).boot()).bootDrive, 0x00);
+  assert.equal((await new BiosTestMachine({ ...both, bootOrder: 'ca' }).boot()).bootDrive, 0x80);
+  disk.bytes[511] = 0;
+  assert.equal((await new BiosTestMachine({ ...both, bootOrder: 'ca' }).boot()).bootDrive, 0x00);
+});
+
+test('a person is told why nothing boots, and a key tries again', async () => {
+  const disk = new MemoryDisk(2 ** 20);
+  const broken = callingFloppy();
+  broken.isBroken = true;
+  const machine = new BiosTestMachine({ floppies: [broken], disks: [disk], cdroms: [null], bootOrder: 'cdan' });
+  await machine.until(() => screen(machine).includes('press a key'), 'the message');
+  const text = screen(machine);
+  assert.match(text, /No operating system was found to boot:/);
+  assert.match(text, /The disk: its first sector is not a boot sector\./);
+  assert.match(text, /The CD: there is no disc in it\./);
+  assert.match(text, /Floppy drive A: it cannot be read: The medium is broken\./);
+  disk.bytes.set(callingSector());
+  machine.fill(0x680, Uint8Array.of(0xee));
+  machine.pc.input.key('Space', true);
+  machine.pc.input.key('Space', false);
+  await machine.until(() => machine.bytes(0x680, 1)[0] === 0x80, 'the boot');
+});
+
+test('without drives the message says so', async () => {
+  const machine = new BiosTestMachine({ floppies: [], bootOrder: 'cd' });
+  await machine.until(() => screen(machine).includes('press a key'), 'the message');
+  assert.match(screen(machine), /There is neither a disk nor a CD\./);
+});
+
+test('INT 18h goes on with the next device, INT 19h begins anew', async () => {
+  // int 18h
+  const giving = new Uint8Array(512);
+  giving.set([0xcd, 0x18]);
+  giving.set([0x55, 0xaa], 510);
+  const machine = new BiosTestMachine({ disks: [new MemoryDisk(2 ** 20, giving)], bootOrder: 'ca' });
+  await machine.boot();
+  assert.equal(machine.bootDrive, 0x00);
+  machine.fill(0x680, Uint8Array.of(0xee));
+  machine.begin(0x19);
+  await machine.until(() => machine.bytes(0x680, 1)[0] === 0x00, 'the second boot');
+});
+
+test('a CD without emulation: its image where the catalog says, and who was booted from', async () => {
+  const disc = bootableCd({ media: 0, sectors: 4, image: callingSector() });
+  const machine = await new BiosTestMachine({ floppies: [], cdroms: [disc], bootOrder: 'd' }).boot();
+  assert.equal(machine.bootDrive, 0xe0);
+  const status = await machine.int(0x13, { eax: 0x4b01, edx: 0xe0, esi: 0x900 });
+  assert.equal(status.carry, false);
+  assert.deepEqual([...machine.bytes(0x900, 3)], [0x13, 0x00, 0xe0]);
+  assert.deepEqual([machine.u32(0x904), machine.u16(0x90c), machine.u16(0x90e)], [IMAGE, 0x07c0, 4]);
+  assert.equal((await machine.int(0x13, { eax: 0x4b01, edx: 0x80, esi: 0x900 })).carry, true);
+  // The catalog, by AH=4Dh: size 8, one sector, to 1000:0, from its first.
+  machine.fill(0x900, Uint8Array.of(8, 1, 0, 0, ((BUFFER >> 12) << 8) & 0xff, BUFFER >> 12, 0, 0));
+  machine.fill(0x900, Uint8Array.of(8, 1, 0, 0, 0x00, 0x10, 0, 0));
+  assert.equal((await machine.int(0x13, { eax: 0x4d00, edx: 0xe0, esi: 0x900 })).carry, false);
+  assert.equal(machine.bytes(0x10000 + 32, 1)[0], 0x88);
+});
+
+test('a CD that emulates a floppy: it is drive A, the real one is B, until the emulation ends', async () => {
+  const image = new Uint8Array(1440 * 1024);
+  image.set(callingSector());
+  new DataView(image.buffer).setUint32(35 * 512, 0xfeedface, true);
+  const real = callingFloppy();
+  const machine = await new BiosTestMachine({
+    floppies: [real],
+    cdroms: [bootableCd({ media: 2, image })],
+    bootOrder: 'd',
+  }).boot();
+  assert.equal(machine.bootDrive, 0x00);
+  const at = { es: BUFFER >> 4, ebx: 0 };
+  assert.equal((await machine.int(0x13, { eax: 0x0201, ecx: 0x0012, edx: 0x0100, ...at })).carry, false);
+  assert.equal(machine.u32(BUFFER), 0xfeedface);
+  assert.equal((await machine.int(0x13, { eax: 0x0301, ecx: 0x0001, edx: 0x0000, ...at })).ah, 0x03);
+  assert.equal((await machine.int(0x13, { eax: 0x0800, edx: 0x0000 })).edx & 0xff, 2);
+  assert.equal((await machine.int(0x13, { eax: 0x0201, ecx: 0x0001, edx: 0x0001, ...at })).carry, false);
+  assert.equal((await machine.int(0x13, { eax: 0x4b00, edx: 0x0000, esi: 0x900 })).carry, false);
+  assert.equal((await machine.int(0x13, { eax: 0x0800, edx: 0x0000 })).edx & 0xff, 1);
+  assert.equal((await machine.int(0x13, { eax: 0x0301, ecx: 0x0101, edx: 0x0000, ...at })).carry, false);
+});
+
+test('a CD that emulates a disk: it is the first, the others follow', async () => {
+  const image = new Uint8Array(4 * 17 * 20 * 512);
+  image.set(callingSector());
+  image.set([0x80, 1, 1, 0, 0x06, 3, 17, 19], 446);
+  const view = new DataView(image.buffer);
+  view.setUint32(454, 17, true);
+  view.setUint32(458, 4 * 17 * 20 - 17, true);
+  view.setUint32(17 * 512, 0xcafe, true);
+  const machine = await new BiosTestMachine({
+    disks: [new MemoryDisk(2 ** 20)],
+    cdroms: [bootableCd({ media: 4, image })],
+    bootOrder: 'd',
+  }).boot();
+  assert.equal(machine.bootDrive, 0x80);
+  assert.equal(machine.bytes(Bda.diskCount, 1)[0], 2);
+  const { ecx, edx } = await machine.int(0x13, { eax: 0x0800, edx: 0x80 });
+  assert.deepEqual([(ecx >> 8) & 0xff, ecx & 63, (edx >> 8) & 0xff, edx & 0xff], [19, 17, 3, 2]);
+  await machine.int(0x13, { eax: 0x0201, ecx: 0x0001, edx: 0x0180, es: BUFFER >> 4 });
+  assert.equal(machine.u32(BUFFER), 0xcafe);
+});
+
+test('a disc with a damaged catalog is refused with the reason', async () => {
+  const sentence = async (spoil: (disc: MemoryDisk) => void) => {
+    const disc = bootableCd({ media: 0, image: callingSector() });
+    spoil(disc);
+    const machine = new BiosTestMachine({ floppies: [], cdroms: [disc], bootOrder: 'd' });
+    await machine.until(() => screen(machine).includes('press a key'), 'the message');
+    return /The CD: (.*)\./.exec(screen(machine))?.[1];
+  };
+  const view = (disc: MemoryDisk) => new DataView(disc.bytes.buffer);
+  assert.equal(await sentence((disc) => disc.bytes.fill(0, 17 * CD_SECTOR, 18 * CD_SECTOR)), 'it has no boot record');
+  assert.equal(
+    await sentence((disc) => view(disc).setUint32(17 * CD_SECTOR + 0x47, 0x7fffffff, true)),
+    'its boot catalog is beyond its end',
+  );
+  assert.equal(await sentence((disc) => (disc.bytes[CATALOG * CD_SECTOR + 5] = 1)), 'its boot catalog is damaged');
+  assert.equal(
+    await sentence((disc) => view(disc).setUint32(CATALOG * CD_SECTOR + 40, 0xffffffff, true)),
+    'its boot image is beyond its end',
+  );
+  assert.equal(
+    await sentence((disc) => (disc.bytes[CATALOG * CD_SECTOR + 32] = 0)),
+    'its boot catalog has nothing for a PC',
+  );
+});
