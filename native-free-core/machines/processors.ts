@@ -156,6 +156,13 @@ export class Processors {
     return true;
   }
 
+  /** Gives a vCPU the turn, whether it has something to do or not, for whoever looks at its state. Between two runs only. */
+  attend(id: number): void {
+    this.current.end(this.cpu.system);
+    this.current = this.vcpus[id];
+    this.cpu.switchTo(id);
+  }
+
   /** Some vCPU has something to do. */
   get areRunnable(): boolean {
     this.current.end(this.cpu.system);

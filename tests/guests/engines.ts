@@ -16,6 +16,8 @@ export interface TestGuest {
   initrd: string;
   append: string;
   memoryMiB: number;
+  /** vCPUs; 1 where left out. */
+  cpus?: number;
 }
 
 export interface CommandLine {
@@ -49,12 +51,20 @@ export function trivisorCommand(...args: string[]): CommandLine {
 export function runCommand(guest: TestGuest, ...options: string[]): CommandLine {
   const boot = ['--kernel', guest.kernel, '--initrd', guest.initrd, '--append', guest.append];
   if (engine === 'trivisor') {
-    return trivisorCommand('run', ...boot, '--memory', String(guest.memoryMiB), ...options);
+    const cpus = guest.cpus === undefined ? [] : ['--cpus', String(guest.cpus)];
+    return trivisorCommand('run', ...boot, '--memory', String(guest.memoryMiB), ...cpus, ...options);
   }
   if (options.length > 0) throw new Error(`QEMU has no options ${options.join(' ')}.`);
   const plain = ['-accel', 'tcg', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'];
   return {
     file: guest.architecture === 'i386' ? 'qemu-system-i386' : 'qemu-system-x86_64',
-    args: [...plain, '-m', String(guest.memoryMiB), ...boot.map((word) => word.replace(/^--/, '-'))],
+    args: [
+      ...plain,
+      '-m',
+      String(guest.memoryMiB),
+      '-smp',
+      String(guest.cpus ?? 1),
+      ...boot.map((word) => word.replace(/^--/, '-')),
+    ],
   };
 }

@@ -48,6 +48,7 @@ export class CodeMachine {
   /**
    * `ramBytes` is a multiple of 4 MiB, 1 GiB at most. In 16 bits there is no paging: real mode. `background` makes who
    * translates beside the guest's thread. `deviceBytes` can be allocated as directly mapped memory.
+   * Of several `vcpus` the first has the turn; the others are as zeros until they are set up.
    */
   constructor(
     bits: 16 | 32 | 64,
@@ -56,12 +57,21 @@ export class CodeMachine {
     ramBytes = MAPPED,
     background?: (memory: WebAssembly.Memory) => TranslationThread,
     deviceBytes = 0,
+    vcpus = 1,
   ) {
-    const pages = memoryPages(ramBytes, deviceBytes);
+    const pages = memoryPages(ramBytes, deviceBytes, vcpus);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bits = bits;
     const translation = { hotness, ...(background ? { background: background(memory) } : {}) };
-    this.cpu = new Cpu(memory, ramBytes, { ...NO_DEVICES, ...devices }, NO_INTERRUPTS, NO_METER, {}, translation);
+    this.cpu = new Cpu(
+      memory,
+      ramBytes,
+      { ...NO_DEVICES, ...devices },
+      NO_INTERRUPTS,
+      NO_METER,
+      { processors: vcpus },
+      translation,
+    );
     this.powerOn();
   }
 
