@@ -66,6 +66,20 @@ test('ACPI mode, power button, soft off', () => {
   assert.equal(bus.readPort(AcpiPorts.pm1aControl, 2), 1 | (5 << 10), 'SLP_EN reads as zero');
 });
 
+test("the clock's alarm is an event at its edge", () => {
+  const { line, pm, bus } = machine();
+  bus.writePort(AcpiPorts.smiCommand, 1, AcpiCommand.enable);
+  bus.writePort(AcpiPorts.pm1aEvent + 2, 2, 0x400);
+  pm.rtcLine.set(true);
+  assert.equal(line.level, true);
+  bus.writePort(AcpiPorts.pm1aEvent, 2, 0x400);
+  pm.rtcLine.set(true);
+  assert.equal(line.level, false);
+  pm.rtcLine.set(false);
+  pm.rtcLine.set(true);
+  assert.equal(bus.readPort(AcpiPorts.pm1aEvent, 2), 0x400);
+});
+
 test('general-purpose events and the reset register beside the PCI address register', () => {
   const { line, events, pm, bus } = machine();
   bus.writePort(AcpiPorts.smiCommand, 1, AcpiCommand.enable);

@@ -37,6 +37,7 @@ export const SCI_IRQ = 9;
 
 const STATUS_TIMER = 0x0001;
 const STATUS_POWER_BUTTON = 0x0100;
+const STATUS_RTC = 0x0400;
 /** Timer, bus master, global, power button, sleep button, RTC, wake. */
 const STATUS_BITS = 0x8731;
 const ENABLE_BITS = 0x0721;
@@ -64,6 +65,7 @@ export class AcpiPm implements Device, PortHandler {
   private control = CONTROL_SCI_ENABLE;
   private gpeStatus = 0;
   private gpeEnable = 0;
+  private rtcLevel = false;
   private smiCommand = 0;
   /** APMS: a byte that the guest and its firmware may leave for each other. */
   private smiStatus = 0;
@@ -97,6 +99,17 @@ export class AcpiPm implements Device, PortHandler {
     this.status |= STATUS_POWER_BUTTON;
     this.update();
   }
+
+  /** The real-time clock's request: RTC_STS follows its edge, whether or not IRQ 8 is looked at. */
+  readonly rtcLine: InterruptLine = {
+    set: (asserted) => {
+      const rose = asserted && !this.rtcLevel;
+      this.rtcLevel = asserted;
+      if (!rose) return;
+      this.status |= STATUS_RTC;
+      this.update();
+    },
+  };
 
   /** General-purpose event `index` (0 to 15) happened. */
   raiseGpe(index: number): void {
