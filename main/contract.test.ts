@@ -45,6 +45,8 @@ test('settings fill in their defaults, and every field tells its option and labe
     bios: null,
     floppies: [],
     nets: [],
+    serial2: null,
+    printer: null,
     deterministic: false,
     noReboot: false,
   });

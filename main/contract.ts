@@ -188,6 +188,16 @@ export const GuestSettings = z.strictObject({
       label: 'Network cards',
       help: `what a network card is plugged into: none or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS]; repeatable`,
     }),
+  serial2: path.nullable().default(null).register(settingInfo, {
+    flag: '--serial2 <file>',
+    label: 'Second serial port',
+    help: 'a file that takes what the guest sends on its second serial port',
+  }),
+  printer: path.nullable().default(null).register(settingInfo, {
+    flag: '--printer <file>',
+    label: 'Printer',
+    help: 'a file that takes what the guest prints on its parallel port',
+  }),
   deterministic: z.boolean().default(false).register(settingInfo, {
     flag: '--deterministic',
     label: 'Deterministic',

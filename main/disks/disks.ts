@@ -70,12 +70,6 @@ export async function createDisk(path: string, disk: NewDisk): Promise<DiskInfo>
   return diskInfo(path, disk.format);
 }
 
-/** Makes the home's folder `disks` for a path in it; any other folder is a person's own to make. */
-export async function makeDisksFolder(home: string, path: string): Promise<void> {
-  const folder = dirname(resolve(path));
-  if (folder === join(resolve(home), 'disks')) await mkdir(folder, { recursive: true });
-}
-
 /**
  * Makes disks and then does what they are made for; where any of it fails, the disks are removed again. The folder
  * `disks` of the home is made with the first disk in it.
@@ -89,7 +83,7 @@ export async function withNewDisks<Result>(
   try {
     for (const { file, format, size } of disks) {
       const path = resolve(file);
-      await makeDisksFolder(home, path);
+      if (dirname(path) === join(home, 'disks')) await mkdir(dirname(path), { recursive: true });
       await createDisk(path, { format, size });
       made.push(path);
     }

@@ -13,6 +13,7 @@ import { RingPort } from '../../native-free-core/network/ring-port.ts';
 import { readBiosFile, readBootFile } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
+import { OutputFiles } from './output-files.ts';
 import { ScreenSender, takePicture } from './screen-sender.ts';
 import { seededRandomness } from './seeded-randomness.ts';
 import type {
@@ -95,6 +96,7 @@ class GuestThread {
   #guest: Guest | null = null;
   #translation: WorkerTranslation | undefined;
   readonly #disks: BlockDevice[] = [];
+  #outputs: OutputFiles | null = null;
   #startedAt = performance.now();
   #publishedAt = 0;
   /** Milliseconds this thread was busy for the guest outside its execution: messages, output, bookkeeping. */
@@ -131,6 +133,7 @@ class GuestThread {
       this.#requireScreen(guest);
     } catch (error) {
       await this.#closeDisks();
+      this.#outputs?.close();
       this.#setState(GuestState.dead);
       this.#send({ type: 'refused', message: (error as Error).message });
       this.#port.close();
@@ -153,6 +156,8 @@ class GuestThread {
     const [unclosed] = await this.#closeDisks();
     if (unclosed !== undefined)
       end = { reason: 'error', detail: `${end.detail} A disk could not be closed: ${unclosed}` };
+    const [unwritten] = this.#outputs?.close() ?? [];
+    if (unwritten !== undefined) end = { ...end, detail: `${end.detail} ${unwritten}` };
     this.#output.flush();
     this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
     const picture = this.#start.lastPicture ? this.#lastPicture(guest) : null;
@@ -197,6 +202,7 @@ class GuestThread {
       : await import('../../native-free-core/machines/create-guest.ts');
     if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
     const config = { ...configOf(guest), nets: guest.nets.map(cardOf) };
+    this.#outputs = new OutputFiles(guest.outputs);
     // Every PC has a CD drive and a floppy drive, which may be empty.
     const empty = { cdroms: [null], floppies: [null] };
     if (guest.disks.length + guest.floppies.length === 0 && guest.cdrom === null)
@@ -238,6 +244,7 @@ class GuestThread {
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
       ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
       diskAnswered: () => this.#wake?.(),
+      ...this.#outputs?.host,
       serialOutput: (bytes) => {
         this.#watch.write(bytes);
         this.#output.add(bytes);

@@ -7,6 +7,7 @@ import type { GuestEnd, NetworkModel, TranslationTime } from '../../native-free-
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
+import type { OutputPaths } from './output-files.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
 export interface GuestStart {
@@ -26,6 +27,7 @@ export interface GuestStart {
   cdrom: string | null;
   floppies: readonly FloppyStart[];
   nets: readonly NetStart[];
+  outputs: OutputPaths;
 }
 
 /** A network card of a guest, and the cable that leads to its network. */

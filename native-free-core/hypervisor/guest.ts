@@ -79,6 +79,10 @@ export interface GuestHost {
   translationThread?(memory: WebAssembly.Memory): TranslationThread;
   /** Bytes the guest sent on its first serial port; the buffer is the callee's to keep. */
   serialOutput(bytes: Uint8Array): void;
+  /** The same of its second serial port; without it what the guest sends there is lost. */
+  secondSerialOutput?(bytes: Uint8Array): void;
+  /** Bytes the guest printed on its parallel port; without it no printer is connected. */
+  printerOutput?(bytes: Uint8Array): void;
   /** A disk answered: a guest that waits or is halted may have something to do. */
   diskAnswered?(): void;
 }

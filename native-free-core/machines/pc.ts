@@ -21,6 +21,7 @@ import { IsaDevices } from './board/isa-devices.ts';
 import { PciDevices } from './board/pci-devices.ts';
 import { boardTables } from './board/tables.ts';
 import type { BoardWiring } from './board/wiring.ts';
+import { ByteBatch } from './byte-batch.ts';
 import { DiskTraffic } from './disk-traffic.ts';
 import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
@@ -61,10 +62,14 @@ export class Pc implements Guest {
   /** Executed instructions a nanosecond, as lately measured; bounds bursts by the next timer. */
   private speed = 0.1;
   private serial: number[] = [];
+  private readonly secondSerial: ByteBatch;
+  private readonly printed: ByteBatch;
 
   constructor(config: GuestConfig, host: GuestHost) {
     this.config = config;
     this.host = host;
+    this.secondSerial = new ByteBatch(host.secondSerialOutput?.bind(host));
+    this.printed = new ByteBatch(host.printerOutput?.bind(host));
     const ramBytes = config.memoryMiB * MIB;
     if (!Number.isInteger(config.memoryMiB) || config.memoryMiB < 4 || ramBytes > RAM_LIMIT) {
       throw new Error(
@@ -121,11 +126,13 @@ export class Pc implements Guest {
       onReset: () => this.askReset(),
       onEnd: (end) => this.finish(end),
       onSerial: (byte) => this.transmit(byte),
+      onSecondSerial: (byte) => this.secondSerial.add(byte),
+      onPrinted: host.printerOutput && ((byte) => this.printed.add(byte)),
     };
     this.isa = new IsaDevices(wiring);
     this.pci = new PciDevices(wiring, this.isa.pm);
     const { keyboard, mouse } = this.isa;
-    this.input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute: [] });
+    this.input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute: [this.pci.tablet] });
     this.resettable = [...interrupts.resettable, ...this.isa.resettable, ...this.pci.resettable, this.input];
     this.firmware = boardTables(
       this.cpu.system,
@@ -221,6 +228,8 @@ export class Pc implements Guest {
   }
 
   private flushSerial(): void {
+    this.secondSerial.flush();
+    this.printed.flush();
     if (this.serial.length === 0) return;
     const bytes = Uint8Array.from(this.serial);
     this.serial = [];

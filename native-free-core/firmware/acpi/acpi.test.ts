@@ -11,6 +11,7 @@ const options: AcpiOptions = {
   processors: [0, 1],
   ioApicId: 2,
   serialPorts: [{ base: 0x3f8, irq: 4 }],
+  parallelPorts: [{ base: 0x378, irq: 7 }],
   pciMemory: { first: 0xc0000000, last: 0xfeafffff },
   ecam: { base: 0xfeb00000, length: 0x100000 },
   pciMemory64: { first: 0x80_0000_0000, last: 0x83_ffff_ffff },

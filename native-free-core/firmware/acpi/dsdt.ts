@@ -31,13 +31,14 @@ import {
   string,
   when,
 } from './aml.ts';
-import { io, irq, memory32, pciInterrupt, resourceTemplate, window } from './resources.ts';
+import { dma, io, irq, memory32, pciInterrupt, resourceTemplate, window } from './resources.ts';
 
 /** What differs between machines. */
 export interface DsdtOptions {
   /** APIC ids of the processors. */
   processors: readonly number[];
   serialPorts: readonly { base: number; irq: number }[];
+  parallelPorts: readonly { base: number; irq: number }[];
   /** The window for PCI memory below 4 GiB. */
   pciMemory: { first: number; last: number };
   /** Configuration space in memory. */
@@ -116,6 +117,17 @@ function isaBridge(options: DsdtOptions): Aml {
       name('_HID', eisaId('PNP0C02')),
       name('_UID', integer(0)),
       name('_CRS', resourceTemplate(io(0x80, 1), io(0x92, 1), io(0xb2, 2), io(0x600, 0x40), io(0x700, 0x10))),
+    ),
+    isaDevice('DMAC', 'PNP0200', io(0x00, 16), io(0x81, 15), io(0xc0, 32), dma(4)),
+    isaDevice('FDC0', 'PNP0700', io(0x3f0, 6), io(0x3f7, 1), irq(6), dma(2)),
+    ...options.parallelPorts.map(({ base, irq: interrupt }, index) =>
+      device(
+        `LPT${index + 1}`,
+        // An ECP; its extended ports are 400h above the others.
+        name('_HID', eisaId('PNP0401')),
+        name('_UID', integer(index + 1)),
+        name('_CRS', resourceTemplate(io(base, 3), io(base + 0x400, 3), irq(interrupt))),
+      ),
     ),
     ...options.serialPorts.map((port, index) => serialPort(index, port.base, port.irq)),
   );

@@ -19,6 +19,11 @@ export function irq(number: number): Aml {
   return concat([0x22], littleEndian(1 << number, 2));
 }
 
+/** `DMA (Compatibility, NotBusMaster, Transfer8) { channel }`, with 16-bit transfers on channels from 4 on. */
+export function dma(channel: number): Aml {
+  return concat([0x2a, 1 << channel, channel < 4 ? 0x00 : 0x02]);
+}
+
 /** `Interrupt (ResourceConsumer, Level, ActiveLow, Shared) { ... }`: interrupts of PCI. */
 export function pciInterrupt(...numbers: readonly number[]): Aml {
   const body = concat([0x0d, numbers.length], ...numbers.map((number) => littleEndian(number, 4)));

@@ -66,8 +66,8 @@ function ioAddress(port: number, bits: number): number[] {
   return [1, bits, 0, accessSize, ...littleEndian(port, 8)];
 }
 
-/** FADT flags (5.2.9): WBINVD works, C1 works, no sleep button, no RTC wake in fixed registers, 32-bit timer, reset register. */
-const FADT_FLAGS = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 10);
+/** FADT flags (5.2.9): WBINVD works, C1 works, no sleep button, 32-bit timer, reset register. */
+const FADT_FLAGS = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 8) | (1 << 10);
 /** There are devices on an ISA bus, and an 8042. */
 const BOOT_ARCHITECTURE = 0x0003;
 const CMOS_CENTURY = 0x32;

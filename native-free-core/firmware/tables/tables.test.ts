@@ -13,6 +13,7 @@ const options: TablesOptions = {
   features: 0x0789_abcd,
   acpi: {
     serialPorts: [{ base: 0x3f8, irq: 4 }],
+    parallelPorts: [{ base: 0x378, irq: 7 }],
     pciMemory: { first: 0xc0000000, last: 0xfeafffff },
     ecam: ECAM_WINDOW,
   },

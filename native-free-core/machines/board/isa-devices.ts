@@ -8,18 +8,21 @@ import { Cmos } from '../../devices/legacy/cmos.ts';
 import { DmaControllers } from '../../devices/legacy/dma.ts';
 import { KeyboardController } from '../../devices/legacy/keyboard-controller.ts';
 import { NumericError } from '../../devices/legacy/numeric-error.ts';
+import { ParallelPort } from '../../devices/legacy/parallel-port.ts';
 import { Pit } from '../../devices/legacy/pit.ts';
 import { Ps2Keyboard } from '../../devices/legacy/ps2-keyboard.ts';
 import { Ps2Mouse } from '../../devices/legacy/ps2-mouse.ts';
 import { A20Gate, SystemPorts } from '../../devices/legacy/system-ports.ts';
 import { Uart } from '../../devices/legacy/uart.ts';
-import { GatedLine } from '../../devices/lines.ts';
+import { fanOut, GatedLine } from '../../devices/lines.ts';
 import { FloppyController } from '../../devices/storage/floppy-controller.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { floppyCable } from './drives.ts';
 import type { BoardWiring } from './wiring.ts';
 
 export const COM1 = { base: 0x3f8, irq: 4 };
+export const COM2 = { base: 0x2f8, irq: 3 };
+export const LPT1 = { base: 0x378, irq: 7 };
 const IRQ = { pit: 0, keyboard: 1, floppy: 6, rtc: 8, acpi: 9, mouse: 12, numericError: 13 };
 const FLOPPY_DMA = 2;
 const MIB = 1 << 20;
@@ -35,6 +38,8 @@ export class IsaDevices {
   readonly systemPorts: SystemPorts;
   readonly numericError: NumericError;
   readonly com1: Uart;
+  readonly com2: Uart;
+  readonly lpt1: ParallelPort;
   readonly pm: AcpiPm;
   readonly hpet: Hpet;
   readonly dma: DmaControllers;
@@ -70,7 +75,8 @@ export class IsaDevices {
       clock,
       timers,
       wallTime: () => (config.deterministic ? DETERMINISTIC_WALL : host.wallMilliseconds()),
-      line: replaceable.rtc,
+      // Systems that use the event timers instead take the alarm as a power management event.
+      line: fanOut(replaceable.rtc, { set: (asserted) => this.pm?.rtcLine.set(asserted) }),
       memory: { low: Math.min(ramBytes, LOW_RAM_LIMIT), high: Math.max(0, ramBytes - LOW_RAM_LIMIT) },
       floppies: [drives[0]?.type ?? 0, drives[1]?.type ?? 0],
     });
@@ -93,6 +99,10 @@ export class IsaDevices {
     this.numericError.attach(bus);
     this.com1 = new Uart({ clock, timers, line: irq(COM1.irq), output: (byte) => wiring.onSerial(byte) });
     this.com1.attach(bus, COM1.base);
+    this.com2 = new Uart({ clock, timers, line: irq(COM2.irq), output: (byte) => wiring.onSecondSerial(byte) });
+    this.com2.attach(bus, COM2.base);
+    this.lpt1 = new ParallelPort({ line: irq(LPT1.irq), output: wiring.onPrinted });
+    this.lpt1.attach(bus, LPT1.base);
     this.pm = new AcpiPm({
       clock,
       timers,
@@ -119,6 +129,8 @@ export class IsaDevices {
       this.systemPorts,
       this.numericError,
       this.com1,
+      this.com2,
+      this.lpt1,
       this.pm,
       this.dma,
       this.floppy,

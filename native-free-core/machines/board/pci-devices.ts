@@ -7,9 +7,12 @@ import { HostBridge, IsaBridge } from '../../devices/pci/bridges.ts';
 import { PciBus, pirqOf } from '../../devices/pci/pci-bus.ts';
 import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
+import { Watchdog } from '../../devices/pci/watchdog.ts';
 import { PciRegister } from '../../devices/pci-function.ts';
 import { AhciController } from '../../devices/storage/ahci-controller.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
+import { Uhci } from '../../devices/usb/uhci.ts';
+import { UsbTablet } from '../../devices/usb/usb-tablet.ts';
 import { assignPciResources } from '../../firmware/bios/pci-resources.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
@@ -31,6 +34,7 @@ const LEVEL_PORT = 0x4d0;
 const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
 /** Behind what net and sound cards take. */
 const AHCI_SLOT = 0x1e;
+const WATCHDOG_SLOT = 0x1c;
 const IDE_IRQS = [14, 15] as const;
 
 export class PciDevices {
@@ -46,6 +50,9 @@ export class PciDevices {
   /** A paravirtualized guest has none. */
   readonly display: Display | undefined;
   private readonly cards: readonly { reset(): void }[];
+  readonly watchdog: Watchdog;
+  readonly usb: Uhci;
+  readonly tablet: UsbTablet;
 
   /** `pm` holds the registers that the power management function decodes. */
   constructor(wiring: BoardWiring, pm: AcpiPm) {
@@ -82,6 +89,11 @@ export class PciDevices {
       this.bus.add(2, 0, this.display.adapter.pci);
     }
     this.cards = plugCards(wiring, this.bus);
+    this.tablet = new UsbTablet(clock);
+    this.usb = new Uhci({ clock, timers, memory: wiring.memory }, [this.tablet.plug, null]);
+    this.bus.add(1, 2, this.usb.pci);
+    this.watchdog = new Watchdog({ clock, timers, onReset: () => wiring.onReset() });
+    this.bus.add(WATCHDOG_SLOT, 0, this.watchdog.pci);
   }
 
   /** Resources and routes as firmware leaves them. */
@@ -112,6 +124,9 @@ export class PciDevices {
       this.powerManagement,
       ...(this.display ? [this.display.adapter] : []),
       ...this.cards,
+      this.watchdog,
+      this.tablet,
+      this.usb,
     ];
   }
 }

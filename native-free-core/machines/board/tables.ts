@@ -8,7 +8,7 @@ import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { systemTables } from '../../firmware/tables/system-tables.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { IO_APIC_ID } from './interrupts.ts';
-import { COM1 } from './isa-devices.ts';
+import { COM1, COM2, LPT1 } from './isa-devices.ts';
 import { PCI_MEMORY } from './pci-devices.ts';
 
 /** Version of the board and of its firmware, for those who take inventories. */
@@ -23,7 +23,7 @@ export function boardTables(cpu: SystemCpu, ramBytes: number, processors: readon
     signature,
     features,
     ioApicId: IO_APIC_ID,
-    acpi: { serialPorts: [COM1], pciMemory: PCI_MEMORY, ecam: ECAM_WINDOW },
+    acpi: { serialPorts: [COM1, COM2], parallelPorts: [LPT1], pciMemory: PCI_MEMORY, ecam: ECAM_WINDOW },
     smbios: {
       version: BOARD_VERSION,
       ramBytes,

@@ -36,4 +36,7 @@ export interface BoardWiring {
   onEnd(end: GuestEnd): void;
   /** Bytes that the first serial port sent. */
   onSerial(byte: number): void;
+  /** The same of the second one, and of the parallel port, to which a printer may be connected. */
+  onSecondSerial(byte: number): void;
+  onPrinted: ((byte: number) => void) | undefined;
 }
