@@ -75,7 +75,7 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
 }
 
 /** Models of network cards. */
-export const networkModels = ['e1000'] as const;
+export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa'] as const;
 /** Network cards that a guest has at most. */
 const NETS_MAX = 8;
 

@@ -53,7 +53,7 @@ export interface GuestConfig {
 }
 
 /** The models of network cards. */
-export const networkModels = ['e1000'] as const;
+export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa'] as const;
 export type NetworkModel = (typeof networkModels)[number];
 
 /** A network card of a guest, and what it is plugged into. */

@@ -6,7 +6,7 @@ import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
 import { moduleGuest } from './module-guest.ts';
 
 /** In loading order. Without `af_packet` no DHCP client can send. */
-const modules = ['af_packet', 'mii', '8390', 'e1000', '8139cp', '8139too', 'ne2k-pci'];
+const modules = ['af_packet', 'mii', '8390', '8390p', 'e1000', '8139cp', '8139too', 'ne2k-pci', 'ne'];
 const folders = [
   ...['drivers/net/mii*', 'drivers/net/ethernet/8390/*', 'drivers/net/ethernet/intel/e1000/*'],
   ...['drivers/net/ethernet/realtek/*', 'net/packet/*'],

@@ -1,29 +1,66 @@
 // The network cards of a PC: which model is where.
-// Owns their PCI places.
+// Owns their PCI places, and the ports and interrupts of those on the ISA bus.
 // Never moves a frame.
 
 import { E1000 } from '../../devices/net/e1000/e1000.ts';
+import { Ne2000Isa, Ne2000Pci } from '../../devices/net/ne2000.ts';
+import type { NetworkCard } from '../../devices/net/packets.ts';
+import { Rtl8139 } from '../../devices/net/rtl8139/rtl8139.ts';
 import type { PciBus } from '../../devices/pci/pci-bus.ts';
+import type { PciFunction } from '../../devices/pci-function.ts';
 import type { NetworkCardConfig } from '../../hypervisor/guest.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Device numbers of cards: from the first on, one each. */
 const FIRST_SLOT = 3;
 const CARDS_MAX = 8;
+/** Where cards on the ISA bus are: what their makers shipped them with, and what drivers look at. */
+const ISA_PLACES = [
+  { base: 0x300, irq: 10 },
+  { base: 0x320, irq: 11 },
+] as const;
+
+type Card = NetworkCard & { reset(): void };
 
 /** Builds the cards and plugs them in. Throws an Error where there are too many. */
 export function plugCards(wiring: BoardWiring, pci: PciBus): { reset(): void }[] {
-  const cards = wiring.config.nets ?? [];
-  if (cards.length > CARDS_MAX)
-    throw new Error(`A guest has at most ${CARDS_MAX} network cards; ${cards.length} were asked for.`);
-  return cards.map((card, index) => plugCard(wiring, pci, card, FIRST_SLOT + index));
+  const configs = wiring.config.nets ?? [];
+  if (configs.length > CARDS_MAX)
+    throw new Error(`A guest has at most ${CARDS_MAX} network cards; ${configs.length} were asked for.`);
+  let onIsa = 0;
+  return configs.map((config, index) => {
+    const card =
+      config.model === 'ne2k_isa' ? isaCard(wiring, config, onIsa++) : pciCard(wiring, pci, config, FIRST_SLOT + index);
+    wiring.network.add(card);
+    return card;
+  });
 }
 
-function plugCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, slot: number): { reset(): void } {
+function isaCard(wiring: BoardWiring, { address, port }: NetworkCardConfig, index: number): Card {
+  const place = ISA_PLACES[index];
+  if (place === undefined) throw new Error(`A guest has at most ${ISA_PLACES.length} network cards of model ne2k_isa.`);
+  const line = wiring.interrupts.irq(place.irq);
+  const card = new Ne2000Isa({ address, port: wiring.network.port(port), line });
+  card.attach(wiring.bus, place.base);
+  return card;
+}
+
+function pciCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, slot: number): Card {
   const { clock, timers, memory, network } = wiring;
-  const port = network.port(config.port);
-  const card = new E1000({ clock, timers, memory, port, address: config.address });
+  const options = { clock, timers, memory, port: network.port(config.port), address: config.address };
+  const build = (): Card & { pci: PciFunction } => {
+    switch (config.model) {
+      case 'rtl8139':
+        return new Rtl8139({ ...options, isPlus: true });
+      case 'rtl8139c':
+        return new Rtl8139({ ...options, isPlus: false });
+      case 'ne2k_pci':
+        return new Ne2000Pci(options);
+      default:
+        return new E1000(options);
+    }
+  };
+  const card = build();
   pci.add(slot, 0, card.pci);
-  network.add(card);
   return card;
 }
