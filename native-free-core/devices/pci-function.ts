@@ -33,6 +33,10 @@ const STATUS_CAPABILITIES = 0x0010;
 /** Status bits that are cleared by writing ones. */
 const STATUS_CLEARABLE = 0xf900;
 const BAR_COUNT = 6;
+/** The expansion ROM's register stands where a ninth BAR would; its lowest bit lets it decode (PCI Local Bus 3.0, 6.2.5.2). */
+const ROM_INDEX = 8;
+const ROM_ENABLE = 1;
+const ROM_LEAST = 0x800;
 const FIRST_CAPABILITY = 0x40;
 /** Physical addresses beyond this are nowhere: a 64-bit BAR there is not mapped. */
 const MAX_PHYSICAL = 2 ** 46;
@@ -60,6 +64,8 @@ export interface PciFunctionSpec {
   interruptPin?: number;
   /** By BAR index; a 64-bit one takes two. */
   bars?: Readonly<Record<number, BarSpec>>;
+  /** What the expansion ROM holds; firmware looks for code of its own there. */
+  rom?: Uint8Array | undefined;
   /** A BAR was mapped at `base`, moved, or unmapped (undefined): for devices whose memory is more than a handler. */
   onMap?(bar: number, base: number | undefined): void;
   /** The guest wrote configuration bytes `offset` to `offset + size - 1`, after the standard header was dealt with. */
@@ -100,6 +106,7 @@ export class PciFunction {
       }
       this.bars.push({ spec: bar, index, base: undefined });
     }
+    if (spec.rom) this.bars.push({ spec: romSpec(spec.rom), index: ROM_INDEX, base: undefined });
     this.reset();
   }
 
@@ -204,7 +211,8 @@ export class PciFunction {
     if (offset + size > this.config.length) return;
     const bytes: number[] = [];
     for (let i = 0; i < size; i++) bytes.push((value >>> (8 * i)) & 0xff);
-    if (offset >= PciRegister.bar0 && offset < PciRegister.bar0 + 4 * BAR_COUNT) {
+    const isBar = offset >= PciRegister.bar0 && offset < PciRegister.bar0 + 4 * BAR_COUNT;
+    if (isBar || (offset & ~3) === PciRegister.rom) {
       this.writeBar(offset, bytes);
     } else {
       bytes.forEach((byte, i) => {
@@ -246,7 +254,8 @@ export class PciFunction {
     if (bar.index === index) {
       // The bits below the size read as zero, which is how a guest finds the size; the lowest tell the kind.
       const mask = bar.spec.size >= 2 ** 32 ? 0 : -bar.spec.size >>> 0;
-      this.setDword(register, ((this.dword(register) & mask) | this.kindBits(bar.spec)) >>> 0);
+      const enable = index === ROM_INDEX ? this.dword(register) & ROM_ENABLE : 0;
+      this.setDword(register, ((this.dword(register) & mask) | this.kindBits(bar.spec) | enable) >>> 0);
     } else {
       const mask = bar.spec.size > 2 ** 32 ? -(bar.spec.size / 2 ** 32) >>> 0 : 0xffffffff;
       this.setDword(register, (this.dword(register) & mask) >>> 0);
@@ -271,7 +280,7 @@ export class PciFunction {
 
   /** The BARs that there are, with their sizes: what firmware assigns addresses to. */
   get barSpecs(): readonly { index: number; spec: BarSpec }[] {
-    return this.bars;
+    return this.bars.filter(({ index }) => index < BAR_COUNT);
   }
 
   /** Guest-physical base (or port) of a BAR while the guest has it enabled. */
@@ -284,6 +293,7 @@ export class PciFunction {
     const enabled = (this.command & (spec.kind === 'io' ? PciCommand.io : PciCommand.memory)) !== 0;
     if (!enabled) return undefined;
     const register = PciRegister.bar0 + 4 * bar.index;
+    if (bar.index === ROM_INDEX && (this.dword(register) & ROM_ENABLE) === 0) return undefined;
     if (spec.kind === 'io') {
       const port = (this.dword(register) & ~3) >>> 0;
       return port !== 0 && port + spec.size <= 0x10000 ? port : undefined;
@@ -378,4 +388,22 @@ export class PciFunction {
     this.updateMapping();
     this.updateInterrupt();
   }
+}
+
+/** A ROM as a BAR: as large as the power of two that holds it, read-only, all ones behind its end. */
+function romSpec(rom: Uint8Array): BarSpec {
+  let size = ROM_LEAST;
+  while (size < rom.length) size *= 2;
+  return {
+    kind: 'memory',
+    size,
+    handler: {
+      readMmio: (offset, bytes) => {
+        let value = 0;
+        for (let i = 0; i < bytes; i++) value += (rom[offset + i] ?? 0xff) * 2 ** (8 * i);
+        return value;
+      },
+      writeMmio: () => {},
+    },
+  };
 }

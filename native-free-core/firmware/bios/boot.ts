@@ -83,7 +83,12 @@ export function* boot(bios: Bios, { disks, network }: BootParts): Program {
 }
 
 function nothingBoots(refusals: readonly Refusal[], order: readonly BootLetter[]): string {
-  const names: Record<BootLetter, string> = { a: 'a floppy', c: 'a disk', d: 'a CD', n: 'the network' };
+  const names: Record<BootLetter, string> = {
+    a: 'a floppy',
+    c: 'a disk',
+    d: 'a CD',
+    n: 'a network card with a boot ROM',
+  };
   const lines = refusals.map(({ name, reason }) => `  ${name}: ${reason}.`);
   const tried =
     lines.length > 0 ? lines : [`  There is neither ${order.map((letter) => names[letter]).join(' nor ')}.`];

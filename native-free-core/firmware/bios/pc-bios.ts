@@ -10,6 +10,7 @@ import { DiskTable } from './disk-table.ts';
 import { equipmentModule } from './equipment.ts';
 import { interruptModule } from './interrupts.ts';
 import { keyboardModule } from './keyboard.ts';
+import { OptionRoms, plugAndPlayModule } from './option-roms.ts';
 import { pciModule, pciServices } from './pci-services.ts';
 import { pointingPart } from './pointing.ts';
 import { portsModule } from './ports-services.ts';
@@ -22,8 +23,9 @@ import { videoModule } from './video.ts';
 /** Builds the firmware of a machine. `display` answers INT 10h. */
 export function pcBios(machine: BiosMachine, display: BiosModule = videoModule()): Bios {
   const table = new DiskTable(machine.drives);
+  const roms = new OptionRoms();
   let disks: DiskServices | undefined;
-  const parts = (): BootParts => ({ disks: disks!, network: () => [] });
+  const parts = (): BootParts => ({ disks: disks!, network: () => roms.network });
   const modules: BiosModule[] = [
     interruptModule(),
     equipmentModule(),
@@ -37,12 +39,13 @@ export function pcBios(machine: BiosMachine, display: BiosModule = videoModule()
     systemModule([powerPart, pointingPart]),
     portsModule(),
     pciModule(),
+    plugAndPlayModule(),
     diskModule(table, (services) => {
       disks = services;
     }),
   ];
   return new Bios(machine, modules, {
-    powerOn: (bios) => powerOn(bios, parts(), function* () {}),
+    powerOn: (bios) => powerOn(bios, parts(), (started) => roms.call(started)),
     boot: (bios) => boot(bios, parts()),
   });
 }
