@@ -96,6 +96,8 @@ export const NetSettings = z.strictObject({
     .refine((mac) => mac !== '00:00:00:00:00:00', 'is the address of a card, not zero')
     .nullable()
     .default(null),
+  /** An option ROM, by which firmware boots from the network. */
+  rom: path.nullable().default(null),
 });
 export type NetSettings = z.output<typeof NetSettings>;
 
@@ -186,7 +188,7 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, {
       flag: '--net <network>',
       label: 'Network cards',
-      help: `what a network card is plugged into: none or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS]; repeatable`,
+      help: `what a network card is plugged into: none or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE]; repeatable`,
     }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',

@@ -40,6 +40,29 @@ export function checkBiosFile(path: string): void {
   withFile(path, 'BIOS', (_, { size }) => requireRom(path, size));
 }
 
+/** The most that a network card's ROM is taken for. */
+const OPTION_ROM_MAX = 2 ** 20;
+
+/** The bytes of an option ROM. Throws an Error with one sentence if the file is none. */
+export function readOptionRom(path: string): Uint8Array {
+  return withFile(path, 'ROM', (descriptor, { size }) => {
+    requireOptionRom(path, descriptor, size);
+    return readFileSync(descriptor);
+  });
+}
+
+/** Throws like {@link readOptionRom}. */
+export function checkOptionRom(path: string): void {
+  withFile(path, 'ROM', (descriptor, { size }) => requireOptionRom(path, descriptor, size));
+}
+
+function requireOptionRom(path: string, descriptor: number, size: number): void {
+  const head = Buffer.alloc(2);
+  readSync(descriptor, head, 0, 2, 0);
+  if (head.readUInt16LE(0) !== 0xaa55 || size > OPTION_ROM_MAX)
+    throw new Error(`${path} is no option ROM: it begins with 55h AAh and has at most 1 MiB.`);
+}
+
 function requireRom(path: string, size: number): void {
   if (size === 0 || size % ROM_STEP !== 0 || size > ROM_MAX)
     throw new Error(`${path} is no BIOS: a ROM image has a multiple of 16 KiB, at most 16 MiB, not ${size} bytes.`);

@@ -19,7 +19,7 @@ import { checkAgainstHost } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { Networks } from '../networks/networks.ts';
-import { checkBiosFile, checkBootFile, checkImageFile, inspectKernel } from './boot-files.ts';
+import { checkBiosFile, checkBootFile, checkImageFile, checkOptionRom, inspectKernel } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { RunningGuest } from './running-guest.ts';
 import { SerialConsole } from './serial-console.ts';
@@ -300,6 +300,7 @@ export function checkSettings(settings: GuestSettings): void {
   try {
     if (kernel !== null) checkBootFile(kernel, 'kernel', settings.memoryMiB);
     if (kernel === null && bios !== null) checkBiosFile(bios);
+    for (const { rom } of settings.nets) if (rom !== null) checkOptionRom(rom);
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
     for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
     if (settings.cdrom !== null) checkImageFile(settings.cdrom, 'CD', false);

@@ -10,7 +10,7 @@ import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-fre
 import type { Guest, GuestConfig, GuestHost, NetworkCardConfig } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
-import { readBiosFile, readBootFile } from './boot-files.ts';
+import { readBiosFile, readBootFile, readOptionRom } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
 import { OutputFiles } from './output-files.ts';
@@ -424,13 +424,13 @@ function answerOf(guest: Guest, ask: Ask): Answer {
   return ask.type === 'screenText' ? { text: guest.screen.text() ?? null } : { picture: takePicture(guest)! };
 }
 
-function cardOf({ model, address, cable, doorbell }: NetStart): NetworkCardConfig {
+function cardOf({ model, address, rom, cable, doorbell }: NetStart): NetworkCardConfig {
   const bell = new Int32Array(doorbell);
   const wake = (): void => {
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
   };
-  return { model, address, port: new RingPort(cable, wake) };
+  return { model, address, ...(rom === null ? {} : { rom: readOptionRom(rom) }), port: new RingPort(cable, wake) };
 }
 
 function configOf(start: GuestStart): GuestConfig {

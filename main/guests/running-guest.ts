@@ -121,6 +121,7 @@ export class RunningGuest implements DisplaySource {
         nets: this.#plugs.map(({ cable, doorbell }, index) => ({
           model: nets[index].model,
           address: cardAddress(nets[index].mac, options.identity ?? options.settings.name, index),
+          rom: nets[index].rom,
           cable,
           doorbell,
         })),

@@ -35,6 +35,7 @@ export interface NetStart {
   model: NetworkModel;
   /** The six bytes of its address. */
   address: Uint8Array;
+  rom: string | null;
   cable: CableBuffers;
   /** Rung, at its first 32-bit word, for the thread of the networks. */
   doorbell: SharedArrayBuffer;

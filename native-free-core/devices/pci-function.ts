@@ -64,8 +64,6 @@ export interface PciFunctionSpec {
   interruptPin?: number;
   /** By BAR index; a 64-bit one takes two. */
   bars?: Readonly<Record<number, BarSpec>>;
-  /** What the expansion ROM holds; firmware looks for code of its own there. */
-  rom?: Uint8Array | undefined;
   /** A BAR was mapped at `base`, moved, or unmapped (undefined): for devices whose memory is more than a handler. */
   onMap?(bar: number, base: number | undefined): void;
   /** The guest wrote configuration bytes `offset` to `offset + size - 1`, after the standard header was dealt with. */
@@ -106,8 +104,12 @@ export class PciFunction {
       }
       this.bars.push({ spec: bar, index, base: undefined });
     }
-    if (spec.rom) this.bars.push({ spec: romSpec(spec.rom), index: ROM_INDEX, base: undefined });
     this.reset();
+  }
+
+  /** Gives the function an expansion ROM, before it is plugged in: firmware looks for code of its own there. */
+  plugRom(rom: Uint8Array): void {
+    this.bars.push({ spec: romSpec(rom), index: ROM_INDEX, base: undefined });
   }
 
   private word(offset: number): number {

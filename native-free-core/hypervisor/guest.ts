@@ -61,6 +61,8 @@ export interface NetworkCardConfig {
   model: NetworkModel;
   /** The six bytes of its address. */
   address: Uint8Array;
+  /** An option ROM, such as a boot ROM. */
+  rom?: Uint8Array;
   port: PacketPort;
 }
 

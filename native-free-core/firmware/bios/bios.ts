@@ -317,6 +317,7 @@ export class Bios implements BiosContext {
       }
       case 'call':
         this.load(step.registers);
+        processor.flags |= EFlag.interrupt;
         this.push(rom.segment, rom.offsetOf('conduct'), step.segment, step.offset);
         break;
       case 'jump':

@@ -61,6 +61,7 @@ function pciCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, sl
     }
   };
   const card = build();
+  if (config.rom) card.pci.plugRom(config.rom);
   pci.add(slot, 0, card.pci);
   return card;
 }
