@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Report } from '../../main/contract.ts';
+import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
 import { GuestConsole } from './console.ts';
 import { architectures, debianGuest, exchanges, noDebian, prompt } from './debian.ts';
 import { needsTrivisor, runCommand, type TestGuest } from './engines.ts';
@@ -27,10 +28,15 @@ async function deterministicRun(guest: TestGuest & { release: string }): Promise
   return { output: console.raw, report: JSON.parse(readFileSync(file, 'utf8')) as Report };
 }
 
-for (const architecture of architectures) {
-  const name = `a deterministic run of Debian's ${architecture} kernel repeats instruction for instruction`;
+const machines = [
+  ...architectures.map((architecture) => ({ architecture, cpus: 1 })),
+  { architecture: 'amd64', cpus: 3 },
+];
+
+for (const { architecture, cpus } of machines as { architecture: DebianArchitecture; cpus: number }[]) {
+  const name = `a deterministic run of Debian's ${architecture} kernel on ${cpus} vCPU repeats instruction for instruction`;
   test(name, { skip: noDebian || needsTrivisor }, async () => {
-    const guest = await debianGuest(architecture);
+    const guest = { ...(await debianGuest(architecture)), cpus };
     const first = await deterministicRun(guest);
     const second = await deterministicRun(guest);
     assert.equal(first.report.end?.reason, 'powerOff');

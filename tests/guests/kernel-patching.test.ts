@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
 import { TRANSLATION_DEFAULTS } from '../../native-free-core/cpu/cpu.ts';
 import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
 import { Pc } from '../../native-free-core/machines/pc.ts';
@@ -37,7 +38,7 @@ class ScriptedGuest {
       append: `${guest.append} quiet`,
     };
     this.pc = new Pc(
-      { kind: 'full', memoryMiB: guest.memoryMiB, cpus: 1, deterministic: true, noReboot: true, boot },
+      { kind: 'full', memoryMiB: guest.memoryMiB, cpus: guest.cpus ?? 1, deterministic: true, noReboot: true, boot },
       {
         control: new ControlBlock(),
         monotonicNanoseconds: () => performance.now() * 1e6,
@@ -67,11 +68,17 @@ class ScriptedGuest {
   }
 }
 
-for (const architecture of architectures) {
-  test(`Debian's ${architecture} kernel patches itself while it is traced, whatever executes it`, {
+/** With several vCPUs, each piece of code is patched under the eyes of all, in steps that each of them has to have seen. */
+const machines = [
+  ...architectures.map((architecture) => ({ architecture, cpus: 1 })),
+  { architecture: 'amd64', cpus: 4 },
+];
+
+for (const { architecture, cpus } of machines as { architecture: DebianArchitecture; cpus: number }[]) {
+  test(`Debian's ${architecture} kernel on ${cpus} vCPU patches itself while it is traced, whatever executes it`, {
     skip: noDebian || needsTrivisor,
   }, async (t) => {
-    const guest = new ScriptedGuest(await debianGuest(architecture));
+    const guest = new ScriptedGuest({ ...(await debianGuest(architecture)), cpus });
     guest.until(prompt);
     const { blocks, translator } = guest.pc.cpu;
     for (const [translation, entries] of Object.entries(hotness)) {
