@@ -50,8 +50,9 @@ const PUBLISH_EVERY = 50;
 /** Output is sent at the end of a slice, or before it once this many bytes are waiting. */
 const OUTPUT_BATCH = 64 * 1024;
 
-/** Guest nanoseconds between two looks of a script at the screen. */
+/** Guest nanoseconds between two looks of a script at the screen; in deterministic mode each is an instruction. */
 const LOOK_EVERY = 50_000_000;
+const DETERMINISTIC_LOOK_EVERY = 2_000_000;
 
 /** Any number: what matters is that it is the same in every deterministic run. */
 const DETERMINISTIC_SEED = 0x7269_7669;
@@ -176,7 +177,8 @@ class GuestThread {
   #watchScreen(guest: Guest): void {
     const { screen, input } = guest;
     if (!screen || !this.#watch.watchesScreen) return;
-    const stop = guest.every?.(LOOK_EVERY, () => {
+    const pace = this.#start.guest.deterministic ? DETERMINISTIC_LOOK_EVERY : LOOK_EVERY;
+    const stop = guest.every?.(pace, () => {
       if (!this.#watch.watchesScreen) stop?.();
       // What answers a screen is not typed yet: it still looks as if it had not been answered.
       else if ((input?.typing ?? 0) === 0) this.#watch.look(screen.text() ?? '');

@@ -24,7 +24,7 @@ function machine(absolute: AbsolutePointer[] = []) {
     onA20() {},
     onReset() {},
   });
-  const input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute });
+  const input = new KeyboardAndPointer({ clock, timers, deterministic: false, keyboard, mouse, absolute });
   const read = (): number | null => (controller.readPort(0x64, 1) & 1 ? controller.readPort(0x60, 1) : null);
   /** Lets time pass, reading whatever comes at once. */
   const readFor = (milliseconds: number): number[] => {

@@ -7,10 +7,14 @@ import type { Timer, Timers } from '../devices/device.ts';
 import type { Clock } from '../host.ts';
 import type { GuestInput, KeyStroke, PointerKind } from '../hypervisor/guest-input.ts';
 
-/** Guest nanoseconds from one typed stroke to the next: 50 keys a second, which firmware and DOS keep up with. */
+/**
+ * Guest nanoseconds from one typed stroke to the next: 50 keys a second, which firmware and DOS keep up with. In
+ * deterministic mode, where a nanosecond is an instruction, a tenth of it is as much work.
+ */
 const STROKE_NS = 10_000_000;
-/** The next look at a keyboard whose last bytes have not been read yet. */
-const RETRY_NS = 1_000_000;
+const DETERMINISTIC_STROKE_NS = 1_000_000;
+/** A keyboard whose last bytes have not been read yet is looked at again so many times sooner. */
+const RETRIES = 10;
 /** A guest that takes no key for this long (30 s) has no use for what was typed. */
 const PATIENCE_NS = 30_000_000_000;
 /** Strokes waiting to be typed: what keeps a script from filling the host's memory. */
@@ -19,6 +23,7 @@ const TYPING_MAX = 1 << 16;
 export interface KeyboardAndPointerWiring {
   clock: Clock;
   timers: Timers;
+  deterministic: boolean;
   keyboard: { key(code: string, down: boolean): boolean; readonly ready: boolean };
   mouse: {
     move(dx: number, dy: number, dz?: number): void;
@@ -67,7 +72,8 @@ export class KeyboardAndPointer implements GuestInput {
   }
 
   private next(): void {
-    const { clock, keyboard } = this.wiring;
+    const { clock, keyboard, deterministic } = this.wiring;
+    const pace = deterministic ? DETERMINISTIC_STROKE_NS : STROKE_NS;
     const now = clock.now();
     const stroke = this.strokes[this.at];
     if (stroke === undefined) return;
@@ -79,7 +85,7 @@ export class KeyboardAndPointer implements GuestInput {
       this.reset();
       return;
     }
-    if (this.typing > 0) this.stroke.arm(now + (isTaken ? STROKE_NS : RETRY_NS));
+    if (this.typing > 0) this.stroke.arm(now + (isTaken ? pace : pace / RETRIES));
   }
 
   private get absolute(): AbsolutePointer | undefined {

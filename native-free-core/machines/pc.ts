@@ -132,7 +132,14 @@ export class Pc implements Guest {
     this.isa = new IsaDevices(wiring);
     this.pci = new PciDevices(wiring, this.isa.pm);
     const { keyboard, mouse } = this.isa;
-    this.input = new KeyboardAndPointer({ clock, timers, keyboard, mouse, absolute: [this.pci.tablet] });
+    this.input = new KeyboardAndPointer({
+      clock,
+      timers,
+      deterministic: config.deterministic,
+      keyboard,
+      mouse,
+      absolute: [this.pci.tablet],
+    });
     this.resettable = [...interrupts.resettable, ...this.isa.resettable, ...this.pci.resettable, this.input];
     this.firmware = boardTables(
       this.cpu.system,
