@@ -291,9 +291,10 @@ export function checkSettings(settings: GuestSettings): void {
       'A deterministic guest has no network: when frames come is nothing that could be repeated.',
     );
   checkAgainstHost(settings);
-  const { kernel, kind, disks, cdrom, floppies, bios } = settings;
+  const { kernel, kind, disks, cdrom, floppies, nets, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
-  if (kernel === null && bios === null && disks.length + floppies.length === 0 && cdrom === null)
+  const hasDrive = disks.length + floppies.length > 0 || cdrom !== null || nets.some(({ rom }) => rom !== null);
+  if (kernel === null && bios === null && !hasDrive)
     throw new Failure('wrong', 'There is nothing to boot: give the guest a disk, a CD, a floppy or a kernel.');
   const problem = kernel === null ? null : inspectKernel(kernel).problem;
   if (problem) throw new Failure('wrong', problem);

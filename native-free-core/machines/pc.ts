@@ -15,7 +15,7 @@ import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
-import { enterFirmware, machineFirmware } from './board/firmware.ts';
+import { BOOT_ORDER_DEFAULT, enterFirmware, machineFirmware, tellBootOrder } from './board/firmware.ts';
 import { Interrupts } from './board/interrupts.ts';
 import { IsaDevices } from './board/isa-devices.ts';
 import { PciDevices } from './board/pci-devices.ts';
@@ -59,6 +59,7 @@ export class Pc implements Guest {
   private readonly network = new NetworkTraffic();
   private end: GuestEnd | undefined;
   private resetAsked = false;
+  private resumeAsked = false;
   /** Executed instructions a nanosecond, as lately measured; bounds bursts by the next timer. */
   private speed = 0.1;
   private serial: number[] = [];
@@ -124,6 +125,7 @@ export class Pc implements Guest {
       network: this.network,
       onA20: (open) => this.cpu.system.physical.setA20(open),
       onReset: () => this.askReset(),
+      onProcessorReset: () => this.askProcessorReset(),
       onEnd: (end) => this.finish(end),
       onSerial: (byte) => this.transmit(byte),
       onSecondSerial: (byte) => this.secondSerial.add(byte),
@@ -156,6 +158,7 @@ export class Pc implements Guest {
         ahci: this.pci.ahci,
         programBoard: () => this.programBoard(),
       });
+    if (config.bios) tellBootOrder(this.isa.cmos, config.bootOrder ?? BOOT_ORDER_DEFAULT);
     this.powerOn();
   }
 
@@ -218,6 +221,15 @@ export class Pc implements Guest {
     this.isa.program();
   }
 
+  /** Firmware that is to go on somewhere after the reset keeps all devices as they are; otherwise everything is reset. */
+  private askProcessorReset(): void {
+    if (!this.bios?.isToResume) this.askReset();
+    else {
+      this.resumeAsked = true;
+      this.cpu.leave();
+    }
+  }
+
   private askReset(): void {
     this.resetAsked = true;
     this.cpu?.leave();
@@ -258,6 +270,10 @@ export class Pc implements Guest {
       if (timers.next() <= now) timers.run(now);
       const runEnd = this.processors.select() ? this.turn(now) : RunEnd.halted;
       if (this.end) return this.finished(this.end);
+      if (this.resumeAsked) {
+        this.resumeAsked = false;
+        enterFirmware(this.cpu.system);
+      }
       if (this.resetAsked) {
         const ended = this.reset();
         if (ended) return this.finished(ended);
@@ -319,6 +335,7 @@ export class Pc implements Guest {
 
   private reset(): GuestEnd | undefined {
     this.resetAsked = false;
+    this.resumeAsked = false;
     if (this.config.noReboot) return { reason: 'reset', detail: 'The guest asked for a reset.' };
     for (const device of this.resettable) device.reset();
     this.processors.reset();

@@ -3,6 +3,7 @@
 // Never implements a service: those are modules.
 
 import { BiosCall, type Frame } from './call.ts';
+import { endInterrupt, readCmos, writeCmos } from './clock.ts';
 import { Bda, ROM_BASE, ROM_SIZE, RomOffset, TABLES_BASE, TABLES_END } from './layout.ts';
 import { type BiosMachine, type BiosProcessor, EFlag, Register, Segment } from './processor.ts';
 import { RomBuilder } from './rom-builder.ts';
@@ -36,6 +37,10 @@ export type Program = Generator<Step, void, BiosCall>;
 
 /** Calls under way beyond this are given up, the oldest first: a guest that never comes back for them must not fill memory. */
 const PENDING_MAX = 32;
+
+const SHUTDOWN = 0x0f;
+const RESUME_WITH_EOI = 0x05;
+const RESUMES = [RESUME_WITH_EOI, 0x0a];
 
 const STACK = { segment: 0, pointer: 0x7c00 };
 
@@ -87,7 +92,7 @@ export class Bios implements BiosContext {
     rom.at(RomOffset.dummyReturn).emit(0xcf);
     rom.at(RomOffset.nmi).emit(0xcf);
     rom.at(RomOffset.powerOn).near([0xe9], 'powerOn');
-    rom.place(160, 16);
+    rom.place(176, 16);
     const freshStack = () =>
       rom
         .emit(0xfa, 0xfc) // cli; cld
@@ -97,13 +102,14 @@ export class Bios implements BiosContext {
         .word(STACK.pointer);
     rom.label('powerOn');
     freshStack();
-    rom.trap(() => this.start(this.powerOnProgram())).label('conduct');
+    rom.trap(() => this.afterReset()).label('conduct');
     rom.trap(() => this.conduct()).label('conductWaiting');
     const from = rom.here;
     rom.emit(0xfb, 0xf4); // sti; hlt
     const halted = rom.here;
     rom.emit(0xfa).short(0xeb, 'conduct'); // cli
     this.waits.push({ from: rom.base + from, halted: rom.base + halted, again: rom.offsetOf('conduct') });
+    rom.label('resume').emit(0x31, 0xc0, 0x8e, 0xd8, 0xff, 0x2e).word(Bda.resumeVector); // xor ax, ax; mov ds, ax; jmp far
     rom.label('conductFar').emit(0xcb).label('conductInterrupt').emit(0xcf); // retf; iret
     rom.label('bootAgain');
     freshStack();
@@ -275,6 +281,31 @@ export class Bios implements BiosContext {
     this.program = program;
     this.isProgramBusy = false;
     this.pending.clear();
+  }
+
+  /** The shutdown code in CMOS RAM (IBM PC AT Technical Reference): 5 and 0Ah go on at 40:67, anything else is POST. */
+  private get shutdownCode(): number {
+    return readCmos(this.machine.ports, SHUTDOWN);
+  }
+
+  /** Whether the processor's reset is a way back from protected mode rather than a start. */
+  get isToResume(): boolean {
+    return RESUMES.includes(this.shutdownCode);
+  }
+
+  private afterReset(): void {
+    const { machine, rom } = this;
+    const code = this.shutdownCode;
+    writeCmos(machine.ports, SHUTDOWN, 0);
+    if (!RESUMES.includes(code)) {
+      this.start(this.powerOnProgram());
+      return;
+    }
+    if (code === RESUME_WITH_EOI) {
+      if ((machine.ports.readPort(0x64, 1) & 1) !== 0) machine.ports.readPort(0x60, 1);
+      endInterrupt(machine.ports, 8);
+    }
+    machine.processor.ip = rom.offsetOf('resume');
   }
 
   /** The code that was jumped to called INT 18h: it did not boot. */

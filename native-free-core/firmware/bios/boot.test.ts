@@ -168,3 +168,30 @@ test('a disc with a damaged catalog is refused with the reason', async () => {
     'its boot catalog has nothing for a PC',
   );
 });
+
+test('a reset with shutdown code 0Ah goes on at 40:67 with everything as it was', async () => {
+  const machine = await new BiosTestMachine().boot();
+  // The calling sector's own loop is where it goes on: a second start of it tells by the drive number in DL, which is 0.
+  machine.fill(0x710, Uint8Array.of(0xb2, 0x77, 0xea, 0x00, 0x7c, 0x00, 0x00)); // mov dl, 77h; jmp 0:7C00h
+  machine.fill(0x467, Uint8Array.of(0x10, 0x07, 0x00, 0x00));
+  machine.fill(BUFFER, Uint8Array.of(0xa5));
+  const { bus } = machine.pc as unknown as { bus: { writePort(port: number, size: number, value: number): void } };
+  bus.writePort(0x70, 1, 0x0f);
+  bus.writePort(0x71, 1, 0x0a);
+  bus.writePort(0x64, 1, 0xfe);
+  await machine.until(() => machine.bootDrive === 0x77, 'the way back');
+  assert.equal(machine.bytes(BUFFER, 1)[0], 0xa5);
+  assert.equal((await machine.int(0x1a)).carry, false, 'the machine goes on');
+  // The code is used up: the next reset is one, which ends this guest.
+  bus.writePort(0x64, 1, 0xfe);
+  await machine.until(() => machine.end !== undefined, 'the end');
+  assert.equal(machine.end?.reason, 'reset');
+});
+
+test('a caller in virtual-8086 mode waits without HLT', async () => {
+  const machine = await new BiosTestMachine({ disks: [new MemoryDisk(2 ** 20)] }).boot();
+  const { bios } = machine.pc as unknown as { bios: { machine: { processor: object } } };
+  Object.defineProperty(bios.machine.processor, 'isVirtual8086', { get: () => true });
+  const read = await machine.int(0x13, { eax: 0x0201, ecx: 1, edx: 0x80, es: BUFFER >> 4 });
+  assert.deepEqual([read.carry, read.al], [false, 1]);
+});

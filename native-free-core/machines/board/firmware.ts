@@ -19,6 +19,8 @@ import { memoryMap } from '../../firmware/memory-map.ts';
 import { DETERMINISTIC_WALL } from './isa-devices.ts';
 import type { BoardWiring } from './wiring.ts';
 
+/** Disk, CD, floppy, network: what is tried where nobody says. */
+export const BOOT_ORDER_DEFAULT = 'cdan';
 const MIB = 2 ** 20;
 const PAGE = 4096;
 
@@ -201,7 +203,7 @@ export function machineFirmware(wiring: FirmwareWiring): Bios {
     timers,
     wallTime: () => (config.deterministic ? DETERMINISTIC_WALL : host.wallMilliseconds()),
     drives: drivesOf(wiring),
-    bootOrder: Array.from(config.bootOrder ?? 'cdan') as BootLetter[],
+    bootOrder: Array.from(config.bootOrder ?? BOOT_ORDER_DEFAULT) as BootLetter[],
     programBoard: () => wiring.programBoard(),
     tables: wiring.tables,
     follow: (work) => wiring.disks.follow(work),
@@ -214,6 +216,18 @@ export function machineFirmware(wiring: FirmwareWiring): Bios {
     writePort: () => bios.trap(),
   });
   return bios;
+}
+
+/** Bytes of the CMOS RAM by which other firmware (that of Bochs, SeaBIOS) is told the boot order, and its numbers for devices. */
+const BOOT_ORDER = 0x3d;
+const BOOT_ORDER_MORE = 0x38;
+const bootNumbers: Readonly<Record<BootLetter, number>> = { a: 1, c: 2, d: 3, n: 4 };
+
+/** Tells a ROM in place of our firmware what to boot from: the first three of the order. */
+export function tellBootOrder(cmos: { setByte(index: number, value: number): void }, order: string): void {
+  const [first = 0, second = 0, third = 0] = Array.from(order, (letter) => bootNumbers[letter as BootLetter]);
+  cmos.setByte(BOOT_ORDER, first | (second << 4));
+  cmos.setByte(BOOT_ORDER_MORE, third << 4);
 }
 
 /** Puts a vCPU at the first instruction after reset, where the ROM below 1 MiB shows it. */

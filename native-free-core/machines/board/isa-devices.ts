@@ -90,10 +90,10 @@ export class IsaDevices {
       keyboardLine: irq(IRQ.keyboard),
       mouseLine: irq(IRQ.mouse),
       onA20: a20.source(),
-      onReset: () => wiring.onReset(),
+      onReset: () => wiring.onProcessorReset(),
     });
     this.keyboardController.attach(bus);
-    this.systemPorts = new SystemPorts({ onA20: a20.source(), onReset: () => wiring.onReset() });
+    this.systemPorts = new SystemPorts({ onA20: a20.source(), onReset: () => wiring.onProcessorReset() });
     this.systemPorts.attach(bus);
     this.numericError = new NumericError(irq(IRQ.numericError));
     this.numericError.attach(bus);

@@ -32,6 +32,8 @@ export interface BoardWiring {
   onA20(open: boolean): void;
   /** A device asked for the machine's reset. */
   onReset(): void;
+  /** A device pulled the processor's reset line, as programs did to come back from protected mode. */
+  onProcessorReset(): void;
   /** The guest is over. */
   onEnd(end: GuestEnd): void;
   /** Bytes that the first serial port sent. */
