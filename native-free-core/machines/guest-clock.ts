@@ -10,13 +10,29 @@ export interface GuestClock extends Clock {
   resume(): void;
   /** Nothing happens before `time`: a clock that need not wait goes there at once. True when it did. */
   skipTo(time: number): boolean;
+  /** All vCPUs were halted until now: the time that has passed was nobody's to miss. */
+  slept(): void;
 }
 
-/** Follows the host's monotonic clock, except while paused. */
+/**
+ * Nanoseconds between two looks at the clock beyond which the guest's thread is taken to have waited for a processor of the
+ * host. While the guest executes, looks are a burst of instructions apart, a millisecond or two.
+ */
+const LONGEST_STEP = 5_000_000;
+
+/**
+ * Follows the host's monotonic clock, except while paused. A guest that executes sees no jumps: what the host's scheduler
+ * took from its thread comes by and by, time running at twice its rate until it is made up for. Otherwise periodic
+ * interrupts would be lost by the dozen, which systems take for broken hardware: a Linux that gets fewer than five ticks in
+ * 160 ms of the time-stamp counter gives up.
+ */
 export class HostClock implements GuestClock {
   private readonly host: () => number;
   private offset: number;
   private pausedAt: number | undefined;
+  /** The host's time at the last look, and how far the guest's is behind. */
+  private looked = 0;
+  private behind = 0;
 
   constructor(monotonicNanoseconds: () => number) {
     this.host = monotonicNanoseconds;
@@ -24,7 +40,17 @@ export class HostClock implements GuestClock {
   }
 
   now(): number {
-    return (this.pausedAt ?? this.host()) - this.offset;
+    const time = (this.pausedAt ?? this.host()) - this.offset;
+    const step = time - this.looked;
+    this.looked = time;
+    if (step > LONGEST_STEP) this.behind += step - LONGEST_STEP;
+    else if (this.behind > 0) this.behind = Math.max(0, this.behind - step);
+    return time - this.behind;
+  }
+
+  slept(): void {
+    this.looked = (this.pausedAt ?? this.host()) - this.offset;
+    this.behind = 0;
   }
 
   pause(): void {
@@ -61,6 +87,10 @@ export class InstructionClock implements GuestClock {
 
   resume(): void {
     // See pause.
+  }
+
+  slept(): void {
+    // Time goes by instructions alone.
   }
 
   skipTo(time: number): boolean {

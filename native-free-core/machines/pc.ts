@@ -59,6 +59,8 @@ export class Pc implements Guest {
   private readonly network = new NetworkTraffic();
   private end: GuestEnd | undefined;
   private resetAsked = false;
+  /** The last slice ended with nothing to do. */
+  private isHalted = false;
   private resumeAsked = false;
   /** Executed instructions a nanosecond, as lately measured; bounds bursts by the next timer. */
   private speed = 0.1;
@@ -259,6 +261,8 @@ export class Pc implements Guest {
     const { host, clock, timers, cpu } = this;
     const started = host.monotonicNanoseconds();
     const until = started + milliseconds * 1e6;
+    if (this.isHalted) clock.slept();
+    this.isHalted = false;
     const { disks, network } = this;
     for (;;) {
       if (this.config.deterministic && disks.pending > 0) {
@@ -296,6 +300,7 @@ export class Pc implements Guest {
           const wakeIn = wake - clock.now();
           if (wakeIn > 0) {
             this.flushSerial();
+            this.isHalted = true;
             return { state: 'halted', wakeIn, diskBusy: disks.pending > 0 };
           }
         }
