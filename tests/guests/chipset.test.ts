@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { GuestConsole } from './console.ts';
 import { architectures, noDebian, prompt } from './debian.ts';
-import { needsTrivisor, runCommand } from './engines.ts';
 import { driverGuest } from './driver-guest.ts';
+import { needsTrivisor, runCommand } from './engines.ts';
 
 /** Seconds: a noisy machine is given several times what a boot takes. */
 const BOOT = 300;

@@ -7,8 +7,8 @@ import { stripVTControlCharacters } from 'node:util';
 import { GuestSettings } from '../../main/contract.ts';
 import { RunningGuest } from '../../main/guests/running-guest.ts';
 import { noDebian, prompt } from './debian.ts';
-import { needsTrivisor } from './engines.ts';
 import { driverGuest } from './driver-guest.ts';
+import { needsTrivisor } from './engines.ts';
 
 /** Seconds: a noisy machine is given several times what a boot takes. */
 const BOOT = 300;

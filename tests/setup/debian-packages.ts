@@ -53,6 +53,7 @@ export const neededPackages: readonly NeededPackage[] = [
     without: "isolinux, and Debian's installer",
   },
   { name: 'ipxe', shows: '/usr/lib/ipxe/ipxe.iso', without: 'iPXE' },
+  { name: 'ipxe-qemu', shows: '/usr/lib/ipxe/qemu/pxe-e1000.rom', without: 'iPXE as the ROM of a network card' },
   { name: 'debootstrap', shows: '/usr/sbin/debootstrap', without: 'an installed Debian' },
   {
     name: 'seabios',

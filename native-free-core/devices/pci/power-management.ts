@@ -12,6 +12,9 @@ const PM_BASE = 0x40;
 const COUNT_A = 0x44;
 const PM_MISC = 0x80;
 const SMBUS_BASE = 0x90;
+/** Device activity B (PIIX4 datasheet 290562): writes to the APM control port raise SMI. */
+const DEVACTB = 0x58;
+const DEVACTB_APMC_ENABLE = 0x02;
 const SMBUS_HOST_CONFIG = 0xd2;
 const SMBUS_REVISION = 0xd6;
 const IO_SPACE_INDICATOR = 0x01;
@@ -116,6 +119,8 @@ export class PowerManagement implements Device {
     const { config } = this.pci;
     config.fill(0, PM_BASE, 0x100);
     for (const { baseAt } of this.blocks) config[baseAt] = IO_SPACE_INDICATOR;
+    // There is no system management mode: firmware finds its requests enabled, and waits for no answer to them.
+    config[DEVACTB + 3] = DEVACTB_APMC_ENABLE;
     // The pin is that of the SMBus's interrupt; it is not wired to a PIRQ but to IRQ 9.
     config[PciRegister.interruptPin] = 1;
     this.place();

@@ -165,8 +165,8 @@ export class BiosTestMachine {
   readonly serial: number[] = [];
 
   /** Runs until `isOver`. Throws where the guest ends or never comes there. */
-  async until(isOver: () => boolean, what = 'what was awaited'): Promise<void> {
-    for (let slice = 0; slice < SLICES_MAX; slice++) {
+  async until(isOver: () => boolean, what = 'what was awaited', slices = SLICES_MAX): Promise<void> {
+    for (let slice = 0; slice < slices; slice++) {
       if (isOver()) return;
       const result = this.pc.run(1);
       if (result.state === 'ended') {
