@@ -200,6 +200,11 @@ export const GuestSettings = z.strictObject({
     label: 'Printer',
     help: 'a file that takes what the guest prints on its parallel port',
   }),
+  audio: path.nullable().default(null).register(settingInfo, {
+    flag: '--audio <file>',
+    label: 'Sound recording',
+    help: 'a WAV file that takes what the guest plays',
+  }),
   deterministic: z.boolean().default(false).register(settingInfo, {
     flag: '--deterministic',
     label: 'Deterministic',

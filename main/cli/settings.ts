@@ -20,7 +20,7 @@ import { UsageError } from './output.ts';
 const names = Object.keys(GuestSettings.shape) as SettingName[];
 
 /** Settings whose text is a path of this host, told relative to where the command is run. */
-const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom', 'bios', 'serial2', 'printer'];
+const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom', 'bios', 'serial2', 'printer', 'audio'];
 
 function info(name: SettingName) {
   return settingInfo.get(GuestSettings.shape[name])!;

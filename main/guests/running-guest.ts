@@ -84,7 +84,7 @@ export class RunningGuest implements DisplaySource {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
     const { bootOrder, bios } = options.settings;
-    const { serial2, printer } = options.settings;
+    const { serial2, printer, audio } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
@@ -125,7 +125,7 @@ export class RunningGuest implements DisplaySource {
           cable,
           doorbell,
         })),
-        outputs: { serial2, printer },
+        outputs: { serial2, printer, audio },
         translation: options.translation ?? 'hot',
       },
       script: options.script ?? noScript,

@@ -5,6 +5,7 @@
 import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import type { PacketPort } from '../devices/net/packets.ts';
+import type { AudioChunk } from '../devices/sound/audio-mixer.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { ControlBlock } from './control-block.ts';
 import type { GuestInput } from './guest-input.ts';
@@ -85,6 +86,8 @@ export interface GuestHost {
   secondSerialOutput?(bytes: Uint8Array): void;
   /** Bytes the guest printed on its parallel port; without it no printer is connected. */
   printerOutput?(bytes: Uint8Array): void;
+  /** Sound of the guest's card and speaker, at most 20 ms at a time and only while something sounds; theirs to keep. */
+  audioOutput?(chunk: AudioChunk): void;
   /** A disk answered: a guest that waits or is halted may have something to do. */
   diskAnswered?(): void;
 }

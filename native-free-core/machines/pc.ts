@@ -9,6 +9,7 @@ import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
 import type { Screen } from '../devices/display/screen.ts';
+import { AudioMixer } from '../devices/sound/audio-mixer.ts';
 import { TimerQueue } from '../devices/timers.ts';
 import type { Bios } from '../firmware/bios/bios.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
@@ -131,6 +132,7 @@ export class Pc implements Guest {
       onEnd: (end) => this.finish(end),
       onSerial: (byte) => this.transmit(byte),
       onSecondSerial: (byte) => this.secondSerial.add(byte),
+      audio: host.audioOutput && new AudioMixer({ clock, timers, output: (chunk) => host.audioOutput?.(chunk) }),
       onPrinted: host.printerOutput && ((byte) => this.printed.add(byte)),
     };
     this.isa = new IsaDevices(wiring);

@@ -63,7 +63,12 @@ export class IsaDevices {
       },
     });
     this.hpet.attach(bus);
-    this.pit = new Pit({ clock, timers, line: replaceable.pit });
+    this.pit = new Pit({
+      clock,
+      timers,
+      line: replaceable.pit,
+      onSpeaker: (hertz) => wiring.audio?.speaker(hertz),
+    });
     this.pit.attach(bus);
     this.dma = new DmaControllers(wiring.memory);
     this.dma.attach(bus);

@@ -9,6 +9,7 @@ import { PowerManagement } from '../../devices/pci/power-management.ts';
 import { SMBUS_BLOCK_SIZE, SmbusController } from '../../devices/pci/smbus.ts';
 import { Watchdog } from '../../devices/pci/watchdog.ts';
 import { PciRegister } from '../../devices/pci-function.ts';
+import { Ac97 } from '../../devices/sound/ac97.ts';
 import { AhciController } from '../../devices/storage/ahci-controller.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
 import { Uhci } from '../../devices/usb/uhci.ts';
@@ -34,6 +35,7 @@ const LEVEL_PORT = 0x4d0;
 const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
 /** Behind what net and sound cards take. */
 const AHCI_SLOT = 0x1e;
+const SOUND_SLOT = 0x1b;
 const WATCHDOG_SLOT = 0x1c;
 const IDE_IRQS = [14, 15] as const;
 
@@ -51,6 +53,7 @@ export class PciDevices {
   readonly display: Display | undefined;
   private readonly cards: readonly { reset(): void }[];
   readonly watchdog: Watchdog;
+  readonly sound: Ac97;
   readonly usb: Uhci;
   readonly tablet: UsbTablet;
 
@@ -92,6 +95,8 @@ export class PciDevices {
     this.tablet = new UsbTablet(clock);
     this.usb = new Uhci({ clock, timers, memory: wiring.memory }, [this.tablet.plug, null]);
     this.bus.add(1, 2, this.usb.pci);
+    this.sound = new Ac97({ clock, timers, memory: wiring.memory, output: wiring.audio });
+    this.bus.add(SOUND_SLOT, 0, this.sound.pci);
     this.watchdog = new Watchdog({ clock, timers, onReset: () => wiring.onReset() });
     this.bus.add(WATCHDOG_SLOT, 0, this.watchdog.pci);
   }
@@ -127,6 +132,7 @@ export class PciDevices {
       this.watchdog,
       this.tablet,
       this.usb,
+      this.sound,
     ];
   }
 }

@@ -6,6 +6,7 @@ import type { PhysicalMemory } from '../../cpu/system/physical.ts';
 import type { ShadowMemory } from '../../cpu/system/shadow-memory.ts';
 import type { IoBus } from '../../devices/bus.ts';
 import type { MessageSink } from '../../devices/message-signalled.ts';
+import type { AudioMixer } from '../../devices/sound/audio-mixer.ts';
 import type { TimerQueue } from '../../devices/timers.ts';
 import type { GuestConfig, GuestEnd, GuestHost } from '../../hypervisor/guest.ts';
 import type { DiskTraffic } from '../disk-traffic.ts';
@@ -40,5 +41,7 @@ export interface BoardWiring {
   onSerial(byte: number): void;
   /** The same of the second one, and of the parallel port, to which a printer may be connected. */
   onSecondSerial(byte: number): void;
+  /** What hears the sound card and the speaker; undefined where nobody does. */
+  audio: AudioMixer | undefined;
   onPrinted: ((byte: number) => void) | undefined;
 }
