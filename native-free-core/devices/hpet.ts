@@ -41,6 +41,12 @@ const COMPARATOR_WRITABLE = LEVEL | INTERRUPT_ENABLE | PERIODIC | VALUE_SET | MO
 const COMPARATOR_FIXED = PERIODIC_CAPABLE | SIZE_64 | MESSAGE_CAPABLE;
 /** A read of the counter's high half belongs to the read of the low half before it for this long. */
 const LATCH_NS = 1e6;
+/**
+ * Interrupts that a busy host let pass are made up for, this long one after the other, so that systems that count ticks keep
+ * time; at most so many.
+ */
+const MAKE_UP_NS = 50_000;
+const OWED_MAX = 100;
 /** Counts further off than this, about four months, are not waited for. */
 const FARTHEST = 2 ** 50;
 
@@ -69,6 +75,8 @@ class Comparator {
   message = 0n;
   /** The last write was a low half under VAL_SET: a high half that follows belongs to it. */
   settingHigh = false;
+  /** Interrupts of periods that passed unseen. */
+  owed = 0;
   readonly timer: Timer;
 
   constructor(timer: Timer) {
@@ -89,12 +97,13 @@ class Comparator {
     this.period = 0n;
     this.message = 0n;
     this.settingHigh = false;
+    this.owed = 0;
     this.timer.cancel();
   }
 
   save(): Record<string, unknown> {
-    const { config, value, period, message, settingHigh } = this;
-    return { config, value, period, message, settingHigh };
+    const { config, value, period, message, settingHigh, owed } = this;
+    return { config, value, period, message, settingHigh, owed };
   }
 
   restore(state: StateReader): void {
@@ -103,6 +112,7 @@ class Comparator {
     this.period = state.bigint('period');
     this.message = state.bigint('message');
     this.settingHigh = state.boolean('settingHigh');
+    this.owed = state.integer('owed', 0, OWED_MAX);
   }
 }
 
@@ -150,14 +160,16 @@ export class Hpet implements Device, MmioHandler {
     return bits(comparator.value - counter, comparator.width);
   }
 
-  /** Moves a periodic comparator behind the counter forward by whole periods. */
-  private advance(comparator: Comparator, counter: bigint): void {
+  /** Moves a periodic comparator behind the counter forward by whole periods, and gives how many. */
+  private advance(comparator: Comparator, counter: bigint): number {
     const { period, width } = comparator;
-    if (period === 0n) return;
+    if (period === 0n) return 0;
     const behind = bits(counter - comparator.value, width);
     // More than half the range behind is ahead.
-    if (behind >= 1n << BigInt(width - 1)) return;
-    comparator.value = bits(comparator.value + (behind / period + 1n) * period, width);
+    if (behind >= 1n << BigInt(width - 1)) return 0;
+    const periods = behind / period + 1n;
+    comparator.value = bits(comparator.value + periods * period, width);
+    return Number(periods);
   }
 
   private arm(index: number): void {
@@ -176,17 +188,24 @@ export class Hpet implements Device, MmioHandler {
     }
     const counted = Number(bits(counter - this.base, 64));
     // Half a count later than its first moment, so that rounding cannot make it early.
-    comparator.timer.arm(this.startedAt + (counted + distance + 0.5) * TICK_NS);
+    const deadline = this.startedAt + (counted + distance + 0.5) * TICK_NS;
+    const makeUp = comparator.owed > 0 ? this.wiring.clock.now() + MAKE_UP_NS : Infinity;
+    comparator.timer.arm(Math.min(deadline, makeUp));
   }
 
   private armAll(): void {
     for (let index = 0; index < HPET_COMPARATORS; index++) this.arm(index);
   }
 
-  /** The counter reached a comparator. */
+  /** The counter reached a comparator, or an interrupt of it is made up for. */
   private match(index: number): void {
     const comparator = this.comparators[index];
     const { config } = comparator;
+    const isPeriodic = comparator.periodic && comparator.period > 0n;
+    if (isPeriodic) {
+      const missed = this.advance(comparator, this.counter()) - 1;
+      comparator.owed = (config & LEVEL) !== 0 ? 0 : Math.min(Math.max(comparator.owed + missed, 0), OWED_MAX);
+    }
     const interrupts = (config & INTERRUPT_ENABLE) !== 0;
     if ((config & LEVEL) !== 0 && (config & MESSAGE_ENABLE) === 0) {
       this.status |= 1 << index;
@@ -200,13 +219,9 @@ export class Hpet implements Device, MmioHandler {
         line?.set(false);
       }
     }
-    if (comparator.periodic && comparator.period > 0n) {
-      this.advance(comparator, this.counter());
-      this.arm(index);
-    } else if (comparator.width === 32) {
-      // It matches again each time the low half comes round.
-      comparator.timer.arm(this.wiring.clock.now() + 2 ** 32 * TICK_NS);
-    }
+    if (isPeriodic) this.arm(index);
+    // It matches again each time the low half comes round.
+    else if (comparator.width === 32) comparator.timer.arm(this.wiring.clock.now() + 2 ** 32 * TICK_NS);
   }
 
   private line(index: number): InterruptLine | undefined {
@@ -331,6 +346,7 @@ export class Hpet implements Device, MmioHandler {
     if (!started) return;
     this.base = counter;
     this.startedAt = this.wiring.clock.now();
+    for (const comparator of this.comparators) comparator.owed = 0;
     this.armAll();
   }
 
@@ -338,6 +354,7 @@ export class Hpet implements Device, MmioHandler {
     const index = Math.floor(offset / COMPARATOR_STRIDE);
     const comparator = this.comparators[index];
     if (comparator === undefined) return;
+    comparator.owed = 0;
     const register = offset % COMPARATOR_STRIDE;
     switch (register) {
       case 0x00:
