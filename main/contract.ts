@@ -81,12 +81,15 @@ const NETS_MAX = 8;
 
 /** A network card, and what it is plugged into. */
 export const NetSettings = z.strictObject({
-  /** `internal:NAME`: a network of guests alone, found by its name by all guests of this home. */
+  /**
+   * `internal:NAME`: a network of guests alone, found by its name by all guests of this home. `nat`: the world, through the
+   * host's own sockets; with `nat+host` also the host's own services, at the gateway's address.
+   */
   network: z
     .string()
     .regex(
-      /^internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/,
-      'is internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
+      /^(nat(\+host)?|internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31})$/,
+      'is nat, nat+host or internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
     ),
   model: z.enum(networkModels).default('e1000'),
   /** Null: one of its own, which stays the same for a guest of the inventory. */
@@ -188,7 +191,7 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, {
       flag: '--net <network>',
       label: 'Network cards',
-      help: `what a network card is plugged into: none or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE]; repeatable`,
+      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE]; repeatable`,
     }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',

@@ -14,7 +14,7 @@ export type ToNetworks =
   | {
       type: 'plug';
       id: number;
-      /** The setting: `internal:NAME`. */
+      /** The setting: `internal:NAME`, `nat` or `nat+host`. */
       network: string;
       cable: CableBuffers;
       /** The guest's control block, whose doorbell wakes it. */

@@ -5,10 +5,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import { Nat } from '../../native-free-core/network/nat/nat.ts';
 import { PacketRing } from '../../native-free-core/network/packet-ring.ts';
 import { Switch, type SwitchPort } from '../../native-free-core/network/switch.ts';
 import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.ts';
+import { nodeSockets } from './node-sockets.ts';
 import { Trunk } from './trunk.ts';
+
+/** Milliseconds between two looks at what is due by time in a translated network. */
+const NAT_TICK = 100;
 
 /** Frames taken from one guest before the next one's turn. */
 const BATCH = 128;
@@ -73,15 +78,37 @@ class Network {
   readonly #trunk: Trunk | null;
   readonly #ended: () => void;
 
-  constructor(meeting: string | null, ended: () => void) {
+  readonly #nat: Nat | null = null;
+  readonly #ticks: NodeJS.Timeout | undefined;
+
+  constructor(name: string, meeting: string | null, ended: () => void) {
     this.#ended = ended;
     this.#trunk = meeting === null ? null : new Trunk({ meeting, hub: this.hub, problem: tell });
+    if (name !== 'nat' && name !== 'nat+host') return;
+    const nat = new Nat({
+      sockets: nodeSockets(),
+      allowHost: name === 'nat+host',
+      send: (frame) => gateway.input(frame),
+    });
+    const gateway = this.hub.connect((frame) => {
+      nat.input(frame);
+      return true;
+    });
+    this.#nat = nat;
+    this.#ticks = setInterval(() => nat.tick(), NAT_TICK);
+  }
+
+  /** All that came at once has been carried. */
+  flush(): void {
+    this.#nat?.flush();
   }
 
   leave(port: GuestPort): void {
     this.ports.delete(port);
     if (this.ports.size > 0) return;
     this.#trunk?.close();
+    clearInterval(this.#ticks);
+    this.#nat?.close();
     this.#ended();
   }
 }
@@ -109,7 +136,7 @@ class NetworkThread {
   #plug(message: ToNetworks & { type: 'plug' }): void {
     const { network: name, meeting, id } = message;
     let network = this.#networks.get(name);
-    if (!network) this.#networks.set(name, (network = new Network(meeting, () => this.#networks.delete(name))));
+    if (!network) this.#networks.set(name, (network = new Network(name, meeting, () => this.#networks.delete(name))));
     const port = new GuestPort(network, message);
     network.ports.add(port);
     this.#ports.set(id, port);
@@ -121,6 +148,7 @@ class NetworkThread {
       const doorbell = Atomics.load(this.#doorbell, 0);
       let isBusy = false;
       for (const port of this.#ports.values()) isBusy = port.carry() || isBusy;
+      for (const network of this.#networks.values()) network.flush();
       // Sockets and messages are served between turns of the event loop.
       if (isBusy) await nextTurn();
       else {

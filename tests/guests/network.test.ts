@@ -18,15 +18,28 @@ const COPY = 600;
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-network-'));
 after(() => rmSync(folder, { recursive: true }));
 
-/** The card, the width of the guests, and how much is copied: as much as the card's driver moves in a minute or so. */
-const cards: readonly {
+interface Card {
   model: NetSettings['model'];
   architecture: 'amd64' | 'i386';
   driver: string;
+  /** How much is copied: what the driver moves in a minute or so. Cards without DMA move two bytes at a time. */
   mebibytes: number;
-}[] = [{ model: 'e1000', architecture: 'amd64', driver: 'e1000', mebibytes: 64 }];
+  /** What loads the driver of a card that cannot be found. */
+  load?: string;
+}
 
-/** A type of its own, so that no answer is taken from the echo of the command. */
+const cards: readonly Card[] = [
+  { model: 'e1000', architecture: 'amd64', driver: 'e1000', mebibytes: 64 },
+  { model: 'rtl8139', architecture: 'amd64', driver: '8139cp', mebibytes: 64 },
+  { model: 'rtl8139c', architecture: 'i386', driver: '8139too', mebibytes: 64 },
+  { model: 'ne2k_pci', architecture: 'i386', driver: 'ne2k-pci', mebibytes: 16 },
+  {
+    ...{ model: 'ne2k_isa', architecture: 'i386', driver: 'ne', mebibytes: 16 },
+    load: 'insmod /lib/modules/ne.ko io=0x300 irq=10',
+  },
+];
+
+/** Types a command and waits for its answer, and for the prompt behind it. */
 async function ask(console: GuestConsole, command: string, answer: RegExp, seconds = ANSWER): Promise<RegExpExecArray> {
   console.type(`${command}\n`);
   const match = await console.waitFor(answer, seconds);
@@ -34,7 +47,7 @@ async function ask(console: GuestConsole, command: string, answer: RegExp, secon
   return match;
 }
 
-for (const { model, architecture, driver, mebibytes } of cards) {
+for (const { model, architecture, driver, mebibytes, load } of cards) {
   test(`two Debian guests of two processes reach each other through ${model} (${driver})`, {
     skip: noDebian || needsTrivisor,
   }, async () => {
@@ -57,6 +70,7 @@ for (const { model, architecture, driver, mebibytes } of cards) {
     ] as const) {
       await console.waitFor(prompt, BOOT);
       await ask(console, 'dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
+      if (load) await ask(console, `${load}; ifconfig -a | grep -c ^eth`, /^1$/m);
       await ask(
         console,
         'basename $(readlink /sys/class/net/eth0/device/driver) | sed s/^/driver=/',

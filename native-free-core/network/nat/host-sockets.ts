@@ -1,0 +1,46 @@
+// What the address translation needs of its host: ordinary sockets and a clock.
+// Owns the interfaces only; the host passes an implementation in, a test a stand-in.
+// Never imports anything.
+
+/** A TCP connection of the host. */
+export interface HostTcp {
+  /** Takes bytes; how many wait to be sent is told by {@link pending}. The bytes are copied. */
+  write(bytes: Uint8Array): void;
+  /** Bytes that were written and not sent yet. */
+  readonly pending: number;
+  /** Nothing more will be written. */
+  end(): void;
+  /** Ends the connection at once. */
+  destroy(): void;
+  pause(): void;
+  resume(): void;
+}
+
+export interface HostTcpEvents {
+  connected(): void;
+  data(bytes: Uint8Array): void;
+  /** What was written has been sent. */
+  drained(): void;
+  /** The other end will send nothing more. */
+  ended(): void;
+  /** It could not be connected, or was cut; `refused` where somebody said no. */
+  closed(reason: 'refused' | 'unreachable' | 'reset' | 'done'): void;
+}
+
+/** A UDP socket of the host. */
+export interface HostUdp {
+  send(bytes: Uint8Array, address: string, port: number): void;
+  close(): void;
+}
+
+export interface HostSockets {
+  /** Milliseconds of a clock that does not go back. */
+  now(): number;
+  random(into: Uint8Array): void;
+  connectTcp(address: string, port: number, events: HostTcpEvents): HostTcp;
+  openUdp(received: (bytes: Uint8Array, address: string, port: number) => void): HostUdp;
+  /** Where the host asks for names. */
+  nameServer(): { address: string; port: number } | undefined;
+  /** Whether an address is one of the host's own. */
+  isOwn(address: string): boolean;
+}

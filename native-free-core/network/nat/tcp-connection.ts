@@ -1,0 +1,420 @@
+// One TCP connection of a guest, ended here and continued by a socket of the host (RFC 9293).
+// Owns both directions' sequence numbers, what was sent and not acknowledged, and the timers of that.
+// Never knows Ethernet or IP: it is given segments and gives segments.
+
+import type { HostTcp, HostTcpEvents } from './host-sockets.ts';
+import { dword, putDword, putWord, word } from './wire.ts';
+
+export const TcpFlag = { fin: 1, syn: 2, reset: 4, push: 8, acknowledge: 16 } as const;
+const HEADER_BYTES = 20;
+/** The most that one segment carries on a network of 1,500 bytes. */
+const SEGMENT_MAX = 1460;
+/** Where a guest does not say how much it takes (RFC 9293, 3.7.1). */
+const SEGMENT_DEFAULT = 536;
+/** Bytes from the host that wait for the guest: the socket is not read beyond. */
+const BUFFER_MAX = 48 * 1024;
+/** Bytes from the guest that wait for the host: the window closes at that. */
+const WINDOW_MAX = 128 * 1024;
+/** What our windows are shifted by. */
+const SCALE = 2;
+/** Milliseconds before something is sent again, doubled each time; and how often that is tried. */
+const RETRANSMIT_FIRST = 300;
+const RETRANSMIT_MAX = 10_000;
+const TRIES_MAX = 10;
+/** Milliseconds for which a connection that is over is remembered, for a last segment that was lost. */
+const LINGER = 2000;
+
+export interface TcpSegment {
+  sequence: number;
+  acknowledged: number;
+  flags: number;
+  window: number;
+  data: Uint8Array;
+  /** Of a SYN: the largest segment and the shift of windows that the sender offers. */
+  segmentMax: number | undefined;
+  scale: number | undefined;
+}
+
+/** The segment in a TCP message; undefined where the header is damaged. */
+export function readTcp(payload: Uint8Array): (TcpSegment & { from: number; to: number }) | undefined {
+  const header = 4 * (payload[12] >> 4);
+  if (payload.length < HEADER_BYTES || header < HEADER_BYTES || header > payload.length) return undefined;
+  let segmentMax: number | undefined;
+  let scale: number | undefined;
+  for (let at = HEADER_BYTES; at < header && payload[at] !== 0; ) {
+    const length = payload[at] === 1 ? 1 : (payload[at + 1] ?? 0);
+    if (length === 0 || at + length > header) break;
+    if (payload[at] === 2 && length === 4) segmentMax = word(payload, at + 2);
+    if (payload[at] === 3 && length === 3) scale = Math.min(payload[at + 2], 14);
+    at += length;
+  }
+  return {
+    from: word(payload, 0),
+    to: word(payload, 2),
+    sequence: dword(payload, 4),
+    acknowledged: dword(payload, 8),
+    flags: payload[13],
+    window: word(payload, 14),
+    data: payload.subarray(header),
+    segmentMax,
+    scale,
+  };
+}
+
+/** A TCP message without its checksum. */
+export function tcpMessage(
+  from: number,
+  to: number,
+  segment: Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window' | 'data'>,
+  options: readonly number[] = [],
+): Uint8Array {
+  const header = HEADER_BYTES + options.length;
+  const message = new Uint8Array(header + segment.data.length);
+  putWord(message, 0, from);
+  putWord(message, 2, to);
+  putDword(message, 4, segment.sequence);
+  putDword(message, 8, segment.acknowledged);
+  message[12] = (header / 4) << 4;
+  message[13] = segment.flags;
+  putWord(message, 14, segment.window);
+  message.set(options, HEADER_BYTES);
+  message.set(segment.data, header);
+  return message;
+}
+
+export interface TcpWiring {
+  now(): number;
+  /** Sends a message to the guest: flags, sequence, data. */
+  send(segment: Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window' | 'data'>, options?: number[]): void;
+  /** The connection is over and can be forgotten. */
+  onClosed(): void;
+}
+
+/** Bytes in order, taken from the front. */
+class ByteQueue {
+  private chunks: Uint8Array[] = [];
+  length = 0;
+
+  push(bytes: Uint8Array): void {
+    this.chunks.push(bytes.slice());
+    this.length += bytes.length;
+  }
+
+  /** A copy of `length` bytes from `offset` on, or of what there is of them. */
+  slice(offset: number, length: number): Uint8Array {
+    const result = new Uint8Array(Math.max(0, Math.min(length, this.length - offset)));
+    let start = 0;
+    for (const chunk of this.chunks) {
+      const from = Math.max(0, offset - start);
+      const to = Math.min(chunk.length, offset + result.length - start);
+      if (from < to) result.set(chunk.subarray(from, to), start + from - offset);
+      start += chunk.length;
+      if (start >= offset + result.length) break;
+    }
+    return result;
+  }
+
+  drop(count: number): void {
+    this.length -= count;
+    for (let left = count; left > 0; ) {
+      const [chunk] = this.chunks;
+      if (chunk.length > left) {
+        this.chunks[0] = chunk.subarray(left);
+        return;
+      }
+      left -= chunk.length;
+      this.chunks.shift();
+    }
+  }
+}
+
+/** How far `a` is ahead of `b`; negative where it is behind. */
+function ahead(a: number, b: number): number {
+  return (a - b) | 0;
+}
+
+export class TcpConnection {
+  private readonly wiring: TcpWiring;
+  private readonly host: HostTcp;
+  private state: 'connecting' | 'greeting' | 'open' | 'closed' = 'connecting';
+  /** First byte not acknowledged by the guest, next to send, and all that was ever sent. */
+  private unacknowledged: number;
+  private next: number;
+  private furthest: number;
+  /** The next byte expected of the guest. */
+  private expected: number;
+  private guestWindow: number;
+  private readonly guestScale: number | null;
+  private readonly segmentMax: number;
+  private readonly queue = new ByteQueue();
+  private isPaused = false;
+  /** The host will send nothing more; our FIN went out; the guest's came. */
+  private hostEnded = false;
+  private finSent = false;
+  /** Our FIN is the last of {@link furthest}, whether or not it is being sent again. */
+  private hasFin = false;
+  private guestEnded = false;
+  private owesAcknowledgement = false;
+  private toldWindow = 0;
+  private duplicates = 0;
+  /** What was lost is being sent again until the guest has all up to here. */
+  private recoverTo: number | null = null;
+  private tries = 0;
+  private retransmitAt = Infinity;
+  private forgetAt = Infinity;
+
+  /** `connect` opens the host's socket. `start` is our first sequence number. */
+  constructor(wiring: TcpWiring, syn: TcpSegment, start: number, connect: (events: HostTcpEvents) => HostTcp) {
+    this.wiring = wiring;
+    this.unacknowledged = this.next = this.furthest = start >>> 0;
+    this.expected = (syn.sequence + 1) >>> 0;
+    this.guestWindow = syn.window;
+    this.guestScale = syn.scale ?? null;
+    this.segmentMax = Math.max(64, Math.min(syn.segmentMax ?? SEGMENT_DEFAULT, SEGMENT_MAX));
+    this.host = connect({
+      connected: () => this.greet(),
+      data: (bytes) => this.fromHost(bytes),
+      drained: () => this.windowOpened(),
+      ended: () => {
+        this.hostEnded = true;
+        this.pump();
+      },
+      closed: (reason) => this.hostClosed(reason),
+    });
+  }
+
+  private get window(): number {
+    return Math.max(0, Math.min(WINDOW_MAX - this.host.pending, this.guestScale === null ? 0xffff : WINDOW_MAX));
+  }
+
+  private emit(flags: number, sequence: number, data: Uint8Array = new Uint8Array(0), options?: number[]): void {
+    const isGreeting = (flags & TcpFlag.syn) !== 0;
+    const { window } = this;
+    this.toldWindow = window;
+    this.owesAcknowledgement = false;
+    // The window of a SYN is never shifted.
+    const told = isGreeting || this.guestScale === null ? Math.min(window, 0xffff) : window >> SCALE;
+    this.wiring.send({ sequence, acknowledged: this.expected, flags, window: told, data }, options);
+  }
+
+  private greet(): void {
+    if (this.state !== 'connecting') return;
+    this.state = 'greeting';
+    this.next = this.furthest = (this.unacknowledged + 1) >>> 0;
+    this.sendGreeting();
+    this.expectAnswer();
+  }
+
+  private sendGreeting(): void {
+    const scale = this.guestScale === null ? [] : [1, 3, 3, SCALE];
+    const options = [2, 4, SEGMENT_MAX >> 8, SEGMENT_MAX & 0xff, ...scale];
+    this.emit(TcpFlag.syn | TcpFlag.acknowledge, this.unacknowledged, undefined, options);
+  }
+
+  private expectAnswer(): void {
+    if (this.retransmitAt === Infinity)
+      this.retransmitAt = this.wiring.now() + Math.min(RETRANSMIT_FIRST * 2 ** this.tries, RETRANSMIT_MAX);
+  }
+
+  private fromHost(bytes: Uint8Array): void {
+    if (this.state === 'closed') return;
+    this.queue.push(bytes);
+    if (this.queue.length >= BUFFER_MAX && !this.isPaused) {
+      this.isPaused = true;
+      this.host.pause();
+    }
+    this.pump();
+  }
+
+  /** Sends what the guest's window has room for. */
+  private pump(): void {
+    if (this.state !== 'open') return;
+    for (;;) {
+      const offset = ahead(this.next, this.unacknowledged);
+      const room = this.guestWindow - offset;
+      const data = this.queue.slice(offset, Math.min(this.segmentMax, Math.max(0, room)));
+      if (data.length === 0) break;
+      const isLast = offset + data.length === this.queue.length;
+      this.emit(TcpFlag.acknowledge | (isLast ? TcpFlag.push : 0), this.next, data);
+      this.advance(data.length);
+    }
+    const isAllSent = ahead(this.next, this.unacknowledged) === this.queue.length;
+    if (this.hostEnded && isAllSent && !this.finSent) {
+      this.finSent = true;
+      this.hasFin = true;
+      this.emit(TcpFlag.acknowledge | TcpFlag.fin, this.next);
+      this.advance(1);
+    }
+    // A closed window is asked about again, by the same timer.
+    if (this.next !== this.unacknowledged || this.queue.length > 0) this.expectAnswer();
+  }
+
+  private advance(count: number): void {
+    this.next = (this.next + count) >>> 0;
+    if (ahead(this.next, this.furthest) > 0) this.furthest = this.next;
+  }
+
+  /** A segment of the guest. */
+  receive(segment: TcpSegment): void {
+    const { flags } = segment;
+    if ((flags & TcpFlag.reset) !== 0) {
+      // Only one that is in the window ends the connection (RFC 9293, 3.10.7.4).
+      const at = ahead(segment.sequence, this.expected);
+      if (at >= 0 && at <= WINDOW_MAX) this.close();
+      return;
+    }
+    if ((flags & TcpFlag.syn) !== 0) {
+      if (this.state === 'greeting') this.sendGreeting();
+      else if (this.state === 'open') this.emit(TcpFlag.acknowledge, this.next);
+      return;
+    }
+    if ((flags & TcpFlag.acknowledge) === 0 || this.state === 'connecting' || this.state === 'closed') return;
+    if (!this.acknowledge(segment)) return;
+    if (segment.data.length > 0 || (flags & TcpFlag.fin) !== 0) this.take(segment);
+    this.pump();
+    this.lingerIfDone();
+  }
+
+  /** What the guest has got of us; false if it names what was never sent. */
+  private acknowledge(segment: TcpSegment): boolean {
+    const progress = ahead(segment.acknowledged, this.unacknowledged);
+    if (ahead(segment.acknowledged, this.furthest) > 0) {
+      this.owesAcknowledgement = true;
+      return false;
+    }
+    if (this.state === 'greeting') {
+      if (progress !== 1) return false;
+      this.state = 'open';
+      this.unacknowledged = segment.acknowledged;
+      this.settle();
+    } else if (progress > 0) {
+      const isFinAcknowledged = this.hasFin && segment.acknowledged === this.furthest;
+      this.queue.drop(progress - (isFinAcknowledged ? 1 : 0));
+      // A FIN that has arrived is not sent again.
+      if (isFinAcknowledged) this.finSent = true;
+      this.unacknowledged = segment.acknowledged;
+      if (ahead(this.next, this.unacknowledged) < 0) this.next = this.unacknowledged;
+      this.settle();
+      if (this.recoverTo !== null) {
+        // Less than all: the next one was lost too (RFC 6582, 3.2).
+        if (ahead(this.unacknowledged, this.recoverTo) >= 0) this.recoverTo = null;
+        else this.sendFirst();
+      }
+      if (this.isPaused && this.queue.length < BUFFER_MAX / 2) {
+        this.isPaused = false;
+        this.host.resume();
+      }
+    } else if (progress === 0 && segment.data.length === 0 && this.next !== this.unacknowledged) {
+      // Three of the same: something was lost on the way (RFC 5681, 3.2).
+      if (++this.duplicates === 3 && this.recoverTo === null) {
+        this.recoverTo = this.furthest;
+        this.sendFirst();
+      }
+    }
+    this.guestWindow = segment.window << (this.guestScale ?? 0);
+    return true;
+  }
+
+  private settle(): void {
+    this.duplicates = 0;
+    this.tries = 0;
+    this.retransmitAt = Infinity;
+    if (this.next !== this.unacknowledged) this.expectAnswer();
+  }
+
+  /** Data and FIN of the guest. Only what comes in order is taken: the guest sends the rest again. */
+  private take({ sequence, data, flags }: TcpSegment): void {
+    this.owesAcknowledgement = true;
+    const behind = ahead(this.expected, sequence);
+    if (behind < 0 || behind > data.length || this.guestEnded) return;
+    const fresh = data.subarray(behind, behind + this.window);
+    if (fresh.length > 0) {
+      this.host.write(fresh);
+      this.expected = (this.expected + fresh.length) >>> 0;
+    }
+    if ((flags & TcpFlag.fin) === 0 || behind + fresh.length !== data.length) return;
+    this.expected = (this.expected + 1) >>> 0;
+    this.guestEnded = true;
+    this.host.end();
+  }
+
+  private windowOpened(): void {
+    if (this.state !== 'open') return;
+    // A guest that was told of no room waits to hear of some.
+    if (this.window - this.toldWindow >= WINDOW_MAX / 2 || this.toldWindow < SEGMENT_MAX)
+      this.owesAcknowledgement = true;
+    this.flush();
+  }
+
+  /** Sends the acknowledgement that is owed, one for all that came. */
+  flush(): void {
+    if (this.owesAcknowledgement && this.state !== 'closed') this.emit(TcpFlag.acknowledge, this.next);
+  }
+
+  /** Sends the first segment that the guest lacks once more, and nothing else: the others may have arrived. */
+  private sendFirst(): void {
+    const data = this.queue.slice(0, Math.min(this.segmentMax, this.guestWindow));
+    if (data.length > 0) this.emit(TcpFlag.acknowledge, this.unacknowledged, data);
+    else if (this.hasFin && this.queue.length === 0) this.emit(TcpFlag.acknowledge | TcpFlag.fin, this.unacknowledged);
+    this.expectAnswer();
+  }
+
+  /** Nothing was heard for too long: all is sent again from the first byte on that the guest lacks. */
+  private sendAgain(): void {
+    this.duplicates = 0;
+    this.recoverTo = null;
+    this.retransmitAt = Infinity;
+    if (this.state === 'greeting') {
+      this.sendGreeting();
+      this.expectAnswer();
+      return;
+    }
+    this.next = this.unacknowledged;
+    this.finSent = false;
+    // One byte asks a window that is closed.
+    if (this.guestWindow === 0 && this.queue.length > 0) {
+      this.emit(TcpFlag.acknowledge, this.next, this.queue.slice(0, 1));
+      this.advance(1);
+    }
+    this.pump();
+    this.expectAnswer();
+  }
+
+  /** To be called every now and then: what is due by time. */
+  tick(now: number): void {
+    if (now >= this.forgetAt) {
+      this.close();
+      return;
+    }
+    if (now < this.retransmitAt || this.state === 'closed') return;
+    if (++this.tries > TRIES_MAX) {
+      this.refuse();
+      return;
+    }
+    this.sendAgain();
+  }
+
+  private lingerIfDone(): void {
+    const isDone = this.finSent && this.guestEnded && this.unacknowledged === this.furthest;
+    if (isDone && this.forgetAt === Infinity) this.forgetAt = this.wiring.now() + LINGER;
+  }
+
+  private hostClosed(reason: 'refused' | 'unreachable' | 'reset' | 'done'): void {
+    if (reason === 'done' || this.state === 'closed') return;
+    this.refuse();
+  }
+
+  /** Tells the guest that there is no connection, and forgets it. */
+  private refuse(): void {
+    if (this.state !== 'closed') this.emit(TcpFlag.reset | TcpFlag.acknowledge, this.furthest);
+    this.close();
+  }
+
+  /** Ends it without a word. */
+  close(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.host.destroy();
+    this.wiring.onClosed();
+  }
+}
