@@ -4,12 +4,22 @@
 
 import { Command, InvalidArgumentError } from 'commander';
 import { type ImageFormat, imageFormats } from '../../native-free-core/disk/images.ts';
-import { checkDisk, convertDisk, createDisk, type DiskInfo, diskInfo, formatByName } from '../disks/disks.ts';
+import {
+  checkDisk,
+  convertDisk,
+  createDisk,
+  type DiskInfo,
+  diskInfo,
+  formatByName,
+  makeDisksFolder,
+} from '../disks/disks.ts';
 import { sizeText } from '../disks/inspect.ts';
+import { homeFolder } from '../files/folders.ts';
 import { printJson, Status, tell, UsageError } from './output.ts';
 
 interface DiskFlags {
   json?: boolean;
+  home?: string;
   format?: ImageFormat;
   from?: ImageFormat;
   backing?: string;
@@ -35,6 +45,7 @@ export function addDisk(program: Command, ended: (status: number) => void): void
   format(create, `${formats} (default: by the file's name, else qcow2)`).action(
     async (file: string, size: number | undefined, flags: DiskFlags) => {
       const chosen = flags.format ?? formatByName(file) ?? 'qcow2';
+      await makeDisksFolder(homeFolder(flags.home), file);
       const made = await createDisk(file, { format: chosen, size, backing: flags.backing, isFixed: flags.fixed });
       if (flags.json) printJson(made);
       else tell(`${file} is created: ${made.format}, ${sizeText(made.size)}.`);
@@ -96,7 +107,7 @@ export function addDisk(program: Command, ended: (status: number) => void): void
   for (const verb of disk.commands)
     verb
       .option('--json', 'print one JSON document')
-      .option('--home <dir>', 'folder of the inventory; images are not in it');
+      .option('--home <dir>', 'folder of the inventory, whose folder disks is made when it is needed');
   disk.argument('[verb]').action(() => {
     throw new UsageError('Name what to do: disk create, info, check or convert; trivisor disk --help tells more.');
   });

@@ -70,6 +70,12 @@ export async function createDisk(path: string, disk: NewDisk): Promise<DiskInfo>
   return diskInfo(path, disk.format);
 }
 
+/** Makes the home's folder `disks` for a path in it; any other folder is a person's own to make. */
+export async function makeDisksFolder(home: string, path: string): Promise<void> {
+  const folder = dirname(resolve(path));
+  if (folder === join(resolve(home), 'disks')) await mkdir(folder, { recursive: true });
+}
+
 /**
  * Makes disks and then does what they are made for; where any of it fails, the disks are removed again. The folder
  * `disks` of the home is made with the first disk in it.
@@ -83,7 +89,7 @@ export async function withNewDisks<Result>(
   try {
     for (const { file, format, size } of disks) {
       const path = resolve(file);
-      if (dirname(path) === join(home, 'disks')) await mkdir(dirname(path), { recursive: true });
+      await makeDisksFolder(home, path);
       await createDisk(path, { format, size });
       made.push(path);
     }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLine, quote } from './command-line.ts';
+import { createLine, createLines, quote } from './command-line.ts';
 
 test('what has its default is left out', () => {
   assert.equal(createLine({ name: 'a', kernel: '/boot/vmlinuz' }), 'trivisor create a --kernel /boot/vmlinuz');
@@ -31,6 +31,21 @@ test('every other setting is on the line, quoted as a shell takes it', () => {
 
 test('a draft without a name or kernel still makes a line to look at', () => {
   assert.equal(createLine({ name: '', kernel: '', initrd: null, memoryMiB: Number.NaN }), 'trivisor create NAME');
+});
+
+test('disks are made first, in sizes as people say them', () => {
+  const disk = (file: string, size: number) => ({ file, format: 'qcow2' as const, size });
+  assert.equal(
+    createLines({ name: 'a', disks: [{ file: '/d/a b.qcow2' }] }, [
+      disk('/d/a b.qcow2', 20 * 2 ** 30),
+      disk('/c', 1.5 * 2 ** 30),
+      disk('/e', 1_000_001),
+      disk('/f', Number.NaN),
+    ]),
+    "trivisor disk create '/d/a b.qcow2' 20G --format qcow2 && trivisor disk create /c 1536M --format qcow2 && " +
+      'trivisor disk create /e 1000001 --format qcow2 && trivisor disk create /f SIZE --format qcow2 && ' +
+      "trivisor create a --disk '/d/a b.qcow2'",
+  );
 });
 
 test('words that a shell would read otherwise are quoted', () => {

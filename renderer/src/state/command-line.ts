@@ -2,7 +2,7 @@
 // Owns the quoting.
 // Never runs anything.
 
-import { GuestSettings, type GuestSettingsInput, type SettingName, settingInfo } from '../contract.ts';
+import { GuestSettings, type GuestSettingsInput, type NewDisk, type SettingName, settingInfo } from '../contract.ts';
 
 /** The `trivisor create` line that makes a guest of these settings; what has its default is left out. */
 export function createLine(settings: GuestSettingsInput): string {
@@ -30,6 +30,25 @@ export function createLine(settings: GuestSettingsInput): string {
     else if (value !== false && value !== '') words.push(flag, quote(String(value)));
   }
   return words.join(' ');
+}
+
+/** The same with the disks that are made before. */
+export function createLines(settings: GuestSettingsInput, newDisks: readonly NewDisk[]): string {
+  const disks = newDisks.map(({ file, format, size }) =>
+    ['trivisor', 'disk', 'create', quote(file), sizeWord(size), '--format', format].join(' '),
+  );
+  return [...disks, createLine(settings)].join(' && ');
+}
+
+/** A size as `disk create` takes it; what is no size yet stands for itself. */
+function sizeWord(bytes: number): string {
+  if (Number.isNaN(bytes)) return 'SIZE';
+  for (const [unit, power] of [
+    ['G', 30],
+    ['M', 20],
+  ] as const)
+    if (bytes % 2 ** power === 0) return `${bytes / 2 ** power}${unit}`;
+  return String(bytes);
 }
 
 /** A disk as `--disk` takes it, and a floppy as `--floppy` does. */

@@ -2,57 +2,88 @@
 // Owns the draft of one dialog.
 // Never creates anything; it answers what to create.
 
-import { GuestSettings, type GuestSettingsInput, type HostInfo, type SettingName, settingInfo } from '../contract.ts';
+import {
+  type DiskSettings,
+  GuestSettings,
+  type GuestSettingsInput,
+  type HostInfo,
+  NewDisk,
+  type SettingName,
+  settingInfo,
+} from '../contract.ts';
+import { diskPath } from './new-disk.ts';
 import { mebibytes } from './words.ts';
 
+const MIB = 2 ** 20;
+
+/** A size in GiB as bytes of whole MiB, which every format and partitioning program likes; NaN for none. */
+export const bytesOf = (gibibytes: number | null): number => Math.round((gibibytes ?? Number.NaN) * 1024) * MIB;
+
+/** A disk as its row holds it. */
+export interface DiskDraft extends DiskSettings {
+  /** Of one that is made with the guest; null for an image that is there. */
+  fresh: { gibibytes: number | null; format: NewDisk['format']; isNamed: boolean } | null;
+}
+
 /** The draft as its controls hold it: text wherever a person types. */
-export interface DraftFields {
-  name: string;
-  kind: GuestSettings['kind'];
+export interface DraftFields
+  extends Omit<GuestSettings, 'memoryMiB' | 'cpus' | 'kernel' | 'initrd' | 'cdrom' | 'bios' | 'disks'> {
   memoryMiB: number | null;
   cpus: number | null;
   kernel: string;
   initrd: string;
-  append: string;
-  disks: GuestSettings['disks'];
-  cdrom: string | null;
-  bootOrder: string;
-  bios: string | null;
-  floppies: GuestSettings['floppies'];
-  deterministic: boolean;
-  noReboot: boolean;
+  cdrom: string;
+  bios: string;
+  disks: DiskDraft[];
 }
 
-const defaults = GuestSettings.parse({ name: 'guest', kernel: 'kernel' });
+const defaults = GuestSettings.parse({ name: 'guest' });
 
 export class Draft {
-  fields = $state<DraftFields>({
-    ...defaults,
-    name: '',
-    kernel: '',
-    initrd: '',
-    append: defaults.append,
-  });
+  fields = $state<DraftFields>(toFields({ ...defaults, name: '' }));
+  /** What the guest starts from: what the other one needs is kept, but is no part of the settings. */
+  source = $state<'drives' | 'kernel'>('drives');
   /** Which fields a person has been in: the others are not told wrong yet. */
   touched = $state<Partial<Record<SettingName, boolean>>>({});
 
   constructor(from?: GuestSettings) {
-    if (from) this.fields = { ...from, kernel: from.kernel ?? '', initrd: from.initrd ?? '' };
+    if (!from) return;
+    this.fields = toFields(from);
+    this.source = from.kernel === null ? 'drives' : 'kernel';
   }
 
-  readonly input: GuestSettingsInput = $derived.by(() => ({
-    ...this.fields,
-    // An emptied number is no number: the schema says what is wanted.
-    memoryMiB: this.fields.memoryMiB ?? Number.NaN,
-    cpus: this.fields.cpus ?? Number.NaN,
-    kernel: this.fields.kernel === '' ? null : this.fields.kernel,
-    initrd: this.fields.initrd === '' ? null : this.fields.initrd,
-  }));
+  readonly input: GuestSettingsInput = $derived.by(() => {
+    const { kernel, initrd, append, bios, floppies, disks, ...fields } = this.fields;
+    const boot =
+      this.source === 'kernel'
+        ? // An emptied path is none: the schema says what is wanted.
+          { kernel, initrd: initrd || null, append, bios: null }
+        : { kernel: null, initrd: null, append: '', bios: bios || null };
+    return {
+      ...fields,
+      ...boot,
+      memoryMiB: fields.memoryMiB ?? Number.NaN,
+      cpus: fields.cpus ?? Number.NaN,
+      cdrom: fields.cdrom || null,
+      disks: disks.map(({ fresh: _, ...disk }) => disk),
+      // A drive without a disk in it is no setting.
+      floppies: floppies.filter(({ file }) => file !== ''),
+    };
+  });
+
+  /** The disks that have yet to be made, for the same call that makes the guest. */
+  readonly newDisks: NewDisk[] = $derived.by(() =>
+    this.fields.disks.flatMap(({ file, fresh }) =>
+      fresh ? [{ file, format: fresh.format, size: bytesOf(fresh.gibibytes) }] : [],
+    ),
+  );
 
   readonly #parsed = $derived.by(() => GuestSettings.safeParse(this.input));
 
   /** The checked settings; null while something is wrong. */
-  readonly settings: GuestSettings | null = $derived.by(() => (this.#parsed.success ? this.#parsed.data : null));
+  readonly settings: GuestSettings | null = $derived.by(() =>
+    this.#parsed.success && this.newDisks.every((disk) => NewDisk.safeParse(disk).success) ? this.#parsed.data : null,
+  );
 
   /** The first thing wrong with each field, as a sentence. */
   readonly problems: Partial<Record<SettingName, string>> = $derived.by(() => {
@@ -72,6 +103,33 @@ export class Draft {
   touchAll(): void {
     for (const name of Object.keys(GuestSettings.shape) as SettingName[]) this.touched[name] = true;
   }
+
+  addDisk(disk: Pick<DiskDraft, 'file' | 'fresh'>): void {
+    this.fields.disks.push({ ...disk, format: null, readOnly: false, snapshot: false, interface: 'ide' });
+    this.touched.disks = true;
+  }
+
+  /** Keeps the paths of new disks in step with the guest's name and their formats, until a person names them. */
+  nameNewDisks(host: HostInfo | null): void {
+    const taken = new Set<string>();
+    for (const disk of this.fields.disks) {
+      if (disk.fresh && !disk.fresh.isNamed) disk.file = diskPath(host, this.fields.name, disk.fresh.format, taken);
+      if (disk.fresh) disk.format = disk.file.endsWith(`.${disk.fresh.format}`) ? null : disk.fresh.format;
+      taken.add(disk.file);
+    }
+  }
+}
+
+function toFields(settings: GuestSettings): DraftFields {
+  const { kernel, initrd, cdrom, bios, disks, ...rest } = settings;
+  return {
+    ...rest,
+    kernel: kernel ?? '',
+    initrd: initrd ?? '',
+    cdrom: cdrom ?? '',
+    bios: bios ?? '',
+    disks: disks.map((disk) => ({ ...disk, fresh: null })),
+  };
 }
 
 /** What the host has to say about a guest's memory; `wrong` where it cannot be had at all. */

@@ -46,6 +46,14 @@ export function endName(reason: EndReason): string {
   return endNames[reason];
 }
 
+const bootNames: Record<string, string> = { c: 'disk', d: 'CD', a: 'floppy', n: 'network' };
+
+/** A boot order: `Disk, CD, floppy, network`. */
+export function bootOrderText(order: string): string {
+  const text = [...order].map((letter) => bootNames[letter] ?? letter).join(', ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** A duration in seconds: `42 s`, `3 min 05 s`, `2 h 11 min`. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
