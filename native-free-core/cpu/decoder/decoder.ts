@@ -189,7 +189,7 @@ export class Decoder {
     out.encoding = entry.encoding;
     this.operandSize(entry, codeSize, out);
     if (entry.needsModrm) {
-      this.modrm(out);
+      this.modrm(entry.anyMod, out);
       if (entry.segmentRegister && (out.reg &= 7) > LAST_SEGMENT) return DecodeResult.undefined;
     } else if (entry.encoding.plusRegister) out.rm = (opcode & 7) | ((out.rex & 1) << 3);
     if (entry.immediates.length > 0) this.immediates(entry, out);
@@ -215,12 +215,12 @@ export class Decoder {
     else out.operandSize = rule;
   }
 
-  private modrm(out: DecodedInstruction): void {
+  private modrm(anyMod: boolean, out: DecodedInstruction): void {
     const modrm = this.byte();
     out.modrm = modrm;
     out.reg = ((modrm >> 3) & 7) | ((out.rex & 4) << 1);
     const mod = modrm >> 6;
-    if (mod === 3) {
+    if (mod === 3 || anyMod) {
       out.rm = (modrm & 7) | ((out.rex & 1) << 3);
       return;
     }

@@ -21,6 +21,8 @@ export interface DecodeEntry {
   readonly usesVvvv: boolean;
   /** ModRM's reg field is a segment register: REX.R does not count. */
   readonly segmentRegister: boolean;
+  /** ModRM's mod field means nothing: its rm field names a register. */
+  readonly anyMod: boolean;
 }
 
 /** A map's slots: prefix class (np, 66, f3, f2) << 8 | opcode. */
@@ -107,6 +109,7 @@ export function decodeEntry(encoding: Encoding): DecodeEntry {
     lockable: encoding.attributes.has('lock'),
     usesVvvv: hasOperand(encoding, VVVV_OPERANDS),
     segmentRegister: hasOperand(encoding, SEGMENT_OPERANDS),
+    anyMod: encoding.attributes.has('anymod'),
   };
 }
 
@@ -165,7 +168,7 @@ function compileFor(encodings: readonly Encoding[], excluded: string): DecodeTab
 }
 
 function places(encoding: Encoding, hasModrm: boolean): number[] {
-  if (!hasModrm) return [PLAIN];
+  if (!hasModrm || encoding.attributes.has('anymod')) return [PLAIN];
   if (encoding.exact >= 0) {
     const first = encoding.exact - 0xc0;
     return encoding.plusStack ? Array.from({ length: 8 }, (_, i) => 8 + first + i) : [8 + first];

@@ -23,6 +23,7 @@
 // - Attributes: `lock` LOCK allowed with a memory destination; `no64`, `only64`: not in, or only in, 64-bit code;
 //   `d64` operand size is 64 in 64-bit code unless 66 makes it 16; `f64` always 64 there;
 //   `b` `w` `d` `q` `v` `y`: operand size where no operand says it; `rep`: REP prefixes have a meaning;
+//   `anymod`: the mod bits of ModRM mean nothing, its rm field names a register (R);
 //   `end`: ends a block (whatever may change where or how execution goes on); `if`: a jump that may also fall through.
 
 import type { Meaning } from '../semantics/meaning.ts';

@@ -179,10 +179,10 @@ const segments: Row[] = [
 ];
 
 const registers: Row[] = [
-  { name: 'MOV_FROM_CR', encodings: ['0F 20 Ry,C :f64'], meaning: moveFromControl, cpl: 0 },
-  privileged('MOV_TO_CR', '0F 22 C,Ry :f64 :end'),
-  privileged('MOV_FROM_DR', '0F 21 Ry,D :f64'),
-  privileged('MOV_TO_DR', '0F 23 D,Ry :f64 :end'),
+  { name: 'MOV_FROM_CR', encodings: ['0F 20 Ry,C :f64 :anymod'], meaning: moveFromControl, cpl: 0 },
+  privileged('MOV_TO_CR', '0F 22 C,Ry :f64 :anymod :end'),
+  privileged('MOV_FROM_DR', '0F 21 Ry,D :f64 :anymod'),
+  privileged('MOV_TO_DR', '0F 23 D,Ry :f64 :anymod :end'),
   privileged('CLTS', '0F 06 :end'),
   privileged('LMSW', '0F 01/6 Ew :end'),
   cold('SMSW', '0F 01/4 Ev'),
