@@ -1,4 +1,4 @@
-// The processor engine, with one vCPU's turn at a time: the interpreter's module, its blocks and its privileged side, made into something that runs.
+// The processor engine, one vCPU's turn at a time: interpreter, blocks and privileged side, made into something that runs.
 // Owns the loop between WebAssembly and TypeScript: faults, interrupts, single steps, cold instructions, the budget.
 // Never knows a device: interrupts, ports, MMIO and time come in through interfaces.
 
