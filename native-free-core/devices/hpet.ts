@@ -181,7 +181,9 @@ export class Hpet implements Device, MmioHandler {
       return;
     }
     const counter = this.counter();
-    const distance = Number(this.distance(comparator, counter));
+    // The host's time goes on between two looks at the counter: a period that ended meanwhile is due now, rather than when
+    // the counter comes round again.
+    const distance = this.isDue(comparator, counter) ? 0 : Number(this.distance(comparator, counter));
     if (distance > FARTHEST) {
       comparator.timer.cancel();
       return;
@@ -191,6 +193,11 @@ export class Hpet implements Device, MmioHandler {
     const deadline = this.startedAt + (counted + distance + 0.5) * TICK_NS;
     const makeUp = comparator.owed > 0 ? this.wiring.clock.now() + MAKE_UP_NS : Infinity;
     comparator.timer.arm(Math.min(deadline, makeUp));
+  }
+
+  /** Whether the counter has passed the end of a periodic comparator's period. */
+  private isDue({ periodic, period, value, width }: Comparator, counter: bigint): boolean {
+    return periodic && period > 0n && bits(counter - value, width) < 1n << BigInt(width - 1);
   }
 
   private armAll(): void {
