@@ -161,6 +161,7 @@ export class Pc implements Guest {
         ide: this.pci.ide,
         ahci: this.pci.ahci,
         programBoard: () => this.programBoard(),
+        executed: () => this.cpu.executed,
       });
     if (config.bios) tellBootOrder(this.isa.cmos, config.bootOrder ?? BOOT_ORDER_DEFAULT);
     this.powerOn();

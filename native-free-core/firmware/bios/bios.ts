@@ -2,6 +2,7 @@
 // Owns the F0000h ROM, what calls are under way, and the conductor that POST and boot run code of the guest by.
 // Never implements a service: those are modules.
 
+import type { Timer } from '../../devices/device.ts';
 import { BiosCall, type Frame } from './call.ts';
 import { endInterrupt, readCmos, writeCmos } from './clock.ts';
 import { Bda, ROM_BASE, ROM_SIZE, RomOffset, TABLES_BASE, TABLES_END } from './layout.ts';
@@ -62,6 +63,9 @@ export class Bios implements BiosContext {
   /** Waiting calls by the address of their frame and their entry. */
   private readonly pending = new Map<string, Wait>();
   private readonly waits: WaitPlace[] = [];
+  /** Wakes a processor that waits for a time; the times in order. */
+  private readonly alarm: Timer;
+  private deadlines: number[] = [];
   private program: Program | undefined;
   private isProgramBusy = false;
   private readonly powerOnProgram: () => Program;
@@ -74,6 +78,7 @@ export class Bios implements BiosContext {
   ) {
     this.machine = machine;
     this.modules = modules;
+    this.alarm = machine.timers.create(() => this.alarmRings());
     this.registers = new BiosCall(machine.processor, 'processor');
     this.powerOnProgram = () => programs.powerOn(this);
     this.bootProgram = () => programs.boot(this);
@@ -254,14 +259,39 @@ export class Bios implements BiosContext {
   }
 
   after(nanoseconds: number, resume: (call: BiosCall) => Outcome): Wait {
-    let isOver = false;
-    const { clock, timers } = this.machine;
-    const timer = timers.create(() => {
-      isOver = true;
-      this.wake();
-    });
-    timer.arm(clock.now() + nanoseconds);
-    return { isReady: () => isOver, resume };
+    const { clock } = this.machine;
+    const deadline = clock.now() + nanoseconds;
+    this.alarmAt(deadline);
+    return { isReady: () => clock.now() >= deadline, resume };
+  }
+
+  pause(nanoseconds: number, resume: (call: BiosCall) => Outcome): Wait {
+    const deadline = this.machine.clock.now() + nanoseconds;
+    this.alarmAt(deadline);
+    return {
+      isReady: () => true,
+      resume: (call) => {
+        // What came first was perhaps not the time, which then must not wake whoever waits next.
+        const at = this.deadlines.indexOf(deadline);
+        if (at >= 0) this.deadlines.splice(at, 1);
+        return resume(call);
+      },
+    };
+  }
+
+  /** Wakes the processor at a time of the guest's clock, if it still waits then. */
+  private alarmAt(deadline: number): void {
+    this.deadlines.push(deadline);
+    this.deadlines.sort((a, b) => a - b);
+    this.deadlines.length = Math.min(this.deadlines.length, PENDING_MAX);
+    this.alarm.arm(this.deadlines[0]);
+  }
+
+  private alarmRings(): void {
+    const now = this.machine.clock.now();
+    this.deadlines = this.deadlines.filter((deadline) => deadline > now);
+    if (this.deadlines.length > 0) this.alarm.arm(this.deadlines[0]);
+    this.wake();
   }
 
   /** What was waited for has come: a processor that waits in our code, or is about to, looks again. */

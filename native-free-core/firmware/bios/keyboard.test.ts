@@ -136,3 +136,24 @@ test('a program may take keys by INT 15h AH=4Fh', async () => {
   await press(machine, 'KeyB');
   assert.equal(await next(machine), 0x3062);
 });
+
+test('a program that only looks for keys lets the processor rest', async () => {
+  const machine = await new BiosTestMachine().boot();
+  for (let i = 0; i < 40; i++) assert.equal((await machine.int(0x16, { eax: 0x0100, flags: 0x0202 })).zero, true);
+  // mov ah, 1; int 16h; jz back; xor ah, ah; int 16h; mov [700h], ax; retf, reached by an interrupt of its own
+  machine.fill(
+    0x710,
+    Uint8Array.of(0xfb, 0xb4, 0x01, 0xcd, 0x16, 0x74, 0xfa, 0x30, 0xe4, 0xcd, 0x16, 0x2e, 0xa3, 0x00, 0x07, 0xcf),
+  );
+  machine.fill(0x60 * 4, Uint8Array.of(0x10, 0x07, 0x00, 0x00));
+  machine.begin(0x60);
+  const { cpu } = machine.pc;
+  const ticks = machine.u32(Bda.ticks);
+  await machine.until(() => machine.u32(Bda.ticks) >= ticks + 36, 'two seconds');
+  const before = cpu.instructions;
+  await machine.until(() => machine.u32(Bda.ticks) >= ticks + 72, 'two more');
+  assert.ok(cpu.instructions - before < 100_000, `${cpu.instructions - before} instructions`);
+  await press(machine, 'KeyG');
+  await machine.finished();
+  assert.equal(machine.u16(0x700), 0x2267);
+});

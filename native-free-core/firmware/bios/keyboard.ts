@@ -37,6 +37,11 @@ const SET_LEDS = 0xed;
 /** The value of the reset flag that tells POST to skip its memory test: a warm start. */
 const WARM_START = 0x1234;
 
+/** Looks with less than so many instructions between them are idle; after so many of those one takes up to this long. */
+const IDLE_INSTRUCTIONS = 2000;
+const IDLE_LOOKS = 32;
+const IDLE_NS = 2e6;
+
 /** What IRQ 1 does beyond the key buffer: places of its ROM code. */
 type Action = 'end' | 'break' | 'print' | 'sysReq' | 'pause';
 
@@ -58,10 +63,15 @@ function toggleKey(scan: number, extended: boolean): [flag: number, held: number
 }
 
 class Keyboard {
+  private readonly context: BiosContext;
   private readonly machine: BiosMachine;
+  /** Looks for a key in a row that found none and had little work between them, and when the last was. */
+  private fruitless = 0;
+  private lookedAt = 0;
 
-  constructor(machine: BiosMachine) {
-    this.machine = machine;
+  constructor(context: BiosContext) {
+    this.context = context;
+    this.machine = context.machine;
   }
 
   // ---- the buffer
@@ -110,8 +120,7 @@ class Keyboard {
       case 0x00:
         return this.read(call, false);
       case 0x01:
-        this.look(call, false);
-        return;
+        return this.look(call, false);
       case 0x02:
         call.al = call.u8(Bda.shiftFlags);
         return;
@@ -129,8 +138,7 @@ class Keyboard {
       case 0x10:
         return this.read(call, true);
       case 0x11:
-        this.look(call, true);
-        return;
+        return this.look(call, true);
       case 0x12: {
         call.al = call.u8(Bda.shiftFlags);
         const second = call.u8(Bda.shiftFlags2);
@@ -152,7 +160,27 @@ class Keyboard {
     call.ax = code;
   }
 
-  private look(call: BiosCall, enhanced: boolean): void {
+  /**
+   * A program that does nothing but look for a key, as DOS does at its prompt, gives the processor away until something
+   * happens; one that works between two looks is answered at once.
+   */
+  private look(call: BiosCall, enhanced: boolean): Outcome {
+    const { context } = this;
+    const executed = context.machine.executed();
+    const isIdle = this.oldest(call, enhanced) === undefined;
+    this.fruitless = isIdle && executed - this.lookedAt < IDLE_INSTRUCTIONS ? this.fruitless + 1 : 0;
+    this.lookedAt = executed;
+    if (this.fruitless < IDLE_LOOKS) {
+      this.tell(call, enhanced);
+      return;
+    }
+    return context.pause(IDLE_NS, (later) => {
+      this.lookedAt = context.machine.executed();
+      this.tell(later, enhanced);
+    });
+  }
+
+  private tell(call: BiosCall, enhanced: boolean): void {
     const code = this.oldest(call, enhanced);
     call.zero = code === undefined;
     if (code !== undefined) call.ax = code;
@@ -357,7 +385,7 @@ export function keyboardModule(): BiosModule {
   return {
     interrupts: [{ vector: 0x16, at: RomOffset.keyboard, handle: (call) => keyboard.services(call) }],
     place(context) {
-      keyboard = new Keyboard(context.machine);
+      keyboard = new Keyboard(context);
       place(context, keyboard);
       context.setVector(0x09, RomOffset.keyboardInterrupt);
     },

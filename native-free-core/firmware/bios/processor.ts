@@ -63,6 +63,8 @@ export interface BiosMachine {
   readonly ports: BiosPorts;
   readonly memoryMap: readonly MemoryMapEntry[];
   readonly clock: Clock;
+  /** Instructions that the guest has executed. */
+  executed(): number;
   readonly timers: Timers;
   readonly wallTime: WallTime;
   /** The drives that there are, floppies first, then disks, then CDs. */

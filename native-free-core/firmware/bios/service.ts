@@ -52,6 +52,8 @@ export interface BiosContext {
   until<T>(work: Promise<T>, resume: (call: BiosCall, result: T | undefined, failure: unknown) => Outcome): Wait;
   /** Waits for so many nanoseconds of guest time, interrupts or none, and then goes on. */
   after(nanoseconds: number, resume: (call: BiosCall) => Outcome): Wait;
+  /** Waits for an interrupt, but no longer than so many nanoseconds of guest time, and then goes on. */
+  pause(nanoseconds: number, resume: (call: BiosCall) => Outcome): Wait;
   /** Registers as a call to services without a caller: for POST. */
   readonly registers: BiosCall;
 }

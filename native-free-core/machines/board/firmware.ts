@@ -124,6 +124,7 @@ export interface FirmwareWiring extends BoardWiring {
   ide: IdeController;
   ahci: AhciController | null;
   programBoard(): void;
+  executed(): number;
 }
 
 const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth', 'ninth', 'tenth'];
@@ -200,6 +201,7 @@ export function machineFirmware(wiring: FirmwareWiring): Bios {
     ports: bus,
     memoryMap: memoryMap(config.memoryMiB * MIB),
     clock,
+    executed: () => wiring.executed(),
     timers,
     wallTime: () => (config.deterministic ? DETERMINISTIC_WALL : host.wallMilliseconds()),
     drives: drivesOf(wiring),
