@@ -101,6 +101,8 @@ export const NetSettings = z.strictObject({
     .default(null),
   /** An option ROM, by which firmware boots from the network. */
   rom: path.nullable().default(null),
+  /** A pcapng file, in which all frames of the card are recorded. */
+  capture: path.nullable().default(null),
 });
 export type NetSettings = z.output<typeof NetSettings>;
 
@@ -191,7 +193,7 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, {
       flag: '--net <network>',
       label: 'Network cards',
-      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE]; repeatable`,
+      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE][,capture=FILE]; repeatable`,
     }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',

@@ -129,6 +129,7 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
   });
   serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
   const end = await ownEnd(guest, flags);
+  await networks.settled();
   serial.close();
   const report: Report = { ...guest.report(), end: { reason: end.reason, detail: end.detail } };
   if (reportFile !== null) writeFileSync(reportFile, `${JSON.stringify(report, null, 2)}\n`);

@@ -131,7 +131,7 @@ function drivesOf(name: DriveSetting, text: string): Record<string, unknown>[] {
   return [drive];
 }
 
-/** `NETWORK[,model=…][,mac=…][,rom=FILE]` as the card that it names; `none` and no text are no card. */
+/** `NETWORK[,model=…][,mac=…][,rom=FILE][,capture=FILE]` as the card that it names; `none` and no text are no card. */
 function netsOf(text: string): Record<string, unknown>[] {
   if (text === '' || text === 'none') return [];
   const [network, ...words] = text.split(',');
@@ -140,8 +140,9 @@ function netsOf(text: string): Record<string, unknown>[] {
     const [key, value = ''] = word.split('=');
     if (key === 'mac') card.mac = value.toLowerCase();
     else if (key === 'rom') card.rom = resolve(value);
+    else if (key === 'capture') card.capture = resolve(value);
     else if (key !== 'model')
-      throw new InvalidArgumentError(`After the network come model=…, mac=… and rom=…, not ${word}.`);
+      throw new InvalidArgumentError(`After the network come model=…, mac=…, rom=… and capture=…, not ${word}.`);
     else if (!(networkModels as readonly string[]).includes(value))
       throw new InvalidArgumentError(`The model is one of ${networkModels.join(', ')}.`);
     else card.model = value;

@@ -18,6 +18,7 @@ import { encodePng } from '../display/png.ts';
 import { checkAgainstHost } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
+import { checkCaptureFile } from '../networks/capture-file.ts';
 import { Networks } from '../networks/networks.ts';
 import { checkBiosFile, checkBootFile, checkImageFile, checkOptionRom, inspectKernel } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
@@ -303,6 +304,7 @@ export function checkSettings(settings: GuestSettings): void {
     if (kernel === null && bios !== null) checkBiosFile(bios);
     for (const { rom } of settings.nets) if (rom !== null) checkOptionRom(rom);
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
+    for (const { capture } of settings.nets) if (capture !== null) checkCaptureFile(capture);
     for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
     if (settings.cdrom !== null) checkImageFile(settings.cdrom, 'CD', false);
     for (const disk of settings.floppies) checkImageFile(disk.file, 'floppy', !disk.readOnly && !disk.snapshot);

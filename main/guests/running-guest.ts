@@ -101,7 +101,9 @@ export class RunningGuest implements DisplaySource {
     this.#settleEnded = ended.resolve;
     // Whoever does not ask for the start still learns of its failure through `ended`.
     this.started.catch(() => {});
-    this.#plugs = networks ? nets.map(({ network }) => networks.plug(network, this.#control.buffer)) : [];
+    this.#plugs = networks
+      ? nets.map(({ network, capture }) => networks.plug(network, this.#control.buffer, capture))
+      : [];
     const start: WorkerStart = {
       control: this.#control.buffer,
       guest: {

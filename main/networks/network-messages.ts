@@ -21,6 +21,8 @@ export type ToNetworks =
       control: SharedArrayBuffer;
       /** Where processes of one home meet for this network; null where it is this process's own. */
       meeting: string | null;
+      /** A file in which all frames of the card are recorded, or null. */
+      capture: string | null;
     }
   | { type: 'unplug'; id: number };
 

@@ -8,6 +8,7 @@ import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/con
 import { Nat } from '../../native-free-core/network/nat/nat.ts';
 import { PacketRing } from '../../native-free-core/network/packet-ring.ts';
 import { Switch, type SwitchPort } from '../../native-free-core/network/switch.ts';
+import { CaptureFile } from './capture-file.ts';
 import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.ts';
 import { nodeSockets } from './node-sockets.ts';
 import { Trunk } from './trunk.ts';
@@ -25,14 +26,17 @@ class GuestPort {
   readonly #fromGuest: PacketRing;
   readonly #toGuest: PacketRing;
   readonly #slots: Int32Array;
+  readonly #capture: CaptureFile | null;
 
-  constructor(network: Network, { cable, control }: ToNetworks & { type: 'plug' }) {
+  constructor(network: Network, { network: name, cable, control, capture }: ToNetworks & { type: 'plug' }) {
     this.#network = network;
     this.#fromGuest = new PacketRing(cable.fromGuest);
     this.#toGuest = new PacketRing(cable.toGuest);
     this.#slots = new ControlBlock(control).slots;
+    this.#capture = capture === null ? null : new CaptureFile(capture, name, tell);
     this.#port = network.hub.connect((frame) => {
       const result = this.#toGuest.push(frame);
+      if (result !== 'full') this.#capture?.add(frame, 'in');
       if (result === 'first') this.#wakeGuest();
       return result !== 'full';
     });
@@ -48,6 +52,7 @@ class GuestPort {
         this.#letSend();
         return count > 0;
       }
+      this.#capture?.add(frame, 'out');
       this.#port.input(frame);
       this.#fromGuest.advance();
     }
@@ -65,7 +70,10 @@ class GuestPort {
   }
 
   close(): void {
+    // What the guest sent last is still on its way.
+    while (this.carry());
     this.#toGuest.isOpen = false;
+    this.#capture?.close();
     this.#port.close();
     this.#network.leave(this);
   }

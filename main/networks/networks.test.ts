@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -19,9 +20,9 @@ function newHome(context: TestContext): string {
 }
 
 /** A guest's end of a cable, without the guest. */
-function plug(networks: Networks, network: string) {
+function plug(networks: Networks, network: string, capture: string | null = null) {
   const control = new ControlBlock();
-  const { cable, doorbell, close } = networks.plug(network, control.buffer);
+  const { cable, doorbell, close } = networks.plug(network, control.buffer, capture);
   const bell = new Int32Array(doorbell);
   const port = new RingPort(cable, () => {
     Atomics.add(bell, 0, 1);
@@ -149,4 +150,42 @@ test('addresses are of one station, stable, and differ by guest and card', () =>
   for (const address of addresses) assert.equal(address[0] & 3, 2);
   assert.deepEqual(cardAddress(null, 'a', 1), addresses[1]);
   assert.deepEqual(cardAddress('02:0a:ff:00:00:01', 'a', 1), Uint8Array.of(2, 10, 255, 0, 0, 1));
+});
+
+/** Why tshark cannot judge; false where it can. */
+const noTshark =
+  spawnSync('tshark', ['--version'], { stdio: 'ignore' }).status === 0 ? false : 'the host has no tshark (tshark)';
+
+test('a recording is what tshark takes it for', { skip: noTshark, timeout: 60_000 }, async (context) => {
+  const home = newHome(context);
+  const file = join(home, 'capture.pcapng');
+  const networks = new Networks({ home });
+  const a = plug(networks, 'internal:one', file);
+  const b = plug(networks, 'internal:one');
+  await until(() => a.port.isUp && b.port.isUp);
+  const before = Date.now() / 1000;
+  for (let i = 0; i < 3; i++) a.port.send(frame(1, i));
+  await received(b.port, 3);
+  b.port.send(frame(2, 7));
+  await received(a.port, 1);
+  a.close();
+  b.close();
+  await networks.settled();
+  const fields = ['frame.len', 'eth.src', 'frame.interface_name', 'frame.packet_flags_direction', 'frame.time_epoch'];
+  const { status, stdout, stderr } = spawnSync(
+    'tshark',
+    ['-r', file, '-T', 'fields', ...fields.flatMap((field) => ['-e', field])],
+    { encoding: 'utf8' },
+  );
+  assert.equal(status, 0, stderr);
+  assert.ok(!/malformed|cut short|error/i.test(stderr), stderr);
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .map((row) => row.split('\t'));
+  assert.deepEqual(
+    rows.map(([length, source, name, direction]) => [length, source, name, Number(direction)]),
+    [...Array(3).fill(['60', '02:00:00:00:00:01', 'internal:one', 2]), ['60', '02:00:00:00:00:02', 'internal:one', 1]],
+  );
+  for (const [, , , , at] of rows) assert.ok(Math.abs(Number(at) - before) < 60, at);
 });

@@ -25,6 +25,7 @@ export class Networks {
   #doorbell = new SharedArrayBuffer(64);
   #plugs = new Map<number, ToNetworks & { type: 'plug' }>();
   #ids = 0;
+  readonly #leaving = new Set<Promise<void>>();
 
   /** All processes of one `home` share its internal networks. */
   constructor({ home }: { home: string }) {
@@ -32,17 +33,23 @@ export class Networks {
   }
 
   /**
-   * Plugs a card into the network that a guest's settings name. `control` is the guest's control block. Throws an Error with
-   * one sentence if the home has no place for the network.
+   * Plugs a card into the network that a guest's settings name. `control` is the guest's control block; `capture` a file
+   * in which the frames are recorded. Throws an Error with one sentence if the home has no place for the network.
    */
-  plug(network: string, control: SharedArrayBuffer): Plug {
+  plug(network: string, control: SharedArrayBuffer, capture: string | null = null): Plug {
     const id = ++this.#ids;
     const cable = newCable();
-    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting: this.#meeting(network) };
+    const meeting = this.#meeting(network);
+    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting, capture };
     const worker = (this.#worker ??= this.#start());
     this.#plugs.set(id, message);
     worker.postMessage(message);
     return { cable, doorbell: this.#doorbell, close: () => this.#unplug(id) };
+  }
+
+  /** Resolves when the threads are over whose last cable was unplugged: recordings are whole then. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#leaving);
   }
 
   #unplug(id: number): void {
@@ -50,6 +57,9 @@ export class Networks {
     this.#worker.postMessage({ type: 'unplug', id } satisfies ToNetworks);
     if (this.#plugs.size > 0) return;
     // The thread ends by itself once it has nothing left to do.
+    const over = new Promise<void>((resolve) => this.#worker!.once('exit', () => resolve()));
+    this.#leaving.add(over);
+    void over.then(() => this.#leaving.delete(over));
     this.#worker = null;
   }
 

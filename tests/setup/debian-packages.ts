@@ -37,6 +37,7 @@ export const neededPackages: readonly NeededPackage[] = [
     without: 'the proof of the guest tests against QEMU, and QEMU as a peer of trivisor bench',
   },
   { name: 'e2fsprogs', shows: '/usr/sbin/mke2fs', without: 'guests that mount and write an ext4 disk' },
+  { name: 'tshark', shows: 'tshark', without: 'the judgement of recorded frames by tshark' },
   { name: 'xorriso', shows: 'xorriso', without: 'guests that mount or start from a CD' },
   { name: 'qemu-utils', shows: 'qemu-img', without: 'the judgement of our disk images by qemu-img' },
   { name: 'mtools', shows: 'mformat', without: 'FreeDOS, on its floppy and on a disk, and GRUB on an ISO' },
