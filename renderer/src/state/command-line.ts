@@ -63,11 +63,12 @@ function driveWord(drive: NonNullable<GuestSettingsInput['disks' | 'floppies']>[
 }
 
 /** A network card as `--net` takes it. */
-function netWord({ network, model, mac, rom }: NonNullable<GuestSettingsInput['nets']>[number]): string {
+function netWord({ network, model, mac, rom, capture }: NonNullable<GuestSettingsInput['nets']>[number]): string {
   const words = [network];
   if (model && model !== 'e1000') words.push(`model=${model}`);
   if (mac) words.push(`mac=${mac}`);
   if (rom) words.push(`rom=${rom}`);
+  if (capture) words.push(`capture=${capture}`);
   return words.join(',');
 }
 
