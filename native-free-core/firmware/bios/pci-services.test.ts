@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { enterKernel } from '../../machines/entry.ts';
 import { BiosTestMachine, BUFFER } from './testing.ts';
 
 test('the PCI BIOS is there, finds functions, and reads and writes registers', async () => {
@@ -54,4 +55,51 @@ test('the service directory is found by its signature and checksum', async () =>
   }
   assert.equal(found.length, 1);
   assert.deepEqual([...machine.bytes(found[0], 3)], [0xe6, 0xb4, 0xcb], 'a trap and a far return');
+});
+
+test('32-bit code reaches the PCI BIOS by the service directory, from flat protected mode', async () => {
+  const machine = await new BiosTestMachine().boot();
+  let directory = 0;
+  for (let at = 0xe0000; at < 0x100000; at += 16) {
+    if (String.fromCharCode(...machine.bytes(at, 4)) === '_32_') directory = machine.u32(at + 4);
+  }
+  const dword = (value: number) => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+  const [code, results, table] = [0x10000, 0x11000, 0x12000];
+  // Null, null, flat code (10h), flat data (18h).
+  machine.fill(
+    table,
+    Uint8Array.of(
+      ...new Array(16).fill(0),
+      ...dword(0x0000ffff),
+      ...dword(0x00cf9b00),
+      ...dword(0x0000ffff),
+      ...dword(0x00cf9300),
+    ),
+  );
+  machine.fill(results, new Uint8Array(64));
+  machine.fill(
+    code,
+    Uint8Array.of(
+      ...[0xb8, ...dword(0x49435024), 0x31, 0xdb], // mov eax, "$PCI"; xor ebx, ebx
+      ...[0x9a, ...dword(directory), 0x10, 0x00], // call 10h:directory
+      ...[0xa3, ...dword(results), 0x89, 0x0d, ...dword(results + 4)], // al, and the length
+      ...[0x01, 0xd3, 0x89, 0x1d, ...dword(results + 8)], // add ebx, edx: the entry
+      ...[0x66, 0xc7, 0x05, ...dword(results + 12), 0x10, 0x00], // and its selector
+      ...[0xb8, ...dword(0xb101), 0xff, 0x1d, ...dword(results + 8)], // call far [entry]
+      ...[0x0f, 0x92, 0x05, ...dword(results + 16), 0x89, 0x15, ...dword(results + 20)], // setc; edx
+      ...[0xb8, ...dword(0xb10a), 0xbb, ...dword(0), 0xbf, ...dword(0)], // read the first register of 0:0.0
+      ...[0xff, 0x1d, ...dword(results + 8), 0x89, 0x0d, ...dword(results + 24)],
+      ...[0xc6, 0x05, ...dword(results + 28), 0x01, 0xf4], // done; hlt
+    ),
+  );
+  enterKernel(machine.pc.cpu.system, {
+    ...{ protocol: 'multiboot', mode: 'protected32', rip: code, rax: 0, rbx: 0, rsi: 0, rsp: 0x20000, rflags: 2 },
+    ...{ cr0: 0x11, cr3: 0, cr4: 0, efer: 0, gdt: { base: table, limit: 0x1f } },
+    ...{ codeSelector: 0x10, dataSelector: 0x18, taskSelector: 0 },
+  });
+  await machine.until(() => machine.bytes(results + 28, 1)[0] === 1, 'the end');
+  assert.equal(machine.u32(results) & 0xff, 0, 'the service is there');
+  assert.ok(machine.u32(results + 4) > 0);
+  assert.deepEqual([machine.bytes(results + 16, 1)[0], machine.u32(results + 20)], [0, 0x20494350]);
+  assert.equal(machine.u32(results + 24), 0x12378086);
 });
