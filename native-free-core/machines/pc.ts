@@ -118,6 +118,7 @@ export class Pc implements Guest {
       clock,
       timers,
       bus,
+      registers: this.cpu.system,
       memory: this.cpu.system.physical,
       interrupts,
       messages: messageSink(apicBus, this.cpu.system.physical),
@@ -144,7 +145,7 @@ export class Pc implements Guest {
       deterministic: config.deterministic,
       keyboard,
       mouse,
-      absolute: [this.pci.tablet],
+      absolute: [this.pci.tablet, this.isa.backdoor],
     });
     this.resettable = [...interrupts.resettable, ...this.isa.resettable, ...this.pci.resettable, this.input];
     this.firmware = boardTables(

@@ -85,7 +85,10 @@ test("Debian's AC'97 driver plays a tone that arrives as it was", { skip: noDebi
   await ask('cat /proc/asound/cards', /Intel 82801AA-ICH with STAC9700/);
   const [, clock] = await ask('dmesg | grep "intel8x0_measure_ac97_clock\\|clocking"', /clocking to (\d+)/);
   assert.equal(clock, '48000', 'the driver measures the clock of the codec');
-  await ask('amixer -q -D hw:0 sset Master 100% unmute && amixer -q -D hw:0 sset PCM 74% unmute; echo set $?', /^set 0$/m);
+  await ask(
+    'amixer -q -D hw:0 sset Master 100% unmute && amixer -q -D hw:0 sset PCM 74% unmute; echo set $?',
+    /^set 0$/m,
+  );
   await ask('aplay -q -D hw:0,0 -f S16_LE -c 2 -r 44100 /root/tone; echo played $?', /^played 0$/m);
   await ask('arecord -q -D hw:0,0 -f S16_LE -c 2 -r 48000 -d 1 /tmp/silence; wc -c < /tmp/silence', /^1920\d\d$/m);
   console.type('poweroff -f\n');

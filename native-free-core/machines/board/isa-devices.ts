@@ -16,6 +16,7 @@ import { A20Gate, SystemPorts } from '../../devices/legacy/system-ports.ts';
 import { Uart } from '../../devices/legacy/uart.ts';
 import { fanOut, GatedLine } from '../../devices/lines.ts';
 import { FloppyController } from '../../devices/storage/floppy-controller.ts';
+import { VmwareBackdoor } from '../../devices/vmware-backdoor.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { floppyCable } from './drives.ts';
 import type { BoardWiring } from './wiring.ts';
@@ -35,6 +36,7 @@ export class IsaDevices {
   readonly keyboard = new Ps2Keyboard();
   readonly mouse = new Ps2Mouse();
   readonly keyboardController: KeyboardController;
+  readonly backdoor: VmwareBackdoor;
   readonly systemPorts: SystemPorts;
   readonly numericError: NumericError;
   readonly com1: Uart;
@@ -98,6 +100,8 @@ export class IsaDevices {
       onReset: () => wiring.onProcessorReset(),
     });
     this.keyboardController.attach(bus);
+    this.backdoor = new VmwareBackdoor({ registers: wiring.registers, nudge: () => this.mouse.move(1, 0) });
+    this.backdoor.attach(bus);
     this.systemPorts = new SystemPorts({ onA20: a20.source(), onReset: () => wiring.onProcessorReset() });
     this.systemPorts.attach(bus);
     this.numericError = new NumericError(irq(IRQ.numericError));
@@ -131,6 +135,7 @@ export class IsaDevices {
       this.keyboard,
       this.mouse,
       this.keyboardController,
+      this.backdoor,
       this.systemPorts,
       this.numericError,
       this.com1,

@@ -8,6 +8,7 @@ import type { IoBus } from '../../devices/bus.ts';
 import type { MessageSink } from '../../devices/message-signalled.ts';
 import type { AudioMixer } from '../../devices/sound/audio-mixer.ts';
 import type { TimerQueue } from '../../devices/timers.ts';
+import type { BackdoorRegisters } from '../../devices/vmware-backdoor.ts';
 import type { GuestConfig, GuestEnd, GuestHost } from '../../hypervisor/guest.ts';
 import type { DiskTraffic } from '../disk-traffic.ts';
 import type { GuestClock } from '../guest-clock.ts';
@@ -20,6 +21,8 @@ export interface BoardWiring {
   clock: GuestClock;
   timers: TimerQueue;
   bus: IoBus;
+  /** The registers of the processor that is executing, for a port that answers in several. */
+  registers: BackdoorRegisters;
   /** Guest memory, for DMA. */
   memory: PhysicalMemory;
   interrupts: Interrupts;
