@@ -78,6 +78,8 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa'] as const;
 /** Network cards that a guest has at most. */
 const NETS_MAX = 8;
+/** Of them, cards on the ISA bus. */
+const ISA_NETS_MAX = 2;
 
 /** A network card, and what it is plugged into. */
 export const NetSettings = z.strictObject({
@@ -89,14 +91,14 @@ export const NetSettings = z.strictObject({
     .string()
     .regex(
       /^(nat(\+host)?|internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31})$/,
-      'is nat, nat+host or internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
+      'must be nat, nat+host or internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
     ),
   model: z.enum(networkModels).default('e1000'),
   /** Null: one of its own, which stays the same for a guest of the inventory. */
   mac: z
     .string()
-    .regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'is the address of a card, like 02:00:00:00:00:01')
-    .refine((mac) => mac !== '00:00:00:00:00:00', 'is the address of a card, not zero')
+    .regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'must be the address of a card, like 02:00:00:00:00:01')
+    .refine((mac) => mac !== '00:00:00:00:00:00', 'must be the address of a card, not zero')
     .nullable()
     .default(null),
   /** An option ROM, by which firmware boots from the network. */
@@ -189,6 +191,10 @@ export const GuestSettings = z.strictObject({
   nets: z
     .array(NetSettings)
     .max(NETS_MAX, `must be at most ${NETS_MAX}`)
+    .refine(
+      (nets) => nets.filter(({ model }) => model === 'ne2k_isa').length <= ISA_NETS_MAX,
+      `must be at most ${ISA_NETS_MAX} with model=ne2k_isa`,
+    )
     .default([])
     .register(settingInfo, {
       flag: '--net <network>',

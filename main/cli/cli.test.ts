@@ -182,6 +182,8 @@ test('bad input is told in one line, and leaves nothing behind', { timeout: 60_0
     [['run', '--kernel', text], 2, /is not a kernel/],
     [['run', '--kernel', 'none'], 2, /Cannot read the kernel .*none: there is no such file/],
     [run('--initrd', 'none'), 2, /Cannot read the initrd/],
+    [run('--net', 'bridge'), 2, /must be nat, nat\+host or internal:NAME/],
+    [run('--net', 'nat', '--deterministic'), 2, /A deterministic guest has no network/],
     [['create', 'x', '--kernel', text, '--home', home], 2, /is not a kernel/],
     [['create', '../x', '--kernel', good, '--home', home], 2, /--name must be/],
     [['start', 'nobody', '--home', home], 2, /There is no guest called nobody/],

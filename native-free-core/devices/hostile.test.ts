@@ -20,12 +20,19 @@ import { Ps2Mouse } from './legacy/ps2-mouse.ts';
 import { SystemPorts } from './legacy/system-ports.ts';
 import { Uart } from './legacy/uart.ts';
 import { fanOut } from './lines.ts';
+import { E1000 } from './net/e1000/e1000.ts';
+import { Ne2000Isa } from './net/ne2000.ts';
+import { Rtl8139 } from './net/rtl8139/rtl8139.ts';
+import { TEST_ADDRESS, TestMemory, TestPort, testFrame } from './net/testing.ts';
 import { HostBridge, IsaBridge } from './pci/bridges.ts';
 import { PciBus } from './pci/pci-bus.ts';
 import { PowerManagement } from './pci/power-management.ts';
 import { SmbusController } from './pci/smbus.ts';
 import { PciFunction } from './pci-function.ts';
 import { TestTime } from './testing.ts';
+
+const E1000_BASE = 0xfe000000;
+const RTL8139_BASE = 0xfe100000;
 
 /** A generator of numbers below `below`; the same for the same seed (xorshift). */
 function random(seed: number): (below: number) => number {
@@ -115,7 +122,21 @@ function pc() {
   pci.add(2, 0, first);
   pci.add(3, 0, second);
   bus.claimMmio(LOCAL_APIC_BASE, LOCAL_APIC_SIZE, local);
+  // Network cards: the PCI ones where firmware would have put them, all on cables that sometimes take nothing.
+  const cables = [new TestPort(), new TestPort(), new TestPort()];
+  const card = (port: TestPort) => ({ clock, timers, memory: new TestMemory(), port, address: TEST_ADDRESS });
+  const e1000 = new E1000(card(cables[0]));
+  const rtl8139 = new Rtl8139({ ...card(cables[1]), isPlus: true });
+  const ne2000 = new Ne2000Isa({ port: cables[2], address: TEST_ADDRESS, line: isa(10) });
+  ne2000.attach(bus, 0x300);
+  pci.add(4, 0, e1000.pci);
+  pci.add(5, 0, rtl8139.pci);
+  e1000.pci.assignBar(0, E1000_BASE);
+  rtl8139.pci.assignBar(1, RTL8139_BASE);
+  for (const { pci: place } of [e1000, rtl8139]) place.writeConfig(4, 2, 7);
+  const cards = [e1000, rtl8139, ne2000];
   const devices: Device[] = [
+    ...cards,
     pic,
     pit,
     cmos,
@@ -134,19 +155,20 @@ function pc() {
     isaBridge,
     host,
   ];
-  return { time, bus, local, keyboard, mouse, uart, first, second, devices };
+  return { time, bus, local, keyboard, mouse, uart, first, second, cards, cables, devices };
 }
 
 const INTERESTING = [
   ...[0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x80, 0x92, 0xed],
   ...[0xb2, 0x600, 0x602, 0x604, 0x608, 0x60c, 0x60e, 0x700, 0x702, 0x704, 0x707, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcff],
+  ...[0x300, 0x301, 0x302, 0x303, 0x307, 0x30a, 0x30c, 0x310, 0x31f],
   ...[0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff],
 ];
-const PAGES = [0xfee00000, 0xfec00000, HPET_BASE, 0xfeb00000 + 3 * 0x8000];
+const PAGES = [0xfee00000, 0xfec00000, HPET_BASE, 0xfeb00000 + 3 * 0x8000, E1000_BASE, RTL8139_BASE];
 
 test('random accesses, input and time', () => {
   const below = random(0x5eed);
-  const { time, bus, local, keyboard, mouse, uart, first, second, devices } = pc();
+  const { time, bus, local, keyboard, mouse, uart, first, second, cards, cables, devices } = pc();
   const values = [0, 1, 0xff, 0x80, 0x7fffffff, 0x80000000, 0xffffffff];
   for (let step = 0; step < 150_000; step++) {
     const size = [1, 2, 4][below(3)] as 1 | 2 | 4;
@@ -189,6 +211,13 @@ test('random accesses, input and time', () => {
         mouse.move(below(1000) - 500, below(1000) - 500, below(10) - 5);
         mouse.setButtons(below(8));
         if (below(64) === 0) uart.input(new Uint8Array(below(20)));
+        cables.forEach((cable, index) => {
+          cable.waiting.splice(0, cable.waiting.length, testFrame(14 + below(2000)));
+          cable.sent.length = 0;
+          cable.room = below(4);
+          cable.isUp = below(8) > 0;
+          cards[index].poll();
+        });
     }
     assert.ok(Number.isInteger(got) && got >= 0 && got < 2 ** (8 * size), `${got} from port ${port} or ${address}`);
     assert.ok(!Number.isNaN(time.timers.next()));
