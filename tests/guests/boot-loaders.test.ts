@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { grubCd, grubDisk, noGrub, noGrubCd } from './systems/grub.ts';
 import { lacking } from './systems/host-tools.ts';
 import { isolinuxCd, noIsolinux } from './systems/isolinux.ts';
 import { startSystem } from './systems/start.ts';
 import type { SystemGuest } from './systems/system-guest.ts';
+import { systemTest } from './systems/system-test.ts';
 
 /** Seconds: a noisy machine is given several times what a boot takes. */
 const FIRMWARE = 60;
@@ -24,7 +24,7 @@ async function useShell(guest: SystemGuest, processor: RegExp): Promise<void> {
   assert.equal((await guest.end(ANSWER)).reason, 'powerOff');
 }
 
-test('GRUB starts from a hard disk, shows its menu and command line, and starts Debian', { skip: noGrub }, async () => {
+systemTest('grub-disk', noGrub, async () => {
   const disks = [{ file: await grubDisk(), snapshot: true }];
   await using guest = await startSystem({ name: 'GRUB on a disk', memoryMiB: 256, disks, boot: 'c' });
   await guest.waitForScreen(/Debian from GRUB[\s\S]*Another entry/, FIRMWARE);
@@ -40,7 +40,7 @@ test('GRUB starts from a hard disk, shows its menu and command line, and starts 
   await useShell(guest, /^x86_64$/);
 });
 
-test('GRUB starts from an ISO and starts Debian', { skip: noGrubCd }, async () => {
+systemTest('grub-cd', noGrubCd, async () => {
   const cdrom = await grubCd();
   await using guest = await startSystem({ name: 'GRUB on an ISO', memoryMiB: 256, cdrom, boot: 'd' });
   await guest.waitForScreen(/Debian from GRUB[\s\S]*Another entry/, FIRMWARE);
@@ -48,7 +48,7 @@ test('GRUB starts from an ISO and starts Debian', { skip: noGrubCd }, async () =
   await useShell(guest, /^i[3-6]86$/);
 });
 
-test('isolinux starts from an ISO, shows its prompt and help, and starts Debian', { skip: noIsolinux }, async () => {
+systemTest('isolinux', noIsolinux, async () => {
   const cdrom = await isolinuxCd();
   await using guest = await startSystem({ name: 'isolinux', memoryMiB: 256, cdrom, boot: 'd' });
   await guest.waitForScreen(/A CD of the tests\.\s+boot:\s*$/, FIRMWARE);
@@ -62,7 +62,7 @@ test('isolinux starts from an ISO, shows its prompt and help, and starts Debian'
 
 const ipxe = '/usr/lib/ipxe/ipxe.iso';
 
-test('iPXE starts from an ISO and answers at its prompt', { skip: lacking(ipxe) }, async () => {
+systemTest('ipxe', lacking(ipxe), async () => {
   await using guest = await startSystem({ name: 'iPXE', memoryMiB: 64, cdrom: ipxe, boot: 'd' });
   await guest.waitFor('its prompt', FIRMWARE, async () => {
     const text = await guest.screen();

@@ -1,7 +1,7 @@
-import { test } from 'node:test';
 import { freeDosDisk, freeDosFloppy, noFreeDos } from './systems/freedos.ts';
 import { startSystem } from './systems/start.ts';
 import type { SystemGuest } from './systems/system-guest.ts';
+import { systemTest } from './systems/system-test.ts';
 
 /** Seconds: a noisy machine is given several times what a boot takes. */
 const BOOT = 120;
@@ -24,14 +24,14 @@ async function useDos(guest: SystemGuest, drive: 'A' | 'C'): Promise<void> {
   await guest.waitForScreen(/^kept/m, ANSWER);
 }
 
-test('FreeDOS starts from its floppy and answers', { skip: noFreeDos }, async () => {
+systemTest('freedos-floppy', noFreeDos, async () => {
   const floppy = { file: await freeDosFloppy() };
   await using guest = await startSystem({ name: 'FreeDOS', memoryMiB: 16, floppy, boot: 'a' });
   await guest.waitForScreen(/A:\\>\s*$/, BOOT);
   await useDos(guest, 'A');
 });
 
-test('FreeDOS starts from a hard disk and answers', { skip: noFreeDos }, async () => {
+systemTest('freedos-disk', noFreeDos, async () => {
   const disks = [{ file: await freeDosDisk(), snapshot: true }];
   await using guest = await startSystem({ name: 'FreeDOS on disk', memoryMiB: 32, disks, boot: 'c' });
   await guest.waitForScreen(/Started from the hard disk\.\s+C:\\>\s*$/, BOOT);

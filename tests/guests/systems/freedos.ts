@@ -58,6 +58,8 @@ export function freeDosFloppy(): Promise<string> {
 const SECTOR = 512;
 const DISK_SECTORS = 40 * 2048;
 const PARTITION_START = 63;
+/** Bytes before the partition of {@link freeDosDisk}. */
+export const partitionOffset = PARTITION_START * SECTOR;
 const HEADS = 16;
 const SECTORS = 63;
 

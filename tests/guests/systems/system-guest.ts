@@ -2,8 +2,12 @@
 // Owns the waiting for something to be shown, and the words for what did not come.
 // Never knows who executes the guest; qemu-guest.ts and trivisor-guest.ts do.
 
+import { writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
+import { encodePng } from '../../../main/display/png.ts';
 
 export interface SystemDisk {
   file: string;
@@ -134,8 +138,11 @@ export abstract class SystemGuest implements AsyncDisposable {
 
   async #shown(): Promise<string> {
     const graphics = async (): Promise<string> => {
-      const { width, height } = await this.picture();
-      return `(a picture of ${width}x${height})`;
+      const { width, height, pixels } = await this.picture();
+      // Of a test that failed only: somebody will want to look.
+      const file = join(tmpdir(), `trivisor-${this.pc.name.replaceAll(/[^A-Za-z0-9]+/g, '-')}.png`);
+      writeFileSync(file, await encodePng(width, height, Uint8ClampedArray.from(pixels)));
+      return `(a picture of ${width}x${height}: ${file})`;
     };
     const screen = await this.screen()
       .then(async (text) => text ?? (await graphics()))

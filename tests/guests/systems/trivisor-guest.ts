@@ -4,6 +4,7 @@
 
 import { GuestSettings } from '../../../main/contract.ts';
 import { RunningGuest } from '../../../main/guests/running-guest.ts';
+import type { ScreenChange } from '../../../main/guests/worker-messages.ts';
 import { combination, textStrokes } from '../../../main/keyboard/us-layout.ts';
 import { translation } from '../engines.ts';
 import { FATAL_INPUT } from './fatal-input.ts';
@@ -21,6 +22,9 @@ export async function startInTrivisor(pc: SystemPc): Promise<SystemGuest> {
 class TrivisorGuest extends SystemGuest {
   readonly run: RunningGuest;
   ended: SystemEnd | undefined;
+  /** Where an absolute pointer was put, in pixels. */
+  #at: readonly [number, number] | undefined;
+  #seen: ((change: ScreenChange) => void) | undefined;
 
   constructor(pc: SystemPc) {
     super(pc);
@@ -31,6 +35,7 @@ class TrivisorGuest extends SystemGuest {
       output: (bytes) => {
         this.serialRaw += decoder.decode(bytes);
       },
+      screen: (change) => this.#seen?.(change),
       machineModule: new URL('./mortal-machine.ts', import.meta.url).href,
     });
     void this.run.ended.then(({ reason, detail }) => {
@@ -55,8 +60,22 @@ class TrivisorGuest extends SystemGuest {
     await this.run.type(combination(codes));
   }
 
+  /** What a window would be told now. */
+  #look(): Promise<ScreenChange> {
+    return new Promise((resolve) => {
+      this.#seen = resolve;
+      this.run.wishScreen('everything');
+    });
+  }
+
   async movePointer(dx: number, dy: number): Promise<void> {
-    this.run.control({ type: 'move', dx, dy, wheel: 0 });
+    const { pointer, width, height } = await this.#look();
+    if (pointer !== 'absolute') return this.run.control({ type: 'move', dx, dy, wheel: 0 });
+    // As a window does it where the guest listens to a device that tells places.
+    const [x, y] = (this.#at ??= [width / 2, height / 2]);
+    this.#at = [Math.max(0, Math.min(width - 1, x + dx)), Math.max(0, Math.min(height - 1, y + dy))];
+    const place = (at: number, size: number) => Math.round((at * 65535) / Math.max(1, size - 1));
+    this.run.control({ type: 'moveTo', x: place(this.#at[0], width), y: place(this.#at[1], height) });
   }
 
   async click(): Promise<void> {

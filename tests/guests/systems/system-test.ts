@@ -1,0 +1,26 @@
+// A test that a system of the README's table starts and works.
+// Owns the recording of what came of it, where that is asked for: TRIVISOR_RECORD=1.
+// Never records a run in another engine than ours.
+
+import { test } from 'node:test';
+import { engine } from '../engines.ts';
+import { record, type SystemId, systems } from './table.ts';
+
+const isRecording = engine === 'trivisor' && process.env.TRIVISOR_RECORD === '1';
+
+/** Why a long test is left to the night, where a like one of the other width or controller runs each time. */
+export const nightly: string | false =
+  process.env.TRIVISOR_NIGHTLY === '1' ? false : 'it takes minutes: TRIVISOR_NIGHTLY=1 runs it';
+
+export function systemTest(id: SystemId, skip: string | false, work: () => Promise<void>): void {
+  const { system, from, shows } = systems[id];
+  test(`${system} (${from}): ${shows} [${id}]`, { skip }, async () => {
+    try {
+      await work();
+    } catch (error) {
+      if (isRecording) record(id, 'fails');
+      throw error;
+    }
+    if (isRecording) record(id, 'works');
+  });
+}

@@ -1,0 +1,86 @@
+// Which systems the tests start, and the table of them in the README.
+// Owns the list, the recorded results beside it, and how the table looks.
+// Never says that a system works which its test has not shown to: results come from runs alone.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { repositoryRoot } from '../../house/sources.ts';
+
+export interface SystemRow {
+  system: string;
+  /** What it starts from. */
+  from: string;
+  /** What its test shows. */
+  shows: string;
+}
+
+export const systems = {
+  'freedos-floppy': { system: 'FreeDOS', from: 'floppy', shows: 'prompt, commands, a program, a file written' },
+  'freedos-disk': { system: 'FreeDOS', from: 'IDE disk, FAT16', shows: 'the same' },
+  'grub-disk': { system: 'GRUB 2', from: 'IDE disk', shows: 'menu, command line, then Linux to a shell' },
+  'grub-cd': { system: 'GRUB 2', from: 'CD', shows: 'menu, then 32-bit Linux to a shell' },
+  isolinux: { system: 'isolinux', from: 'CD', shows: 'prompt, help, then Linux to a shell' },
+  ipxe: { system: 'iPXE', from: 'CD', shows: 'prompt, commands' },
+  'installer-text-i386': { system: "Debian 12's installer, 32-bit", from: 'CD', shows: 'language page on VGA text' },
+  'installer-text-amd64': { system: "Debian 12's installer, 64-bit", from: 'CD', shows: 'language page on VGA text' },
+  'installer-gtk-i386': {
+    system: "Debian 12's graphical installer, 32-bit",
+    from: 'CD',
+    shows: 'first page, moved by keyboard and pointer',
+  },
+  'installer-gtk-amd64': {
+    system: "Debian 12's graphical installer, 64-bit",
+    from: 'CD',
+    shows: 'first page, moved by keyboard and pointer',
+  },
+  'debian-ide': {
+    system: 'Debian 12 with systemd',
+    from: 'IDE disk, GRUB',
+    shows: 'logins on display and serial port, packages, files, power-off; the disk whole afterwards',
+  },
+  'debian-ahci': { system: 'Debian 12 with systemd', from: 'AHCI disk, GRUB', shows: 'the same' },
+} as const satisfies Record<string, SystemRow>;
+
+export type SystemId = keyof typeof systems;
+export type Results = Partial<Record<SystemId, 'works' | 'fails'>>;
+
+const resultsFile = join(repositoryRoot, 'tests/guests/systems/results.json');
+const readmeFile = join(repositoryRoot, 'README.md');
+const BEGIN = '<!-- systems: written by the tests -->';
+const END = '<!-- systems: end -->';
+
+export function readResults(): Results {
+  return existsSync(resultsFile) ? (JSON.parse(readFileSync(resultsFile, 'utf8')) as Results) : {};
+}
+
+/** The table, as it stands between its markers. */
+export function renderTable(results: Results): string {
+  const rows = Object.entries(systems).map(
+    ([id, { system, from, shows }]) =>
+      `| ${system} | ${from} | ${shows} | ${results[id as SystemId] ?? 'not run yet'} |`,
+  );
+  return ['| system | starts from | what its test shows | |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+/** What stands between the markers of a README. Throws if it has none. */
+export function tableOf(readme: string): string {
+  const [from, to] = [readme.indexOf(BEGIN), readme.indexOf(END)];
+  if (from < 0 || to < from) throw new Error('The README has no place for the table of systems.');
+  return readme.slice(from + BEGIN.length, to).trim();
+}
+
+/** Writes a result, and the README's table anew. */
+export function record(id: SystemId, result: 'works' | 'fails'): void {
+  const before = readResults();
+  // In the list's order, so that recording twice changes nothing.
+  const ids = Object.keys(systems) as SystemId[];
+  const results = Object.fromEntries(
+    ids.flatMap((each) => (each === id ? [[each, result]] : before[each] ? [[each, before[each]]] : [])),
+  );
+  writeFileSync(resultsFile, `${JSON.stringify(results, null, 2)}\n`);
+  const readme = readFileSync(readmeFile, 'utf8');
+  writeFileSync(
+    readmeFile,
+    readme.replace(tableOf(readme), () => renderTable(results)),
+  );
+}
