@@ -180,13 +180,13 @@ export const GuestSettings = z.strictObject({
     help: 'a ROM image in place of the built-in firmware',
   }),
   floppies: z
-    .array(FloppySettings)
+    .array(FloppySettings.nullable())
     .max(FLOPPIES_MAX, `must be at most ${FLOPPIES_MAX}`)
     .default([])
     .register(settingInfo, {
       flag: '--floppy <img>',
       label: 'Floppies',
-      help: 'a floppy disk image in drive A, then B: FILE[,readonly][,snapshot]; repeatable',
+      help: 'a floppy disk image in drive A, then B: FILE[,readonly][,snapshot], or none; repeatable',
     }),
   nets: z
     .array(NetSettings)
@@ -272,6 +272,8 @@ export const GuestView = z.object({
   createdAt: z.number(),
   /** When the present run began; null while the guest is off. */
   startedAt: z.number().nullable(),
+  /** Why a guest is paused that nobody paused, in one sentence; it goes on by itself when that is over. Else null. */
+  pauseReason: z.string().nullable(),
   /** How the last run ended; null if it never ran or is running. */
   lastEnd: GuestEnd.nullable(),
 });
@@ -496,8 +498,14 @@ export const calls = {
   'guests.get': { input: guestRef, output: GuestView },
   /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
   'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
-  /** Only while the guest is off. New disks as with `guests.create`. */
-  'guests.set': { input: guestRef.extend({ settings: GuestSettingsChange, newDisks }), output: GuestView },
+  /**
+   * While the guest is off; `cdrom` and `floppies` also while it runs: the medium is changed then, which a guest that has
+   * locked its drive prevents unless `force` is set. New disks as with `guests.create`.
+   */
+  'guests.set': {
+    input: guestRef.extend({ settings: GuestSettingsChange, newDisks, force: z.boolean().default(false) }),
+    output: GuestView,
+  },
   /** Answers once the guest executes, or fails with the reason it cannot. */
   'guests.start': { input: guestRef, output: GuestView },
   /**

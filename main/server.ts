@@ -108,8 +108,8 @@ export class Server {
       'guests.list': () => guests.list(),
       'guests.get': ({ guest }) => guests.get(guest),
       'guests.create': ({ settings, newDisks }) => withNewDisks(options.home, newDisks, () => guests.create(settings)),
-      'guests.set': ({ guest, settings, newDisks }) =>
-        withNewDisks(options.home, newDisks, () => guests.set(guest, settings)),
+      'guests.set': ({ guest, settings, newDisks, force }) =>
+        withNewDisks(options.home, newDisks, () => guests.set(guest, settings, force)),
       'guests.start': ({ guest }) => guests.start(guest),
       'guests.stop': ({ guest, force }) => guests.stop(guest, force),
       'guests.pause': ({ guest }) => guests.pause(guest),

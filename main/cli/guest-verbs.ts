@@ -62,12 +62,13 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
 
   program
     .command('set')
-    .description('change settings of a guest that is off')
+    .description('change settings of a guest that is off, or the CD (cdrom=) and floppies (floppy=) of one that runs')
     .argument('<name>')
-    .argument('<key=value...>', 'settings, such as memory=512')
-    .action(async (name: string, pairs: string[], flags: CommonFlags) => {
-      const settings = changeOf(pairs);
-      const view = await visit(flags, (client) => client.call('guests.set', { guest: name, settings }));
+    .argument('<key=value...>', 'settings, such as memory=512 or cdrom=FILE; cdrom= takes the CD out')
+    .option('--force', 'change a CD although the guest has locked its drive')
+    .action(async (name: string, pairs: string[], flags: CommonFlags & { force?: boolean }) => {
+      const input = { guest: name, settings: changeOf(pairs), force: flags.force === true };
+      const view = await visit(flags, (client) => client.call('guests.set', input));
       report(flags, view, `${view.settings.name} is changed.`);
     });
 
@@ -151,13 +152,14 @@ function row({ settings, state }: GuestView): string[] {
   return [settings.name, settings.kind, state, `${settings.memoryMiB} MiB`, String(settings.cpus)];
 }
 
-function details({ settings, id, state, createdAt, startedAt, lastEnd }: GuestView): string {
+function details({ settings, id, state, createdAt, startedAt, pauseReason, lastEnd }: GuestView): string {
   const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
   const lines: [string, string][] = Object.entries(settings)
     .filter(([, value]) => value !== null && value !== '')
     .map(([name, value]) => [name, String(value)]);
   lines.push(['id', id], ['state', state], ['created', time(createdAt)]);
   if (startedAt !== null) lines.push(['started', time(startedAt)]);
+  if (pauseReason !== null) lines.push(['paused', pauseReason]);
   if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
   return table(lines);
 }

@@ -114,14 +114,22 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
   const { translation } = flags;
   const output = (bytes: Uint8Array) => serial.write(bytes);
   const lastPicture = pictureFile !== null;
+  let told: string | null = null;
+  const changed = (): void => {
+    const { pauseReason } = guest;
+    if (pauseReason === told) return;
+    told = pauseReason;
+    tell(pauseReason === null ? 'The guest goes on.' : `The guest is paused until there is room: ${pauseReason}`);
+  };
   // Guests of one name may run at once: their cards' addresses must differ all the same.
   const networks = new Networks({ home: homeFolder(flags.home) });
   const identity = randomUUID();
-  const guest = new RunningGuest({
+  const guest: RunningGuest = new RunningGuest({
     settings,
     script,
     lastPicture,
     output,
+    changed,
     machineModule,
     translation,
     networks,

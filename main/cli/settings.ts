@@ -112,8 +112,10 @@ const driveWords = {
 } as const satisfies Record<DriveSetting, { keys: Record<string, readonly string[]>; told: string }>;
 
 /** `FILE[,format=…][,if=…][,readonly][,snapshot]` as the drive it names; no text, no drive. */
-function drivesOf(name: DriveSetting, text: string): Record<string, unknown>[] {
+function drivesOf(name: DriveSetting, text: string): (Record<string, unknown> | null)[] {
   if (text === '') return [];
+  // A drive A that is empty beside a drive B that is not.
+  if (name === 'floppies' && text === 'none') return [null];
   const [file, ...words] = text.split(',');
   if (!file) throw new InvalidArgumentError('It begins with a file.');
   const drive: Record<string, unknown> = { file: resolve(file) };

@@ -83,7 +83,7 @@ export async function makeDisksFolder(home: string, path: string): Promise<void>
 export async function withNewDisks<Result>(
   home: string,
   disks: readonly { file: string; format: ImageFormat; size: number }[],
-  act: () => Result,
+  act: () => Result | Promise<Result>,
 ): Promise<Result> {
   const made: string[] = [];
   try {
@@ -93,7 +93,7 @@ export async function withNewDisks<Result>(
       await createDisk(path, { format, size });
       made.push(path);
     }
-    return act();
+    return await act();
   } catch (error) {
     for (const path of made) await rm(path, { force: true });
     throw error;

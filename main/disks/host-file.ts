@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import zlib from 'node:zlib';
-import type { Compression, DiskHost, HostFile } from '../../native-free-core/disk/block.ts';
+import { type Compression, type DiskHost, type HostFile, HostFullError } from '../../native-free-core/disk/block.ts';
 import { Failure } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
 import { type ImageLock, lockImage } from './locks.ts';
@@ -47,17 +47,31 @@ class NodeFile implements HostFile {
     return done;
   }
 
-  async write(offset: number, data: Uint8Array): Promise<void> {
-    for (let done = 0; done < data.length; )
-      done += (await this.#handle.write(data, done, data.length - done, offset + done)).bytesWritten;
+  write(offset: number, data: Uint8Array): Promise<void> {
+    return this.#roomy(async () => {
+      for (let done = 0; done < data.length; )
+        done += (await this.#handle.write(data, done, data.length - done, offset + done)).bytesWritten;
+    });
   }
 
   truncate(size: number): Promise<void> {
-    return this.#handle.truncate(size);
+    return this.#roomy(() => this.#handle.truncate(size));
   }
 
   flush(): Promise<void> {
-    return this.#handle.sync();
+    return this.#roomy(() => this.#handle.sync());
+  }
+
+  /** Tells apart what only needs room on the host's disk. */
+  async #roomy(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
+      const reason = code === 'ENOSPC' ? 'the disk of this host is full' : 'the quota of this host is used up';
+      throw new HostFullError(`${this.name} cannot be written: ${reason}.`, { cause: error });
+    }
   }
 
   async close(): Promise<void> {

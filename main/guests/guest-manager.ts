@@ -77,13 +77,50 @@ export class GuestManager {
     return view;
   }
 
-  set(guest: string, change: GuestSettingsChange): GuestView {
+  /** Changes settings of a guest that is off, or what is in the removable drives of one that runs. */
+  async set(guest: string, change: GuestSettingsChange, force: boolean): Promise<GuestView> {
     const record = this.#find(guest);
-    this.#requireOff(record, 'changed');
     const settings = GuestSettings.parse({ ...record.settings, ...change });
+    const run = this.#present(record.id);
+    if (run && Object.keys(change).every((name) => name === 'cdrom' || name === 'floppies'))
+      return this.#changeMedia(record, run, settings, force);
+    this.#requireOff(record, 'changed');
     checkSettings(settings);
     if (!this.#inventory.set(record.id, settings))
       throw new Failure('conflict', `There is a guest called ${settings.name} already.`);
+    return this.#changed(record.id);
+  }
+
+  /** Changes one drive after the other; what was changed stays so where a later one cannot be, and is recorded. */
+  async #changeMedia(
+    record: GuestRecord,
+    run: RunningGuest,
+    wanted: GuestSettings,
+    force: boolean,
+  ): Promise<GuestView> {
+    const { name } = record.settings;
+    if (run.settings.kind !== 'full') throw new Failure('wrong', `${name} has no drives whose medium can be changed.`);
+    checkMedia(wanted);
+    const disc = (file: string | null) => (file === null ? null : { file, readOnly: true, snapshot: false });
+    const isSame = (one: object | null, other: object | null) => JSON.stringify(one) === JSON.stringify(other);
+    const now = { cdrom: record.settings.cdrom, floppies: [...record.settings.floppies] };
+    try {
+      if (wanted.cdrom !== now.cdrom) {
+        await run.changeMedium('cdrom', disc(wanted.cdrom), force);
+        now.cdrom = wanted.cdrom;
+      }
+      for (const [unit, place] of (['floppy0', 'floppy1'] as const).entries()) {
+        const floppy = wanted.floppies[unit] ?? null;
+        if (isSame(floppy, now.floppies[unit] ?? null)) continue;
+        await run.changeMedium(place, floppy, force);
+        while (now.floppies.length <= unit) now.floppies.push(null);
+        now.floppies[unit] = floppy;
+      }
+    } finally {
+      // An empty drive B stays one; drive A needs no word.
+      while (now.floppies.length > run.settings.floppies.length && now.floppies.at(-1) === null) now.floppies.pop();
+      this.#inventory.set(record.id, { ...record.settings, ...now });
+    }
     return this.#changed(record.id);
   }
 
@@ -139,10 +176,12 @@ export class GuestManager {
     return this.get(record.id);
   }
 
-  resume(guest: string): GuestView {
+  /** Fails with the reason where the host still has no room for what the guest is to write. */
+  async resume(guest: string): Promise<GuestView> {
     const { record, run } = this.#requirePresent(guest);
     if (run.state !== 'paused') throw new Failure('conflict', `${record.settings.name} is not paused.`);
     run.resume();
+    if (run.pauseReason !== null) await run.retryDisks();
     return this.get(record.id);
   }
 
@@ -247,6 +286,7 @@ export class GuestManager {
       state: run?.state ?? 'off',
       createdAt: record.createdAt,
       startedAt: run?.startedAt ?? null,
+      pauseReason: run?.pauseReason ?? null,
       lastEnd: run ? null : record.lastEnd,
     };
   }
@@ -294,7 +334,11 @@ export function checkSettings(settings: GuestSettings): void {
   checkAgainstHost(settings);
   const { kernel, kind, disks, cdrom, floppies, nets, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
-  const hasDrive = disks.length + floppies.length > 0 || cdrom !== null || nets.some(({ rom }) => rom !== null);
+  const hasDrive =
+    disks.length > 0 ||
+    floppies.some((floppy) => floppy !== null) ||
+    cdrom !== null ||
+    nets.some(({ rom }) => rom !== null);
   if (kernel === null && bios === null && !hasDrive)
     throw new Failure('wrong', 'There is nothing to boot: give the guest a disk, a CD, a floppy or a kernel.');
   const problem = kernel === null ? null : inspectKernel(kernel).problem;
@@ -306,8 +350,17 @@ export function checkSettings(settings: GuestSettings): void {
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
     for (const { capture } of settings.nets) if (capture !== null) checkCaptureFile(capture);
     for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
-    if (settings.cdrom !== null) checkImageFile(settings.cdrom, 'CD', false);
-    for (const disk of settings.floppies) checkImageFile(disk.file, 'floppy', !disk.readOnly && !disk.snapshot);
+  } catch (error) {
+    throw new Failure('wrong', (error as Error).message, { cause: error });
+  }
+  checkMedia(settings);
+}
+
+/** The same of what is in the removable drives. */
+function checkMedia({ cdrom, floppies }: GuestSettings): void {
+  try {
+    if (cdrom !== null) checkImageFile(cdrom, 'CD', false);
+    for (const disk of floppies) if (disk) checkImageFile(disk.file, 'floppy', !disk.readOnly && !disk.snapshot);
   } catch (error) {
     throw new Failure('wrong', (error as Error).message, { cause: error });
   }

@@ -7,7 +7,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockDevice } from '../../native-free-core/disk/block.ts';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
-import type { Guest, GuestConfig, GuestHost, NetworkCardConfig } from '../../native-free-core/hypervisor/guest.ts';
+import type {
+  Guest,
+  GuestConfig,
+  GuestHost,
+  MediumPlace,
+  NetworkCardConfig,
+} from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
 import { readBiosFile, readBootFile, readOptionRom } from './boot-files.ts';
@@ -43,6 +49,9 @@ const SHORT_WAIT = 5;
  * wait for this; a turn costs a third of what the tick of an idle guest does.
  */
 const TURN_WHILE_IDLE = 50;
+
+/** Milliseconds between two looks whether a full host has room again. */
+const ROOM_EVERY = 2000;
 
 /** Counters are brought up to date at most this often (milliseconds) while the guest executes. */
 const PUBLISH_EVERY = 50;
@@ -96,7 +105,13 @@ class GuestThread {
   readonly #screen: ScreenSender;
   #guest: Guest | null = null;
   #translation: WorkerTranslation | undefined;
-  readonly #disks: BlockDevice[] = [];
+  #disks: BlockDevice[] = [];
+  /** What is in the drives whose medium can be changed. */
+  readonly #media = new Map<MediumPlace, BlockDevice>();
+  /** Changes of media, one after the other. */
+  #changing: Promise<unknown> = Promise.resolve();
+  /** Why the guest stands still for want of room on the host; null: it does not. */
+  #full: string | null = null;
   #outputs: OutputFiles | null = null;
   #startedAt = performance.now();
   #publishedAt = 0;
@@ -217,9 +232,10 @@ class GuestThread {
       const opened = await this.#opened(openDisk(disk));
       (disk.interface === 'ahci' ? ahciDisks : disks).push(opened);
     }
-    const cdroms = guest.cdrom === null ? [null] : [await this.#opened(openCd(guest.cdrom))];
+    const cdroms = guest.cdrom === null ? [null] : [await this.#inserted('cdrom', openCd(guest.cdrom))];
     const floppies: (BlockDevice | null)[] = guest.floppies.length === 0 ? [null] : [];
-    for (const floppy of guest.floppies) floppies.push(await this.#opened(openFloppy(floppy)));
+    for (const [unit, floppy] of guest.floppies.entries())
+      floppies.push(floppy && (await this.#inserted(unit === 0 ? 'floppy0' : 'floppy1', openFloppy(floppy))));
     const ahci = { disks: ahciDisks, cdroms: [] };
     return machines.createGuest({ ...config, disks, cdroms, floppies, ahci }, this.#host(guest.deterministic));
   }
@@ -229,6 +245,42 @@ class GuestThread {
     const disk = await opening;
     this.#disks.push(disk);
     return disk;
+  }
+
+  /** The same of a medium that can be changed. */
+  async #inserted(place: MediumPlace, opening: Promise<BlockDevice>): Promise<BlockDevice> {
+    const medium = await this.#opened(opening);
+    this.#media.set(place, medium);
+    return medium;
+  }
+
+  /** Changes a medium, and closes the one that was there: its lock is given up. A sentence where that went wrong. */
+  async #changeMedium({ place, medium, force }: Extract<Ask, { type: 'changeMedium' }>): Promise<Answer> {
+    const guest = this.#guest;
+    if (!guest?.changeMedium) return { problem: 'The guest has no drives whose medium can be changed.' };
+    const { openCd, openFloppy } = await import('./disk-files.ts');
+    const before = this.#media.get(place);
+    let opened: BlockDevice | null = null;
+    try {
+      if (medium !== null) opened = await (place === 'cdrom' ? openCd(medium.file) : openFloppy(medium));
+      guest.changeMedium(place, opened, force);
+    } catch (error) {
+      await opened?.close();
+      return { problem: (error as Error).message };
+    }
+    if (opened === null) this.#media.delete(place);
+    else {
+      this.#media.set(place, opened);
+      this.#disks.push(opened);
+    }
+    if (before === undefined) return {};
+    this.#disks = this.#disks.filter((disk) => disk !== before);
+    try {
+      await before.close();
+    } catch (error) {
+      return { problem: `What was in the drive could not be closed: ${(error as Error).message}` };
+    }
+    return {};
   }
 
   /** Closes the disks, with what they have yet to write. A sentence for each that could not be. */
@@ -247,6 +299,12 @@ class GuestThread {
       ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
       diskAnswered: () => this.#wake?.(),
       ...this.#outputs?.host,
+      diskFull: (reason) => {
+        if (this.#full === reason) return;
+        this.#full = reason;
+        this.#send({ type: 'full', reason });
+        this.#wake?.();
+      },
       serialOutput: (bytes) => {
         this.#watch.write(bytes);
         this.#output.add(bytes);
@@ -261,7 +319,7 @@ class GuestThread {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
       const command = Atomics.load(this.#control.slots, ControlSlot.command);
       if (command === Command.stop) return { reason: 'forced', detail: 'The guest was stopped without being asked.' };
-      if (command === Command.pause) {
+      if (command === Command.pause || this.#full !== null) {
         await this.#pause(guest);
         busySince = lastTurn = performance.now();
         continue;
@@ -308,14 +366,32 @@ class GuestThread {
     this.#setState(GuestState.paused);
     this.#publish(guest);
     this.#output.flush();
+    let triedAt = performance.now();
     for (;;) {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
-      if (Atomics.load(this.#control.slots, ControlSlot.command) !== Command.pause) break;
+      const command = Atomics.load(this.#control.slots, ControlSlot.command);
+      if (command === Command.stop || (command === Command.run && this.#full === null)) break;
       const now = performance.now();
+      if (this.#full !== null && now - triedAt >= ROOM_EVERY) {
+        await this.#tryAgain();
+        triedAt = performance.now();
+        continue;
+      }
       this.#screen.show(guest, now);
-      await this.#sleep(this.#screen.dueIn(now), doorbell);
+      const patience = this.#full === null ? Infinity : ROOM_EVERY;
+      await this.#sleep(Math.min(this.#screen.dueIn(now), patience), doorbell);
     }
     guest.resume();
+  }
+
+  /** Looks whether the host has room again for what the guest's disks are to write. */
+  async #tryAgain(): Promise<Answer> {
+    if (this.#full === null) return {};
+    if ((await this.#guest?.retryDisks?.()) === false) return { problem: this.#full };
+    this.#full = null;
+    this.#send({ type: 'full', reason: null });
+    this.#wake?.();
+    return {};
   }
 
   /** Brings all counters up to date: the machine's, and on top of them the time this loop itself took. */
@@ -365,7 +441,7 @@ class GuestThread {
         this.#operate(message.input);
         break;
       case 'ask':
-        this.#answer(message.id, message.ask);
+        void this.#answer(message.id, message.ask);
         break;
       case 'screen':
         this.#screen.wish(message.wish);
@@ -393,10 +469,16 @@ class GuestThread {
     }
   }
 
-  #answer(id: number, ask: Ask): void {
+  async #answer(id: number, ask: Ask): Promise<void> {
     let answer: Answer;
     try {
-      answer = this.#guest ? answerOf(this.#guest, ask) : { problem: 'The guest is still starting.' };
+      if (!this.#guest) answer = { problem: 'The guest is still starting.' };
+      else if (ask.type === 'retryDisks') answer = await this.#tryAgain();
+      else if (ask.type === 'changeMedium') {
+        const change = this.#changing.then(() => this.#changeMedium(ask));
+        this.#changing = change.catch(() => {});
+        answer = await change;
+      } else answer = answerOf(this.#guest, ask);
     } catch (error) {
       answer = { problem: (error as Error).message };
     }
@@ -417,7 +499,7 @@ class GuestThread {
   }
 }
 
-function answerOf(guest: Guest, ask: Ask): Answer {
+function answerOf(guest: Guest, ask: Exclude<Ask, { type: 'changeMedium' | 'retryDisks' }>): Answer {
   if (ask.type === 'type') {
     if (!guest.input) return { problem: 'The guest has no keyboard.' };
     return guest.input.type(ask.strokes) ? {} : { problem: 'The guest has yet to take what was typed before.' };

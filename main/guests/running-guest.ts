@@ -4,7 +4,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
-import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type { MediumPlace, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { Failure, type GuestSettings, type GuestView, type Report } from '../contract.ts';
 import { cardAddress } from '../networks/addresses.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
@@ -14,6 +14,7 @@ import {
   type Answer,
   type Ask,
   type ConsoleScript,
+  type FloppyStart,
   type FromWorker,
   noScript,
   type Picture,
@@ -74,6 +75,7 @@ export class RunningGuest implements DisplaySource {
   readonly #startedAt = performance.now();
   readonly #marks: Report['marks'] = [];
   #state: Exclude<GuestView['state'], 'off'> = 'starting';
+  #pauseReason: string | null = null;
   #end: WorkerEnd | null = null;
   #wallSeconds = 0;
   #settleStarted: (failure: Failure | null) => void;
@@ -144,6 +146,11 @@ export class RunningGuest implements DisplaySource {
   /** `starting`, `running`, `paused` or `stopping`; meaningless after the end. */
   get state(): Exclude<GuestView['state'], 'off'> {
     return this.#state;
+  }
+
+  /** Why the guest stands still without having been told to, in one sentence: the host's disk is full. Else null. */
+  get pauseReason(): string | null {
+    return this.#pauseReason;
   }
 
   /** How the run ended; null while it has not. */
@@ -226,7 +233,20 @@ export class RunningGuest implements DisplaySource {
 
   resume(): void {
     this.#command(Command.run);
-    this.#setState('running');
+    if (this.#pauseReason === null) this.#setState('running');
+  }
+
+  /** Looks at once whether the host has room for what the guest is to write; rejects with the reason if it has not. */
+  async retryDisks(): Promise<void> {
+    await this.#ask({ type: 'retryDisks' });
+  }
+
+  /**
+   * Puts a medium into a drive, or takes out (null) what is in it. Rejects with a {@link Failure} where it cannot be opened, the
+   * drive does not take it, or the guest has locked the drive and `force` is not set.
+   */
+  async changeMedium(place: MediumPlace, medium: FloppyStart | null, force: boolean): Promise<void> {
+    await this.#ask({ type: 'changeMedium', place, medium, force });
   }
 
   /** Ends the run without asking the guest. */
@@ -262,6 +282,9 @@ export class RunningGuest implements DisplaySource {
       case 'mark':
         this.#marks.push({ name: message.name, seconds: message.seconds });
         return;
+      case 'full':
+        this.#holdFor(message.reason);
+        return;
       case 'screen':
         if (!this.#end) this.#screen(message.change);
         return;
@@ -277,6 +300,16 @@ export class RunningGuest implements DisplaySource {
         this.#lastPicture = message.picture ?? null;
         this.#finish(message.end);
     }
+  }
+
+  /** The worker holds the guest by itself, or lets it go on again (null). */
+  #holdFor(reason: string | null): void {
+    if (this.#end) return;
+    this.#pauseReason = reason;
+    const isHeld = reason !== null || Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause;
+    const state = isHeld ? 'paused' : 'running';
+    if (this.#state === state) this.#changed();
+    else this.#setState(state);
   }
 
   #finish(end: WorkerEnd): void {

@@ -3,7 +3,7 @@
 // Never carries guest memory or a counter: those are shared.
 
 import type { ImageFormat } from '../../native-free-core/disk/images.ts';
-import type { GuestEnd, NetworkModel, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type { GuestEnd, MediumPlace, NetworkModel, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
@@ -25,7 +25,7 @@ export interface GuestStart {
   translation: TranslationTime;
   disks: readonly DiskStart[];
   cdrom: string | null;
-  floppies: readonly FloppyStart[];
+  floppies: readonly (FloppyStart | null)[];
   nets: readonly NetStart[];
   outputs: OutputPaths;
 }
@@ -77,7 +77,14 @@ export interface ScriptedTyping {
 export const noScript: ConsoleScript = { type: [], until: null, untilScreen: null };
 
 /** What a front end may ask the machine of a running guest; the answer comes as `answer` of the same number. */
-export type Ask = { type: 'screenshot' } | { type: 'screenText' } | { type: 'type'; strokes: readonly KeyStroke[] };
+export type Ask =
+  | { type: 'screenshot' }
+  | { type: 'screenText' }
+  | { type: 'type'; strokes: readonly KeyStroke[] }
+  /** Puts a medium into a drive, null: takes it out. A CD is only read. */
+  | { type: 'changeMedium'; place: MediumPlace; medium: FloppyStart | null; force: boolean }
+  /** Tries again what the host had no room for. */
+  | { type: 'retryDisks' };
 
 /** What came of an {@link Ask}; `problem`: one sentence why nothing did. */
 export interface Answer {
@@ -141,6 +148,8 @@ export type FromWorker =
   | { type: 'mark'; name: string; seconds: number }
   | { type: 'screen'; change: ScreenChange }
   | { type: 'answer'; id: number; answer: Answer }
+  /** The guest stands still because the host has no room, in one sentence; null: it goes on. */
+  | { type: 'full'; reason: string | null }
   | { type: 'ended'; end: WorkerEnd; picture?: Picture };
 
 /** `until`: the script's end; `forced`: main's stop command; `crashed`: a fault of ours. */

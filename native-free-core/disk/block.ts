@@ -12,8 +12,8 @@ export const DISK_BYTES_MAX = 2 ** 46;
  * A disk as a controller sees it. All offsets and lengths are bytes, and need no alignment. Acts may be started while
  * others go on; those of one image are carried out one after the other, in the order they were called in.
  *
- * A rejection is a {@link DiskError} where the image or the request is wrong; otherwise it is the host's own error
- * (such as a full disk), and the act may be tried again.
+ * A rejection is a {@link DiskError} where the image or the request is wrong; otherwise it is the host's own error, and the
+ * act may be tried again: a {@link HostFullError} where it needs room on the host's disk.
  */
 export interface BlockDevice {
   /** Bytes of the disk: a whole number of sectors, and the same as long as it is open. */
@@ -70,6 +70,14 @@ export class DiskError extends Error {
   constructor(message: string) {
     super(message);
     this.name = 'DiskError';
+  }
+}
+
+/** The host has no room for what an image wants to write: one sentence. The act may be tried again when there is some. */
+export class HostFullError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'HostFullError';
   }
 }
 

@@ -88,6 +88,11 @@ export interface GuestHost {
   printerOutput?(bytes: Uint8Array): void;
   /** Sound of the guest's card and speaker, at most 20 ms at a time and only while something sounds; theirs to keep. */
   audioOutput?(chunk: AudioChunk): void;
+  /**
+   * The host has no room for what a disk wants to write, in one sentence. The guest must not be executed before
+   * {@link Guest.retryDisks} has found some: it has been told nothing, and nothing is lost.
+   */
+  diskFull?(reason: string): void;
   /** A disk answered: a guest that waits or is halted may have something to do. */
   diskAnswered?(): void;
 }
@@ -109,6 +114,10 @@ export type SliceResult =
   | { state: 'waiting' }
   | { state: 'ended'; end: GuestEnd };
 
+/** Drives whose medium can be changed. */
+export const mediumPlaces = ['cdrom', 'floppy0', 'floppy1'] as const;
+export type MediumPlace = (typeof mediumPlaces)[number];
+
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */
 export interface Guest {
   /** The display, where the guest has one. */
@@ -129,6 +138,14 @@ export interface Guest {
   /** While paused the guest's clock stands still. */
   pause(): void;
   resume(): void;
+  /** Tries again what the host had no room for; resolves with whether all of it could be done. Never rejects. */
+  retryDisks?(): Promise<boolean>;
+  /**
+   * Puts another medium into a drive, or takes out what is in it (null). The guest's operating system sees the change. Throws an
+   * Error with one sentence where there is no such drive, it does not take the medium, or the guest has locked it; with
+   * `force` a lock does not count. What was in the drive is the caller's to close afterwards.
+   */
+  changeMedium?(place: MediumPlace, medium: BlockDevice | null, force: boolean): void;
   /** Brings the counters of the control block up to date. */
   publishCounters(): void;
 }

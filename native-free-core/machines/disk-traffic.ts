@@ -1,10 +1,17 @@
-// The requests a machine's drives make of their disks: how many are under way, and what they came to.
-// Owns the counts.
-// Never changes a request.
+// The requests a machine's drives make of their disks: how many are under way, what they came to, and which wait for room.
+// Owns the counts, and the writes that the host had no room for.
+// Never changes a request, and never lets a drive see that the host is full.
 
 import type { Medium } from '../devices/storage/medium.ts';
-import type { BlockDevice } from '../disk/block.ts';
+import { type BlockDevice, HostFullError } from '../disk/block.ts';
 import type { ControlBlock } from '../hypervisor/control-block.ts';
+
+/** A write, or what makes one durable, that waits for room on the host. */
+interface Stalled {
+  act: () => Promise<void>;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
 
 export class DiskTraffic {
   /** Requests that have not been answered. */
@@ -13,13 +20,20 @@ export class DiskTraffic {
   private writes = 0;
   private bytesRead = 0;
   private bytesWritten = 0;
+  private stalled: Stalled[] = [];
+  private retrying: Promise<boolean> | null = null;
   private readonly asked: () => void;
   private readonly answered: () => void;
+  private readonly onFull: (reason: string) => void;
 
-  /** `asked` is called with each request, `answered` when a request and what followed from it is over. */
-  constructor(asked: () => void, answered: () => void) {
+  /**
+   * `asked` is called with each request, `answered` when a request and what followed from it is over, and `onFull`, with a
+   * sentence, when the host has no room: the guest is to stand still then until {@link retry} has found some.
+   */
+  constructor(asked: () => void, answered: () => void, onFull: (reason: string) => void) {
     this.asked = asked;
     this.answered = answered;
+    this.onFull = onFull;
   }
 
   /** A disk whose requests are counted. */
@@ -35,10 +49,10 @@ export class DiskTraffic {
       write: (offset, from) => {
         this.writes++;
         this.bytesWritten += from.length;
-        return this.follow(disk.write(offset, from));
+        return this.follow(this.insist(() => disk.write(offset, from)));
       },
-      flush: () => this.follow(disk.flush()),
-      discard: (offset, length) => this.follow(disk.discard(offset, length)),
+      flush: () => this.follow(this.insist(() => disk.flush())),
+      discard: (offset, length) => this.follow(this.insist(() => disk.discard(offset, length))),
     };
   }
 
@@ -54,6 +68,40 @@ export class DiskTraffic {
     const told = work.then();
     told.then(over, over);
     return work;
+  }
+
+  /** Does an act, which waits for as long as the host has no room for it. */
+  private insist(act: () => Promise<void>): Promise<void> {
+    return act().catch((error: unknown) => {
+      if (!(error instanceof HostFullError)) throw error;
+      return new Promise<void>((resolve, reject) => {
+        this.stalled.push({ act, resolve, reject });
+        this.onFull(error.message);
+      });
+    });
+  }
+
+  /** Does again what the host had no room for, in order. Resolves with whether all of it is done; never rejects. */
+  retry(): Promise<boolean> {
+    this.retrying ??= this.retryAll().finally(() => {
+      this.retrying = null;
+    });
+    return this.retrying;
+  }
+
+  private async retryAll(): Promise<boolean> {
+    for (let first = this.stalled[0]; first !== undefined; first = this.stalled[0]) {
+      try {
+        await first.act();
+        this.stalled.shift();
+        first.resolve();
+      } catch (error) {
+        if (error instanceof HostFullError) return false;
+        this.stalled.shift();
+        first.reject(error);
+      }
+    }
+    return true;
   }
 
   /** Writes the counters. */

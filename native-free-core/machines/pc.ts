@@ -11,14 +11,16 @@ import { IoBus } from '../devices/bus.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import { AudioMixer } from '../devices/sound/audio-mixer.ts';
 import { TimerQueue } from '../devices/timers.ts';
+import type { BlockDevice } from '../disk/block.ts';
 import type { Bios } from '../firmware/bios/bios.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
-import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
+import type { Guest, GuestConfig, GuestEnd, GuestHost, MediumPlace, SliceResult } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
 import { BOOT_ORDER_DEFAULT, enterFirmware, machineFirmware, tellBootOrder } from './board/firmware.ts';
 import { Interrupts } from './board/interrupts.ts';
 import { IsaDevices } from './board/isa-devices.ts';
+import { changeMedium } from './board/media.ts';
 import { PciDevices } from './board/pci-devices.ts';
 import { boardTables } from './board/tables.ts';
 import type { BoardWiring } from './board/wiring.ts';
@@ -111,6 +113,7 @@ export class Pc implements Guest {
       // What a disk answers in deterministic mode comes after the instruction that asked for it.
       () => (config.deterministic ? this.cpu.leave() : this.cpu.kick()),
       () => host.diskAnswered?.(),
+      (reason) => host.diskFull?.(reason),
     );
     const wiring: BoardWiring = {
       config,
@@ -376,6 +379,14 @@ export class Pc implements Guest {
 
   resume(): void {
     this.clock.resume();
+  }
+
+  retryDisks(): Promise<boolean> {
+    return this.disks.retry();
+  }
+
+  changeMedium(place: MediumPlace, medium: BlockDevice | null, force: boolean): void {
+    changeMedium({ floppy: this.isa.floppy, ide: this.pci.ide }, place, medium && this.disks.medium(medium), force);
   }
 
   publishCounters(): void {

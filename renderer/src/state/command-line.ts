@@ -23,7 +23,8 @@ export function createLine(settings: GuestSettingsInput): string {
       continue;
     const flag = info.flag.split(' ')[0];
     if (Array.isArray(value)) {
-      for (const entry of value) words.push(flag, quote('network' in entry ? netWord(entry) : driveWord(entry)));
+      for (const entry of value)
+        words.push(flag, quote(entry !== null && 'network' in entry ? netWord(entry) : driveWord(entry)));
       continue;
     }
     if (value === true) words.push(flag);
@@ -51,8 +52,9 @@ function sizeWord(bytes: number): string {
   return String(bytes);
 }
 
-/** A disk as `--disk` takes it, and a floppy as `--floppy` does. */
+/** A disk as `--disk` takes it, and a floppy, or an empty drive before one, as `--floppy` does. */
 function driveWord(drive: NonNullable<GuestSettingsInput['disks' | 'floppies']>[number]): string {
+  if (drive === null) return 'none';
   const { format, interface: connected } = { format: null, interface: undefined, ...drive };
   const words = [drive.file];
   if (format) words.push(`format=${format}`);

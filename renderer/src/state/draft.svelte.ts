@@ -67,7 +67,7 @@ export class Draft {
       cdrom: fields.cdrom || null,
       disks: disks.map(({ fresh: _, ...disk }) => disk),
       // A drive without a disk in it is no setting.
-      floppies: floppies.filter(({ file }) => file !== ''),
+      floppies: filled(floppies),
     };
   });
 
@@ -130,6 +130,13 @@ function toFields(settings: GuestSettings): DraftFields {
     bios: bios ?? '',
     disks: disks.map((disk) => ({ ...disk, fresh: null })),
   };
+}
+
+/** Floppies of which those without a file are empty drives; empty ones at the end are none. */
+function filled(floppies: GuestSettings['floppies']): GuestSettings['floppies'] {
+  const drives = floppies.map((floppy) => (floppy?.file ? floppy : null));
+  while (drives.length > 0 && drives.at(-1) === null) drives.pop();
+  return drives;
 }
 
 /** What the host has to say about a guest's memory; `wrong` where it cannot be had at all. */

@@ -1,0 +1,40 @@
+// Changing what is in the removable drives of a running PC.
+// Owns which drive a place means, and the refusals.
+// Never opens or closes a medium.
+
+import { CdDrive } from '../../devices/storage/cd-drive.ts';
+import type { FloppyController } from '../../devices/storage/floppy-controller.ts';
+import type { IdeController } from '../../devices/storage/ide-controller.ts';
+import type { Medium } from '../../devices/storage/medium.ts';
+import type { MediumPlace } from '../../hypervisor/guest.ts';
+
+export interface RemovableDrives {
+  floppy: FloppyController;
+  ide: IdeController;
+}
+
+/** Throws an Error with one sentence where the medium stays as it is. */
+export function changeMedium(
+  { floppy, ide }: RemovableDrives,
+  place: MediumPlace,
+  medium: Medium | null,
+  force: boolean,
+): void {
+  if (place !== 'cdrom') {
+    const unit = place === 'floppy0' ? 0 : 1;
+    const drive = floppy.drives[unit];
+    if (drive === null) throw new Error(`The guest has no floppy drive ${unit === 0 ? 'A' : 'B'} in this run.`);
+    const refusal = medium === null ? undefined : drive.refusal(medium.size);
+    if (refusal !== undefined) throw new Error(refusal);
+    floppy.changeDisk(unit, medium);
+    return;
+  }
+  const drive = ide.channels.flatMap(({ drives }) => drives).find((one) => one instanceof CdDrive);
+  if (drive === undefined) throw new Error('The guest has no CD drive in this run.');
+  if (drive.isLocked && !force) {
+    // As a button at the drive would: the guest is asked to let the disc go.
+    drive.pressEject();
+    throw new Error('The guest has locked its CD drive: eject the disc there first, or use --force.');
+  }
+  drive.changeDisc(medium);
+}
