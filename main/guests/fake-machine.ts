@@ -24,7 +24,7 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
  * `say TEXT`, `spin` (execute for ever), `echo` (answer input for ever, halted in between), `nap MILLISECONDS`,
  * `count MILLISECONDS` (wake that often for ever), `off`, `fault`, `throw`, `hang`, `exit`;
  * `show TEXT` (on the screen's next row), `draw WIDTHxHEIGHT` (a graphics mode), `input` (show keys and pointer for ever),
- * `blind` (no screen and no keyboard, if it is the first).
+ * `pointer none|relative|absolute` (what the guest listens to), `blind` (no screen and no keyboard, if it is the first).
  */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   const decoder = new TextDecoder();
@@ -97,6 +97,10 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
         screen.draw(width!, height!);
         return { state: 'running' };
       }
+      case 'pointer':
+        step++;
+        Object.assign(keyboard, { pointer: argument });
+        return { state: 'running' };
       case 'input':
         return lookAtScreen();
       case 'blind':
