@@ -23,7 +23,7 @@ for (const kind of ['ide', 'ahci'] as const) {
     tool('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', await debianSystem(), disk]);
     const disks = [{ file: disk, format: 'qcow2' as const, interface: kind }];
     await using guest = await startSystem({ name: `Debian ${kind}`, memoryMiB: 512, disks, boot: 'c' });
-    await guest.waitForSerial(/system login: *$/, BOOT);
+    await guest.waitForSerial(/system login:/, BOOT);
     await guest.waitForScreen(/system login:/, BOOT);
 
     // On the display, by the keyboard.
@@ -64,7 +64,7 @@ for (const kind of ['ide', 'ahci'] as const) {
     // What was written is there when the system starts anew.
     if (kind === 'ahci') return;
     await using again = await startSystem({ name: `Debian ${kind} again`, memoryMiB: 512, disks, boot: 'c' });
-    await again.waitForSerial(/system login: *$/, BOOT);
+    await again.waitForSerial(/system login:/, BOOT);
     again.typeSerial(`${login.user}\n`);
     await again.waitForSerial(/Password:/, ANSWER);
     again.typeSerial(`${login.password}\n`);

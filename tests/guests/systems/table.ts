@@ -39,6 +39,11 @@ export const systems = {
     shows: 'logins on display and serial port, packages, files, power-off; the disk whole afterwards',
   },
   'debian-ahci': { system: 'Debian 12 with systemd', from: 'AHCI disk, GRUB', shows: 'the same' },
+  'four-guests': {
+    system: 'FreeDOS, Linux of both widths and an installer at once',
+    from: 'one process',
+    shows: 'one killed, one paused; the others go on',
+  },
 } as const satisfies Record<string, SystemRow>;
 
 export type SystemId = keyof typeof systems;
