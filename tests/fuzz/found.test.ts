@@ -114,3 +114,15 @@ test('16-bit code at physical address 0 runs', () => {
   check(tried);
   assert.equal(machines.interpreter.run(tried).how, 'end');
 });
+
+test('a device is asked once by an x87 instruction that its region leaves to the interpreter', () => {
+  const { present, writable, user, accessed, dirty } = PageBit;
+  const entry = BigInt(DEVICE_PAGE) | present | writable | user | accessed | dirty;
+  // mov ecx, 9; then in a loop ffree st0 and one of fst dword [0x30004], fadd dword [0x30000], fstp tbyte [0x30010]
+  for (const [code, back] of [
+    ['d91504000300', '75f4'],
+    ['d80500000300', '75f4'],
+    ['db3d10000300', '75f4'],
+  ])
+    check(program('prot32', ['b909000000', 'ddc0', code, 'ffc9', back], {}, [{ page: 0x30, entry }]), 'mmio e00000');
+});

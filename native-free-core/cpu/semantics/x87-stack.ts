@@ -33,6 +33,14 @@ export class X87Stack {
     clearC1(this.f);
   }
 
+  /**
+   * Said before memory is accessed by an instruction that will ask for the same by {@link require}: whoever gives the
+   * instruction up where it does not hold must do so before a device has seen it.
+   */
+  expect(_full: readonly Node[], _pushes: boolean): void {
+    // The interpreter gives nothing up.
+  }
+
   /** Builds the check of {@link ready} so that code behind it may rely on it; false where the caller must check. */
   require(_full: readonly Node[], _pushes: boolean): boolean {
     return false;

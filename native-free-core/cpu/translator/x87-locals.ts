@@ -42,6 +42,8 @@ export class X87InLocals extends X87Stack {
   private used = false;
   private changed = false;
   private noted = false;
+  /** The instruction under way has had what it requires checked. */
+  private expected = false;
   /** Nothing can have become pending since this block's last check, or have set C1 since it was cleared. */
   private checked = false;
   private cleared = false;
@@ -101,7 +103,16 @@ export class X87InLocals extends X87Stack {
     this.cleared = true;
   }
 
+  override expect(full: readonly Node[], pushes: boolean): void {
+    this.require(full, pushes);
+    this.expected = true;
+  }
+
   override require(full: readonly Node[], pushes: boolean): boolean {
+    if (this.expected) {
+      this.expected = false;
+      return true;
+    }
     this.f.if(eqz(this.ready(full, pushes)), () => this.around.defer(), undefined, false);
     return true;
   }

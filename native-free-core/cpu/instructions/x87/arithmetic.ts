@@ -92,6 +92,7 @@ const withMemory =
   ({ operation, reversed }: Binary, format: OperandFormat): MeaningFunction =>
   (m) => {
     begin(m);
+    m.x87.expect([ST0], false);
     const operand = readOperand(m, format);
     onStack(
       m,
@@ -175,6 +176,7 @@ const compareMemory =
   (format: OperandFormat, pops: number): MeaningFunction =>
   (m) => {
     begin(m);
+    m.x87.expect([ST0], false);
     const operand = readOperand(m, format);
     onStack(
       m,

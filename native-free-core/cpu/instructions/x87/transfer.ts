@@ -24,6 +24,7 @@ const loadInteger =
   (format: 'I16' | 'I32' | 'I64'): MeaningFunction =>
   (m) => {
     begin(m);
+    m.x87.expect([], true);
     const integer = integerOf(m, format, readBits(m, format));
     onStack(
       m,
@@ -45,6 +46,7 @@ const loadFloat =
   (format: 'F32' | 'F64'): MeaningFunction =>
   (m) => {
     begin(m);
+    m.x87.expect([], true);
     const bits = readBits(m, format);
     const toEntry = (): void => m.helperCall(`f80.from${format}`, bits);
     onStack(
@@ -73,6 +75,7 @@ const loadFloat =
 
 function loadExtended(m: Meaning): void {
   begin(m);
+  m.x87.expect([], true);
   const low = m.address(0);
   const high = m.let(add(low, c64(8)));
   const significand = m.readMemory(low, 64);
@@ -112,6 +115,7 @@ const store =
   (format: OperandFormat, pops: boolean, truncate = false): MeaningFunction =>
   (m) => {
     begin(m);
+    m.x87.expect([ST0], false);
     const size = Number(format.slice(1)) as 16 | 32 | 64;
     // Probed first: the conversion sets exception flags, and a page fault must come before those.
     const linear = m.address(0);
@@ -139,6 +143,7 @@ const store =
 
 function storeExtended(m: Meaning): void {
   begin(m);
+  m.x87.expect([ST0], false);
   const low = m.address(0);
   const high = m.let(add(low, c64(8)));
   const { target: targetLow } = m.beginWrite(low, 64);
