@@ -42,7 +42,7 @@ export function lockstepMachine(
 /** State that is compared byte by byte; the x87 unit's ninth register is scratch. */
 const RANGES: readonly (readonly [from: number, to: number])[] = [
   [S.segBase, S.fpu + 128],
-  [S.fcw, S.saveArea],
+  [S.fcw, S.shared],
 ];
 
 /** What a guest can see of its vCPU between two instructions. */
