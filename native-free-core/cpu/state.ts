@@ -92,6 +92,14 @@ export const S = {
   linkKey: take(4),
   /** i32 each: what linkKey is in supervisor and in user code, but for the mode's bits. */
   linkKeys: take(8, 4),
+  /**
+   * Where the function that a translation has called returns to, and how many such calls are inside each other (i32). The
+   * translation that comes there gives control back to the one that called. See {@link NO_RETURN}.
+   */
+  expectedReturn: take(8),
+  callDepth: take(4),
+  /** i32: changes whenever a translation is dropped: who called another one may be gone. */
+  translationsLost: take(4),
   /** i32: 1 for one instruction after STI, 2 after MOV SS and POP SS; see shadowIp. */
   interruptShadow: take(4),
 

@@ -87,6 +87,11 @@ export class ByteWriter {
     this.length += source.length;
   }
 
+  /** Bytes `from` to `to` of another writer. */
+  appendPart(other: ByteWriter, from: number, to: number): void {
+    this.bytes(other.buffer.subarray(from, to));
+  }
+
   append(other: ByteWriter): void {
     this.bytes(other.view());
   }

@@ -19,9 +19,10 @@ export class FunctionBuilder {
   private code: ByteWriter;
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
-  private readonly free = new Map<ValueType, number[]>();
+  private free = new Map<ValueType, number[]>();
   private depth = 0;
   private readonly hints: BranchHint[] = [];
+  private readonly gaps: { readonly at: number; readonly build: () => void }[] = [];
 
   /** `code` is where the body goes: a writer of the caller's, where functions are built often. */
   constructor(parameters: readonly ValueType[] = [], code: ByteWriter = new ByteWriter(256)) {
@@ -29,14 +30,39 @@ export class FunctionBuilder {
     this.parameterCount = parameters.length;
   }
 
-  /** Puts code in front of everything so far: what a function needs at its start is known only at its end. */
+  /** Leaves a place for code that is known only at the function's end, when {@link prologue} builds it. It holds no label. */
+  gap(build: () => void): void {
+    this.gaps.push({ at: this.code.length, build });
+  }
+
+  /**
+   * Puts code in front of everything so far: what a function needs at its start is known only at its end. So are the gaps,
+   * which are filled.
+   */
   prologue(build: () => void, into: ByteWriter = new ByteWriter(256)): void {
     const body = this.code;
     const moved = this.hints.splice(0);
+    const gaps = this.gaps.splice(0);
     this.code = into;
     build();
-    for (const { at, likely } of moved) this.hints.push({ at: at + this.code.length, likely });
-    this.code.append(body);
+    let from = 0;
+    let hint = 0;
+    const copy = (to: number): void => {
+      const shift = this.code.length - from;
+      for (; hint < moved.length && moved[hint].at < to; hint++)
+        this.hints.push({ at: moved[hint].at + shift, likely: moved[hint].likely });
+      this.code.appendPart(body, from, to);
+      from = to;
+    };
+    // What is free at the end may be in use at a gap.
+    const { free } = this;
+    this.free = new Map();
+    for (const gap of gaps) {
+      copy(gap.at);
+      this.scope(gap.build);
+    }
+    this.free = free;
+    copy(body.length);
   }
 
   /** Bytes of code so far. */

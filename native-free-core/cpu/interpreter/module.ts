@@ -111,6 +111,19 @@ export interface InterpreterModule {
   readonly handlers: Handlers;
 }
 
+/**
+ * What a translated region gives instead of a micro-op when the guest's function that it was called for has returned: it is
+ * at S.expectedReturn. No micro-op has this address.
+ */
+export const RETURNED = 1;
+/** S.expectedReturn while no translation has called another: no instruction pointer is ever this. */
+export const NO_RETURN = 1n << 62n;
+/**
+ * Translations that have called each other at most: each has a frame on the thread's own stack, of a few KiB before V8
+ * optimizes it. Beyond, calls leave their translation for good.
+ */
+export const NESTED_CALLS = 48;
+
 /** Translated regions that can be installed at once: entries of the function table behind the handlers. */
 export const REGION_SLOTS = 8192;
 
@@ -330,6 +343,8 @@ function translated(m: InterpreterMeaning, timed: FunctionReference, regionType:
   m.storeField(storeOp.i32_store, S.untilTimed, untilTimed);
   m.storeField(storeOp.i32_store, S.translatedInstructions, add(counted(), budget()));
   m.storeField(storeOp.i32_store, S.translating, c32(1));
+  m.storeField(storeOp.i64_store, S.expectedReturn, c64(NO_RETURN));
+  m.storeField(storeOp.i32_store, S.callDepth, c32(0));
   m.if(
     ltS(untilTimed, c32(0)),
     () => m.set(next, call(timed, region)),

@@ -24,7 +24,7 @@ import { TranslationRecords } from './records.ts';
 import { type BasicBlock, discoverRegion, pageOf, type Region } from './region.ts';
 import { emitStructured } from './structure.ts';
 import type { TranslatedBytes, Translation, TranslationReply, TranslationRequest } from './translation.ts';
-import { type Subject, TranslatorMeaning } from './translator-meaning.ts';
+import { type BehindCall, type Subject, TranslatorMeaning } from './translator-meaning.ts';
 
 const PAGE = 0x1000;
 const ALL_FLAGS = 'OSZAPC';
@@ -150,6 +150,7 @@ export class RegionCompiler {
     };
     let onward: (offset: number, size?: Size) => void = () => {};
     let expected: number | undefined;
+    let behind: BehindCall | undefined;
     const none = (reaches: (encoding: Encoding) => boolean): boolean =>
       !region.blocks.some(({ instructions }) => instructions.some(({ encoding }) => reaches(encoding)));
     const locals = {
@@ -160,6 +161,7 @@ export class RegionCompiler {
       onward: (offset, size) => onward(offset, size),
       linkSlot: (offset) => this.records.linkSlot(offset),
       expectedReturn: () => expected,
+      behindCall: () => behind,
     });
     const guards = new Map<number, number>();
     const guardOf = (page: number): number => {
@@ -173,13 +175,19 @@ export class RegionCompiler {
           const targets = new Map(block.successors.map((successor) => [successor.offset, successor]));
           onward = (offset, size) => {
             const to = targets.get(offset);
-            const saved = onward;
-            const page = pageOf(offset);
-            if (!to) m.exitTo(offset, size);
-            else if (page === 0 || page === pageOf(block.offset)) go(to);
-            else m.guardPage(guardOf(page), offset, () => go(to));
-            onward = saved;
+            if (behind) m.callTo(offset, behind);
+            else if (to) goOn(to);
+            else m.exitTo(offset, size);
           };
+          const goOn = (to: BasicBlock): void => {
+            const saved = { onward, behind };
+            const page = pageOf(to.offset);
+            if (page === 0 || page === pageOf(block.offset)) go(to);
+            else m.guardPage(guardOf(page), to.offset, () => go(to));
+            ({ onward, behind } = saved);
+          };
+          const [after] = block.successors;
+          behind = block.end.kind === 'outside' && after ? { offset: after.offset, go: () => goOn(after) } : undefined;
           expected = block.end.kind === 'return' && block.successors.length > 0 ? block.end.target : undefined;
           this.emitBlock(m, block, mode, (offset) => onward(offset), coldMicroOp);
         },

@@ -12,6 +12,8 @@ export const REGION_INSTRUCTIONS = 400;
 export const REGION_PAGES = 4;
 /** Calls inside each other that a region follows. */
 export const CALL_DEPTH = 3;
+/** Calls of functions outside of it that a region goes on behind: each has the registers' way to memory and back. */
+export const OUTSIDE_CALLS = 8;
 /** Instructions of a function that is taken into its callers, without what it calls itself. */
 export const CALLEE_INSTRUCTIONS = 48;
 const PAGE = 0x1000;
@@ -40,10 +42,10 @@ export interface CallContext {
 /** How a basic block ends. Offsets of blocks that are not in the region are exits. */
 export interface BlockEnd {
   /**
-   * `call` and `return` are those that the region follows; `other` jumps, calls, returns or is carried out by TypeScript:
-   * the meaning says where to.
+   * `call` and `return` are those that the region follows; `outside` calls a function that has a translation of its own,
+   * and goes on behind the call; `other` jumps, calls, returns or is carried out by TypeScript: the meaning says where to.
    */
-  readonly kind: 'jump' | 'conditional' | 'call' | 'return' | 'other' | 'fall';
+  readonly kind: 'jump' | 'conditional' | 'call' | 'outside' | 'return' | 'other' | 'fall';
   /** Offset of a relative jump's target, or of where a return is expected to go. */
   readonly target: number;
   /** Offset of what follows the block. */
@@ -88,6 +90,7 @@ function endOf(instruction: DecodedInstruction, offset: number, codeSize: 16 | 3
   if (attributes.has('if')) return { kind: 'conditional', target, next };
   if (relative && row.name === 'JMP') return { kind: 'jump', target, next };
   if (relative && row.name === 'CALL') return { kind: 'call', target, next };
+  if (row.name === 'CALL_INDIRECT' && instruction.operandSize !== 16) return { kind: 'outside', target: -1, next };
   if (row.name === 'RET') return { kind: 'return', target: -1, next };
   if (attributes.has('end') || row.meaning === 'cold') return { kind: 'other', target: -1, next };
   return undefined;
@@ -116,6 +119,7 @@ class Discovery {
   private readonly work: Leader[] = [];
   private readonly small = new Map<number, boolean>();
   private contexts = 0;
+  private outside = 0;
 
   constructor(decoder: Decoder, view: CodeView, codeSize: 16 | 32 | 64) {
     this.decoder = decoder;
@@ -200,13 +204,25 @@ class Discovery {
         return { ...end, target: context.returnTo };
       case 'call': {
         const inner = this.enter(end, context);
-        if (!inner) return { ...end, kind: 'other' };
+        if (!inner) return this.goOnBehind(end, context);
         this.lead({ offset: end.target, context: inner });
-        return this.leaders.has(keyOf(end.target, inner)) ? end : { ...end, kind: 'other' };
+        return this.leaders.has(keyOf(end.target, inner)) ? end : this.goOnBehind(end, context);
       }
+      case 'outside':
+        return this.goOnBehind(end, context);
       default:
         return end;
     }
+  }
+
+  /** A call of what is not in the region, whose code goes on behind it where that has been executed. */
+  private goOnBehind(end: BlockEnd, context: CallContext | undefined): BlockEnd {
+    if (this.codeSize === 16 || this.outside >= OUTSIDE_CALLS || !this.view.executed(end.next))
+      return { ...end, kind: 'other' };
+    this.lead({ offset: end.next, context });
+    if (!this.leaders.has(keyOf(end.next, context))) return { ...end, kind: 'other' };
+    this.outside++;
+    return { ...end, kind: 'outside' };
   }
 
   private readonly entered = new Map<number, CallContext>();
@@ -294,6 +310,7 @@ class Discovery {
       case 'jump':
         return at(end.target);
       case 'fall':
+      case 'outside':
         return at(end.next);
       case 'call':
         return at(end.target, this.entered.get(keyOf(end.next, context)));

@@ -46,7 +46,15 @@ import { numberAt, type Place } from '../decoder/operand-places.ts';
 import { implicitlyFlat } from '../interpreter/implicit-memory.ts';
 import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { SpecialHandler, U } from '../interpreter/micro-op.ts';
-import { BY_INTERPRETER, GuardSlot, LinkSlot, Shortcut, shortcutOf } from '../interpreter/module.ts';
+import {
+  BY_INTERPRETER,
+  GuardSlot,
+  LinkSlot,
+  NESTED_CALLS,
+  RETURNED,
+  Shortcut,
+  shortcutOf,
+} from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, ccOpOf, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
 import { Meaning, type OperandShape } from '../semantics/meaning.ts';
 import { X87Stack } from '../semantics/x87-stack.ts';
@@ -76,6 +84,13 @@ export interface Subject {
   readonly coldMicroOp: () => number;
 }
 
+/** The code behind a call in its region. */
+export interface BehindCall {
+  readonly offset: number;
+  /** Goes on there. */
+  go(): void;
+}
+
 /** What the region around the instructions provides. */
 export interface RegionExits {
   /** Goes on at a page offset: a branch inside the region, or a way out (with the instruction pointer cut to `size`). */
@@ -84,6 +99,8 @@ export interface RegionExits {
   linkSlot(offset: number): number;
   /** Offset at which the return that is being built is expected to go on within the region, if it is. */
   expectedReturn(): number | undefined;
+  /** Where the region goes on behind the call of another one that is being built, if it does. */
+  behindCall(): BehindCall | undefined;
 }
 
 /** One region is built at a time, so all share the room for their code. */
@@ -122,6 +139,8 @@ export class TranslatorMeaning extends Meaning {
   /** 1 once the region has set flags: until then those in the state hold, and the locals hold nothing. */
   private readonly flagsSet: Local;
   private flagsChanged = false;
+  /** Some way through the region ends in a return of the guest's. */
+  private returns = false;
   private apartChanged = false;
   /** The kind and size of the flags in the locals, where it is the same on every way here. */
   private knownFlags: { kind: FlagKind; size: Size; apart: boolean } | undefined;
@@ -134,6 +153,7 @@ export class TranslatorMeaning extends Meaning {
   private leaveLabel!: Label;
   private faultLabel!: Label;
   private coldLabel!: Label;
+  private returnLabel!: Label;
 
   override readonly x87: X87Stack;
   private readonly x87Locals: X87InLocals | undefined;
@@ -190,8 +210,12 @@ export class TranslatorMeaning extends Meaning {
         this.faultLabel = fault;
         this.block((leave) => {
           this.leaveLabel = leave;
-          body();
-          this.unreachable();
+          this.block((returned) => {
+            this.returnLabel = returned;
+            body();
+            this.unreachable();
+          });
+          this.returnCode();
         });
         this.leaveCode();
       });
@@ -202,6 +226,7 @@ export class TranslatorMeaning extends Meaning {
     this.prologue(() => this.entryCode(), wholeWriter.clear());
   }
 
+  /** Brings what the region holds in locals from the state: at its entry, and behind calls of others. */
   private entryCode(): void {
     this.registers.forEach((local, register) => {
       if (!this.used[register]) return;
@@ -262,6 +287,70 @@ export class TranslatorMeaning extends Meaning {
   /** A flags' operand as its local holds it. */
   private narrow(value: Node): Node {
     return this.code64 ? value : wrap(value);
+  }
+
+  /** The guest's function that this translation was called for has returned: back to the one that called. */
+  private returnCode(): void {
+    if (!this.returns) return;
+    this.writeBack();
+    this.storeField(storeOp.i32_store, S.budget, this.left);
+    this.storeField(storeOp.i64_store, S.ip, this.target);
+    this.if(
+      ltS(this.left, c32(0)),
+      () => {
+        this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
+        this.return(c32(0));
+      },
+      undefined,
+      false,
+    );
+    this.return(c32(RETURNED));
+  }
+
+  /**
+   * Calls the translation at `target`, as a function of the engine's own, so that the processor knows where its return goes;
+   * behind it the region goes on. Falls out where there is no such translation yet, or something else is due: nothing has
+   * happened then.
+   */
+  private callTranslation(slot: number, behind: BehindCall): void {
+    const codeBase = S.regs + Slot.codeBase * 8;
+    const size = this.code64 ? 64 : 32;
+    this.block((otherwise) => {
+      this.brIf(otherwise, ltS(this.left, c32(0)), false);
+      this.brIf(otherwise, ltU(c32(NESTED_CALLS - 1), field(loadOp.i32_load, S.callDepth)), false);
+      const key = this.let(field(loadOp.i32_load, S.linkKey));
+      const record = slot !== 0 ? c32(slot) : this.let(shortcutOf(this.target));
+      const keyAt = slot !== 0 ? LinkSlot.key : Shortcut.key;
+      this.brIf(otherwise, ne(load(loadOp.i32_load, record, keyAt), key), false);
+      if (slot === 0) this.brIf(otherwise, ne(load(loadOp.i64_load, record, Shortcut.ip), this.target), false);
+      const region = this.let(load(loadOp.i32_load, record, slot !== 0 ? LinkSlot.region : Shortcut.region));
+      this.brIf(otherwise, eqz(region), false);
+      const lost = this.let(field(loadOp.i32_load, S.translationsLost));
+      const outer = this.let(field(loadOp.i64_load, S.expectedReturn));
+      const back = this.let(this.maskIp(add(this.codeBase(), c64(behind.offset)), size));
+      this.gap(() => this.writeBack());
+      this.storeField(storeOp.i32_store, S.budget, this.left);
+      this.storeField(storeOp.i64_store, S.ip, this.target);
+      const offset = slot !== 0 ? load(loadOp.i64_load32_u, record, LinkSlot.offset) : undefined;
+      this.storeField(storeOp.i64_store, codeBase, offset ? sub(this.target, offset) : and(this.target, c64(~0xfffn)));
+      this.storeField(storeOp.i64_store, S.expectedReturn, back);
+      this.storeField(storeOp.i32_store, S.callDepth, add(field(loadOp.i32_load, S.callDepth), c32(1)));
+      const result = this.callIndirect(this.regionType, region, [], i32);
+      this.storeField(storeOp.i32_store, S.callDepth, sub(field(loadOp.i32_load, S.callDepth), c32(1)));
+      this.storeField(storeOp.i64_store, S.expectedReturn, outer);
+      this.if(ne(result, c32(RETURNED)), () => this.return(result), undefined, false);
+      // The same code at the same place, and this translation of it still there.
+      const changed = or(
+        xor(field(loadOp.i32_load, S.linkKey), key),
+        xor(field(loadOp.i32_load, S.translationsLost), lost),
+      );
+      this.if(changed, () => this.return(call(this.shared.enter)), undefined, false);
+      this.storeField(storeOp.i64_store, codeBase, this.maskIp(sub(back, c64(behind.offset)), size));
+      this.gap(() => this.entryCode());
+      this.set(this.flagsSet, c32(0));
+      for (const local of [key, lost, outer, back, region, result]) this.release(local);
+      behind.go();
+    });
   }
 
   /** To another block: by its link slot where one is given and filled, else by looking S.ip up. */
@@ -349,7 +438,8 @@ export class TranslatorMeaning extends Meaning {
   private coldCode(): void {
     this.writeBack();
     this.storeField(storeOp.i32_store, S.budget, add(this.left, wrap(this.target)));
-    this.return(call(this.shared.cold, this.detail));
+    // Straight on into the next translation: whoever called this one still waits for its return.
+    this.continueAt(this.callResult(this.shared.cold, this.detail));
   }
 
   // ---- one instruction after another
@@ -379,6 +469,16 @@ export class TranslatorMeaning extends Meaning {
     const inPage = offset >= 0 && offset < 0x1000;
     const linkable = size >= 32;
     this.set(this.detail, c32(linkable ? this.exits.linkSlot(offset & 0xfff) | (inPage ? 1 : 0) : 0));
+    this.br(this.leaveLabel);
+  }
+
+  /** Out of the region by a call, which may come back to what is behind it. */
+  callTo(offset: number, behind: BehindCall): void {
+    const slot = this.exits.linkSlot(offset & 0xfff);
+    this.set(this.target, this.maskIp(add(this.codeBase(), c64(offset)), this.code64 ? 64 : 32));
+    this.callTranslation(slot, behind);
+    // Even inside the page, the slot's key is kept up to date, which the next call goes by.
+    this.set(this.detail, c32(slot));
     this.br(this.leaveLabel);
   }
 
@@ -883,6 +983,12 @@ export class TranslatorMeaning extends Meaning {
       const there = this.maskIp(add(this.codeBase(), c64(expected)), this.code64 ? 64 : 32);
       const go = (): void => this.exits.onward(expected, this.code64 ? 64 : 32);
       this.if(eq(this.target, there), go, undefined, true);
+    }
+    const behind = this.exits.behindCall();
+    if (behind) this.callTranslation(0, behind);
+    else if (this.subject.instruction.encoding.row.name === 'RET') {
+      this.returns = true;
+      this.brIf(this.returnLabel, eq(this.target, field(loadOp.i64_load, S.expectedReturn)), true);
     }
     this.set(this.detail, c32(0));
     this.br(this.leaveLabel);

@@ -85,6 +85,7 @@ export class Translator {
   /** Every region becomes unreachable; their code is the garbage collector's. */
   private drop(): void {
     for (const slot of this.slots.values()) this.exports.table.set(slot, null);
+    this.system.u32[S.translationsLost >>> 2]++;
     this.slots.clear();
     this.moduleOf.clear();
     this.waiting = 0;
@@ -96,6 +97,7 @@ export class Translator {
   /** The same for one. It may be executing: its caller still holds it. Links to it look for what is there now. */
   private release(slot: number): void {
     this.exports.table.set(slot, this.exports.enter);
+    this.system.u32[S.translationsLost >>> 2]++;
     this.invalidated++;
     this.liveRegions--;
     const module = this.moduleOf.get(slot)!;
