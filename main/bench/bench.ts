@@ -9,6 +9,7 @@ import { Report } from '../contract.ts';
 import { medianReport } from './accounts.ts';
 import { type Engine, native, peers, trivisor } from './engines.ts';
 import { type BenchGuest, benchGuest } from './guest.ts';
+import { canMeasureIdle, idleShare } from './idle.ts';
 import {
   type BenchResults,
   disagreementsOf,
@@ -32,6 +33,8 @@ export interface BenchOptions {
   scale: number;
   /** Also runs the workloads on the bare processor. */
   native: boolean;
+  /** Also measures what a guest of ours takes while it waits. */
+  idle: boolean;
   /** Leaves ours out: the peers alone. */
   withoutTrivisor?: boolean;
   /** Seconds one guest may take. */
@@ -90,6 +93,22 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
     }
   }
 
+  const idle: BenchResults['idle'] = [];
+  for (const { engine, guest } of options.idle && canMeasureIdle ? entries : []) {
+    if (engine !== trivisor) continue;
+    options.progress?.(`waiting: ${guest.width} bits`);
+    const folder = mkdtempSync(join(tmpdir(), 'trivisor-bench-'));
+    try {
+      const command = engine.command({ ...guest, append: guest.appendIdle }, join(folder, 'report.json'));
+      idle.push({ width: guest.width, share: await idleShare(command, options.timeout, options.signal) });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      missing.push({ engine: `${engine.name}, waiting`, width: guest.width, reason: (error as Error).message });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
   const series: Series[] = entries
     .filter((entry) => !failed.has(entry))
     .map(({ engine, guest, timings }) => ({ engine: engine.name, width: guest.width, timings }));
@@ -102,6 +121,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
     figures,
     ratios,
     geometricMeans: geometricMeansOf(ratios),
+    idle,
     disagreements: disagreementsOf(series),
     reports: entries.flatMap(({ guest: { width }, reports }) => {
       const report = medianReport(reports);

@@ -15,6 +15,7 @@ interface Flags {
   runs: number;
   scale: number;
   native: boolean;
+  idle: boolean;
   trivisor: boolean;
   timeout: number;
   json: boolean;
@@ -56,6 +57,7 @@ export function benchCommand(): Command {
     .option('--scale <percent>', 'work to do, in percent of the usual', wholeNumber(1, 10_000), 100)
     .option('--timeout <seconds>', 'the longest that one guest may take', wholeNumber(1, 86_400), 900)
     .option('--native', 'run the workloads on the bare processor too', false)
+    .option('--no-idle', 'leave out what a guest takes that waits')
     .addOption(new Option('--no-trivisor', 'leave our own engine out').hideHelp())
     .option('--json', 'print one JSON document', false)
     .action(async (flags: Flags) => {
@@ -66,6 +68,7 @@ export function benchCommand(): Command {
         runs: flags.runs,
         scale: flags.scale,
         native: flags.native,
+        idle: flags.idle && flags.trivisor,
         withoutTrivisor: !flags.trivisor,
         timeout: flags.timeout,
         progress: (message) => process.stderr.write(`bench: ${message}\n`),

@@ -14,6 +14,8 @@ export interface BenchGuest {
   initrd: string;
   append: string;
   memoryMiB: number;
+  /** The kernel command line with which the guest only waits. */
+  appendIdle: string;
   /** The workloads as a program of this host's, and its arguments: the native column. */
   program: string;
   programArguments: readonly string[];
@@ -37,6 +39,7 @@ export async function benchGuest(width: Width, only: readonly Workload[], scale:
   );
   const programArguments = [`scale=${scale}`, ...only];
   // The kernel hands what follows `--` to /init as its arguments.
-  const append = `console=ttyS0 quiet panic=-1 -- ${programArguments.join(' ')}`;
-  return { width, kernel, initrd, append, memoryMiB: 256, program, programArguments };
+  const appendOf = (given: readonly string[]): string => `console=ttyS0 quiet panic=-1 -- ${given.join(' ')}`;
+  const append = appendOf(programArguments);
+  return { width, kernel, initrd, append, appendIdle: appendOf(['idle']), memoryMiB: 256, program, programArguments };
 }

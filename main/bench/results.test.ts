@@ -144,6 +144,7 @@ test('the table names every figure, ratio, missing engine and wrong result', () 
     figures,
     ratios,
     geometricMeans: geometricMeansOf(ratios),
+    idle: [{ width: 64, share: 0.0123 }],
     disagreements: disagreementsOf([ours, peer]),
     reports: [{ width: 32, report: counted }],
     missing: [{ engine: 'v86', width: 64, reason: 'v86 has no 64-bit mode' }],
@@ -156,6 +157,7 @@ test('the table names every figure, ratio, missing engine and wrong result', () 
     table,
     /^where trivisor’s time went, 32-bit guest, one run with its boot\n +seconds +share +M instr\. +MIPS$/m,
   );
+  assert.match(table, /^a 64-bit guest that waits takes 1\.2 % of a core$/m);
   assert.match(table, /^wrong result: fork, 32 bits: trivisor bb, qemu cc$/m);
   assert.match(table, /^missing: v86, 64 bits: v86 has no 64-bit mode$/m);
 });

@@ -50,6 +50,8 @@ export interface BenchResults {
   ratios: Ratio[];
   /** Over the workloads, `boot` left out. */
   geometricMeans: { peer: string; width: Width; ratio: number }[];
+  /** Share of one core that ours takes while its guest waits; empty where it was not measured. */
+  idle: { width: Width; share: number }[];
   /** Workloads whose result differed among engines of one width: one of them computes wrongly. */
   disagreements: { width: Width; workload: string; checksums: Record<string, string> }[];
   /** The report of one run of ours at each width, boot included: that of the median time. */
@@ -158,6 +160,9 @@ export function resultsTable(results: BenchResults, ours: string): string {
     lines.push('', ...aligned([[`${width}-bit guest`, ...columns], ...rows.map((row) => [row, ...cells(row)])]));
     if (means.some((cell) => cell !== '')) lines.push(...aligned([['geometric mean', ...means]]));
   }
+  if (results.idle.length > 0) lines.push('');
+  for (const { width, share } of results.idle)
+    lines.push(`a ${width}-bit guest that waits takes ${(share * 100).toFixed(1)} % of a core`);
   for (const { width, report } of results.reports)
     lines.push('', `where ${ours}’s time went, ${width}-bit guest, one run with its boot`, ...accountsTable(report));
   for (const { width, workload, checksums } of results.disagreements) {

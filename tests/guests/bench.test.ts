@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runBench } from '../../main/bench/bench.ts';
 import { native, peers, trivisor } from '../../main/bench/engines.ts';
+import { canMeasureIdle } from '../../main/bench/idle.ts';
 import { compileWorkloads, widths, workloads } from '../../main/bench/workloads.ts';
 import { noDebian } from './debian.ts';
 import { engine } from './engines.ts';
@@ -27,12 +28,15 @@ test('the benchmark runs every workload on every engine that is here, to the sam
     runs: 1,
     scale: 1,
     native: true,
+    idle: engine === 'trivisor' && canMeasureIdle,
     withoutTrivisor: engine !== 'trivisor',
     timeout: 600,
   });
   const expected = [trivisor, ...Object.values(peers), native].filter(
     (one) => engine === 'trivisor' || one !== trivisor,
   );
+  for (const { share } of results.idle) assert.ok(share > 0 && share < 1, `${share}`);
+  assert.equal(results.idle.length, engine === 'trivisor' && canMeasureIdle ? widths.length : 0);
   for (const width of widths) {
     for (const one of expected) {
       const reason = one.missing(width);

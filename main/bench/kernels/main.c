@@ -1,6 +1,7 @@
 // Runs workloads one after another and prints a line when each begins and when it has ended.
 // Owns the markers: "BENCH boot", "BENCH begin NAME", "BENCH end NAME SECONDS CHECKSUM", "BENCH done".
-// Never runs more than it was asked for: arguments are `scale=PERCENT` and the workloads' names (none: all).
+// Never runs more than it was asked for: arguments are `scale=PERCENT` and the workloads' names (none: all), or `idle`,
+// which prints "BENCH idle" and waits for a line as a shell at its prompt does.
 //
 // The same program is a guest's /init (the kernel hands it what follows `--` on its command line) and, for the native
 // column, an ordinary process. As /init it powers the guest off when it is done.
@@ -60,6 +61,13 @@ int main(int count, char **arguments) {
     if (strncmp(arguments[i], "scale=", 6) == 0) {
       scale = (unsigned)strtoul(arguments[i] + 6, NULL, 10);
       continue;
+    }
+    if (strcmp(arguments[i], "idle") == 0) {
+      char line[256];
+      printf("\nBENCH idle\n");
+      fflush(stdout);
+      while (read(STDIN_FILENO, line, sizeof line) > 0) continue;
+      finish(0);
     }
     for (unsigned k = 0; k < known; k++) {
       if (strcmp(arguments[i], workloads[k].name) == 0) wanted |= 1u << k;

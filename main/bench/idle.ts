@@ -1,0 +1,61 @@
+// What a guest that waits costs: the host's CPU time while its /init waits for a line that nobody types.
+// Owns the process, how long it is left alone and how long it is watched.
+// Never runs where the host does not tell the CPU time of a process.
+
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from './engines.ts';
+
+/** Seconds after the boot in which a kernel still finishes what it began, and code becomes hot. */
+const SETTLE = 10;
+/** Seconds that are watched. */
+const WATCH = 10;
+/** Ticks a second of the times in proc(5): USER_HZ, the same on every Linux. */
+const USER_HZ = 100;
+
+export const canMeasureIdle = process.platform === 'linux';
+
+/** User and system time of a process, all threads together, in seconds (proc(5): fields 14 and 15 of stat). */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / USER_HZ;
+}
+
+/**
+ * Share of one core that the process of a guest takes while the guest waits. Rejects with one sentence if it does not come
+ * to wait within `seconds`, or ends. The process is gone in every case.
+ */
+export async function idleShare({ file, args }: Command, seconds: number, signal?: AbortSignal): Promise<number> {
+  signal?.throwIfAborted();
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'ignore'] });
+  const ended = Promise.withResolvers<never>();
+  child.on('close', () => ended.reject(new Error('the guest ended instead of waiting')));
+  child.on('error', (error) => ended.reject(new Error(`${file} could not be started: ${error.message}`)));
+  const late = setTimeout(
+    () => ended.reject(new Error(`the guest did not wait within ${seconds} seconds`)),
+    seconds * 1000,
+  );
+  const aborted = (): void => ended.reject(new Error('interrupted'));
+  signal?.addEventListener('abort', aborted);
+  const waits = async (): Promise<void> => {
+    for await (const line of createInterface(child.stdout)) if (line.includes('BENCH idle')) return;
+  };
+  const watch = async (): Promise<number> => {
+    await waits();
+    clearTimeout(late);
+    child.stdout.resume();
+    await sleep(SETTLE * 1000);
+    const [before, began] = [cpuSeconds(child.pid!), performance.now()];
+    await sleep(WATCH * 1000);
+    return (cpuSeconds(child.pid!) - before) / ((performance.now() - began) / 1000);
+  };
+  try {
+    return await Promise.race([watch(), ended.promise]);
+  } finally {
+    clearTimeout(late);
+    signal?.removeEventListener('abort', aborted);
+    child.kill('SIGKILL');
+  }
+}
