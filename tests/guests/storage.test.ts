@@ -22,6 +22,7 @@ const digest = (bytes: Uint8Array): string => createHash('md5').update(bytes).di
 /** How the disk is connected, parameters of Linux's libata, and what the kernel says of the disk then. */
 const ways = [
   { words: '', parameters: '', append: '', said: /XFER_MW_DMA_2/ },
+  { words: '', parameters: 'dma=0', append: '', said: /XFER_PIO_4/, only: 'amd64' },
   { words: ',if=ahci', parameters: '', append: '', said: /NCQ \(depth 32\)/ },
   { words: ',if=ahci', parameters: 'force=noncq', append: ' pci=nomsi', said: /NCQ \(not used\)/, only: 'i386' },
 ] as const;
