@@ -15,6 +15,7 @@ function request(pc: number, changing?: readonly number[]): TranslationRequest {
     codeBaseLow: 0xffff_f000,
     codeBaseHigh: 0xffff_ffff,
     executeTable: 0xf000_0000 + pc,
+    user: pc % 2 === 0,
     linear: pc % 3 === 0,
     everything: pc % 5 === 0,
     ...(changing ? { changing } : {}),

@@ -11,7 +11,7 @@ const RING_MASK = RING_WORDS - 1;
 const Header = { written: 0, read: 1, isAsleep: 2, words: 4 } as const;
 /** Of a request: its length, flags and fields. */
 const FIXED_WORDS = 11;
-const Flag = { linear: 1, everything: 2, changing: 4 } as const;
+const Flag = { linear: 1, everything: 2, changing: 4, user: 8 } as const;
 
 /** Milliseconds between two looks of a reader that has had work lately. */
 const LOOK_EVERY = 1;
@@ -38,7 +38,10 @@ export class RequestWriter {
     const written = words[Header.written];
     if (((written - Atomics.load(words, Header.read)) >>> 0) + length > RING_WORDS) return false;
     const flags =
-      (request.linear ? Flag.linear : 0) | (request.everything ? Flag.everything : 0) | (changing ? Flag.changing : 0);
+      (request.user ? Flag.user : 0) |
+      (request.linear ? Flag.linear : 0) |
+      (request.everything ? Flag.everything : 0) |
+      (changing ? Flag.changing : 0);
     const fields = [
       length,
       flags,
@@ -104,6 +107,7 @@ export class RequestReader {
       codeBaseLow: word(8) >>> 0,
       codeBaseHigh: word(9) >>> 0,
       executeTable: word(10) >>> 0,
+      user: (flags & Flag.user) !== 0,
       linear: (flags & Flag.linear) !== 0,
       everything: (flags & Flag.everything) !== 0,
       ...(flags & Flag.changing

@@ -94,7 +94,9 @@ export class RegionCompiler {
     }
     for (const request of requests) {
       this.view.open(request);
-      const region = discoverRegion(this.decoder, this.view, request.offset, codeSizeOf(request.mode));
+      // Where everything is translated at once, which is for tests, kernels are too.
+      const behindCalls = request.user || request.everything;
+      const region = discoverRegion(this.decoder, this.view, request.offset, codeSizeOf(request.mode), behindCalls);
       if (region && !this.records.hasRoom(3 * region.instructionCount + 16)) {
         full = true;
         break;

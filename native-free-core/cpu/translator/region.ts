@@ -119,12 +119,13 @@ class Discovery {
   private readonly work: Leader[] = [];
   private readonly small = new Map<number, boolean>();
   private contexts = 0;
-  private outside = 0;
+  private outsideLeft: number;
 
-  constructor(decoder: Decoder, view: CodeView, codeSize: 16 | 32 | 64) {
+  constructor(decoder: Decoder, view: CodeView, codeSize: 16 | 32 | 64, behindCalls: boolean) {
     this.decoder = decoder;
     this.view = view;
     this.codeSize = codeSize;
+    this.outsideLeft = behindCalls && codeSize !== 16 ? OUTSIDE_CALLS : 0;
   }
 
   run(entry: number): Region | undefined {
@@ -217,11 +218,10 @@ class Discovery {
 
   /** A call of what is not in the region, whose code goes on behind it where that has been executed. */
   private goOnBehind(end: BlockEnd, context: CallContext | undefined): BlockEnd {
-    if (this.codeSize === 16 || this.outside >= OUTSIDE_CALLS || !this.view.executed(end.next))
-      return { ...end, kind: 'other' };
+    if (this.outsideLeft === 0 || !this.view.executed(end.next)) return { ...end, kind: 'other' };
     this.lead({ offset: end.next, context });
     if (!this.leaders.has(keyOf(end.next, context))) return { ...end, kind: 'other' };
-    this.outside++;
+    this.outsideLeft--;
     return { ...end, kind: 'outside' };
   }
 
@@ -323,7 +323,8 @@ class Discovery {
 }
 
 /**
- * Finds the region that begins at `entry`, an offset in page 0 of the view. Undefined where not even one instruction lies
+ * Finds the region that begins at `entry`, an offset in page 0 of the view; with `behindCalls` it goes on behind calls of
+ * functions that it does not take in. Undefined where not even one instruction lies
  * wholly in the page.
  */
 export function discoverRegion(
@@ -331,8 +332,9 @@ export function discoverRegion(
   view: CodeView,
   entry: number,
   codeSize: 16 | 32 | 64,
+  behindCalls: boolean,
 ): Region | undefined {
-  return new Discovery(decoder, view, codeSize).run(entry);
+  return new Discovery(decoder, view, codeSize, behindCalls).run(entry);
 }
 
 function reversePostorder(entry: BasicBlock): BasicBlock[] {

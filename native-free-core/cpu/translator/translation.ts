@@ -18,6 +18,8 @@ export interface TranslationRequest {
   readonly codeBaseHigh: number;
   /** Address of the execute TLB by which the block's pages are found. */
   readonly executeTable: number;
+  /** It is user code: a region goes on behind calls. A kernel's come back the way they went too seldom. */
+  readonly user: boolean;
   /** Instruction pointers are linear addresses: other pages can be found by them. */
   readonly linear: boolean;
   /** Code that has not been executed is taken in too. */

@@ -17,7 +17,7 @@ const PAGE = 0x1000;
 /** Values that S.mode can have. */
 const MODES = 16;
 /** Bytes of translated code that can be installed at once; beyond, everything decoded is dropped. V8 needs a multiple. */
-export const TRANSLATED_BYTES = 16 << 20;
+export const TRANSLATED_BYTES = 24 << 20;
 /** Requests that can wait at once; blocks that become hot beyond have to become so again. */
 export const TRANSLATION_QUEUE = 512;
 
@@ -133,6 +133,7 @@ export class Translator {
       mode: u32[S.mode >>> 2],
       codeBaseLow: u32[codeBase],
       codeBaseHigh: u32[codeBase + 1],
+      user: this.system.cpl === 3,
       executeTable: this.system.mmu.tlb.wordOf(TlbKind.execute, 0, this.system.cpl === 3) * 4,
       // With a base or a limit on the code segment, an instruction pointer says little about where the next page is.
       linear: u32[S.linkKey >>> 2] !== 0xffffffff,
