@@ -434,9 +434,11 @@ export class Cpu {
     u32[S.faulted >>> 2] = 0;
     // The slow path knew no segment: in 64-bit code a non-canonical address in SS (a base of rSP or rBP) is #SS.
     // A region leaves no micro-op behind: then the instruction at S.ip is decoded for it (none where the fetch faulted).
-    if (system.mmu.takeNonCanonical()) {
+    const nonCanonical = system.mmu.takeNonCanonical();
+    if (nonCanonical !== undefined) {
       const pc = u32[S.exitPc >>> 2] || this.blocks.single();
-      if (pc !== 0 && system.u8[pc + U.segment] === Seg.ss) u32[S.faultVector >>> 2] = Vector.stackFault;
+      const inStack = (pc !== 0 && system.u8[pc + U.segment] === Seg.ss) || system.mmu.nearStack(nonCanonical);
+      u32[S.faultVector >>> 2] = inStack ? Vector.stackFault : Vector.generalProtection;
     }
     this.raise();
   }
@@ -445,6 +447,8 @@ export class Cpu {
   private raise(): void {
     this.deliveries++;
     const { u32, i32, system, meter } = this;
+    // Of an exception that another instruction has raised.
+    system.mmu.takeNonCanonical();
     meter.exit('exception');
     meter.measure('exits', () => deliverException(system, u32[S.faultVector >>> 2], i32[S.faultCode >>> 2]));
   }

@@ -126,3 +126,8 @@ test('a device is asked once by an x87 instruction that its region leaves to the
   ])
     check(program('prot32', ['b909000000', 'ddc0', code, 'ffc9', back], {}, [{ page: 0x30, entry }]), 'mmio e00000');
 });
+
+test('a push by a stack pointer that its region has just made non-canonical is #SS', () => {
+  // mov ecx, 5; then in a loop btc rsp, 62 an odd number of times; pushf; pop rax
+  check(program('long64', ['b905000000', '480fbafc3e', 'ffc9', '75f7', '9c', '58']), 'exception 12 (0) at');
+});

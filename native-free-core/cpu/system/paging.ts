@@ -33,7 +33,7 @@ export class Mmu {
   /** The executing vCPU's. */
   tlb: Tlb;
 
-  private nonCanonical = false;
+  private nonCanonical: bigint | undefined;
   private readonly cpu: SystemCpu;
   private readonly u32: Uint32Array;
   private readonly pageWalk: PageWalk;
@@ -189,8 +189,10 @@ export class Mmu {
     if (high !== 0) {
       const last = low + bytes - 1;
       if (!isCanonical(high) || (last >= HIGH && !isCanonical((high + 1) >>> 0))) {
-        this.nonCanonical = true;
-        return this.cpu.raise(this.nearStack(low, high) ? Vector.stackFault : Vector.generalProtection, 0) === 1;
+        this.nonCanonical = (BigInt(high) << 32n) | BigInt(low);
+        return (
+          this.cpu.raise(this.nearStack(this.nonCanonical) ? Vector.stackFault : Vector.generalProtection, 0) === 1
+        );
       }
     }
     if (this.alignmentChecked && user && low & (alignmentOf(bytes) - 1))
@@ -198,16 +200,18 @@ export class Mmu {
     return false;
   }
 
-  /** Whether the exception at hand is a non-canonical address's: #SS(0) if it was in SS, which only the caller knows. */
-  takeNonCanonical(): boolean {
+  /** The address that the exception at hand is about, if that is a non-canonical one: #SS(0) if it was in SS. */
+  takeNonCanonical(): bigint | undefined {
     const was = this.nonCanonical;
-    this.nonCanonical = false;
+    this.nonCanonical = undefined;
     return was;
   }
 
-  /** Pushes and pops do not say that they are such; an address right at the stack pointer that no page can have is one. */
-  private nearStack(low: number, high: number): boolean {
-    const address = (BigInt(high) << 32n) | BigInt(low);
+  /**
+   * Pushes and pops do not say that they are such; an address right at the stack pointer that no page can have is one. While
+   * a region executes, the stack pointer in the state may be an old one.
+   */
+  nearStack(address: bigint): boolean {
     // LEAVE pops from where rBP points.
     return [4, 5].some((register) => {
       const distance = BigInt.asIntN(64, address - this.cpu.get64(S.regs + register * 8));
