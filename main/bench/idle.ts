@@ -3,7 +3,7 @@
 // Never runs where the host does not tell the CPU time of a process.
 
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from './engines.ts';
@@ -12,15 +12,17 @@ import type { Command } from './engines.ts';
 const SETTLE = 10;
 /** Seconds that are watched. */
 const WATCH = 10;
-/** Ticks a second of the times in proc(5): USER_HZ, the same on every Linux. */
-const USER_HZ = 100;
+/** Linux tells it to the nanosecond; what it samples at its own ticks is wrong for who wakes at those. */
+export const canMeasureIdle = existsSync('/proc/self/schedstat');
 
-export const canMeasureIdle = process.platform === 'linux';
-
-/** User and system time of a process, all threads together, in seconds (proc(5): fields 14 and 15 of stat). */
+/** Time that the threads of a process have executed, in seconds (Documentation/scheduler/sched-stats.rst: first field). */
 function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / USER_HZ;
+  const threads = readdirSync(`/proc/${pid}/task`);
+  const nanoseconds = threads.map((thread) => {
+    const [executed] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+    return Number(executed);
+  });
+  return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e9;
 }
 
 /**
