@@ -117,6 +117,8 @@ class GuestThread {
   #publishedAt = 0;
   /** Milliseconds this thread was busy for the guest outside its execution: messages, output, bookkeeping. */
   #scheduling = 0;
+  /** The screen at the match that ends the run. */
+  #untilPicture: Picture | null = null;
   /** Resolves the wait of a halted or paused guest. */
   #wake: (() => void) | null = null;
 
@@ -132,8 +134,7 @@ class GuestThread {
         else this.#guest?.input?.type(strokes ?? []);
       },
       matched: (pattern, isUntil) => {
-        // Counters as they are at the match: the slice goes on for a while, and not equally long in every run.
-        if (isUntil && this.#guest) this.#publish(this.#guest);
+        if (isUntil && this.#guest) this.#endHere(this.#guest);
         this.#mark(isUntil ? 'until' : `type-after ${pattern.source}`);
       },
     });
@@ -176,7 +177,7 @@ class GuestThread {
     if (unwritten !== undefined) end = { ...end, detail: `${end.detail} ${unwritten}` };
     this.#output.flush();
     this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
-    const picture = this.#start.lastPicture ? this.#lastPicture(guest) : null;
+    const picture = this.#start.lastPicture ? (this.#untilPicture ?? this.#lastPicture(guest)) : null;
     this.#send({ type: 'ended', end, ...(picture ? { picture } : {}) }, picture ? [picture.pixels.buffer] : []);
     this.#port.close();
   }
@@ -198,6 +199,12 @@ class GuestThread {
       // What answers a screen is not typed yet: it still looks as if it had not been answered.
       else if ((input?.typing ?? 0) === 0) this.#watch.look(screen.text() ?? '');
     });
+  }
+
+  /** What is told of a run ends at the match: its slice goes on for a while, and not equally long in every run. */
+  #endHere(guest: Guest): void {
+    this.#publish(guest);
+    if (this.#start.lastPicture) this.#untilPicture = this.#lastPicture(guest);
   }
 
   /** What the screen shows at the end, whatever the end is: after a fault of ours there may be nothing to show. */
