@@ -60,8 +60,9 @@ test("Debian's kernel finds the USB tablet and reads positions, buttons and the 
   try {
     await waitFor(prompt, BOOT);
     await ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
+    // The hub asks its ports in its own time.
     const [, event] = await ask(
-      'grep -A 4 "USB Tablet" /proc/bus/input/devices | grep -o "event[0-9]*"; grep -l "USB Tablet" /sys/class/input/event*/device/name',
+      'until grep -q "USB Tablet" /proc/bus/input/devices; do sleep 1; done; grep -A 4 "USB Tablet" /proc/bus/input/devices | grep -o "event[0-9]*"; grep -l "USB Tablet" /sys/class/input/event*/device/name',
       /^\/sys\/class\/input\/(event\d+)\/device\/name$/m,
     );
     // An event of 64-bit Linux: 16 bytes of time, type, code, value. Synchronization (type 0) is left out.
