@@ -13,6 +13,8 @@ const CODE = FREE + 0x1000;
 const OTHER = FREE + 0x10000;
 /** Iterations that make any loop hot. */
 const LOOPS = 5000;
+/** The same of a loop whose functions are hot by themselves. */
+const FEW_LOOPS = 100;
 
 const HLT = [0xf4];
 const RET = [0xc3];
@@ -41,6 +43,7 @@ function compare(name: string, code: Code, expected?: { ebx: number }): void {
         test(`${name}: ${bits} bits, ${engine}, bursts of ${burst}`, () => {
           const run = (hotness: number): CodeMachine => {
             const machine = new CodeMachine(bits, hotness);
+            machine.enableFloating();
             machine.write(CODE, code(new Assembler(CODE), bits).finish());
             machine.run(CODE, undefined, burst);
             return machine;
@@ -59,10 +62,10 @@ function compare(name: string, code: Code, expected?: { ebx: number }): void {
 
 /** Calls `body` LOOPS times, then halts; `functions` follow. */
 const loop =
-  (body: Code, functions: Code): Code =>
+  (body: Code, functions: Code, times = LOOPS): Code =>
   (a, bits) => {
     a.bytes(...XOR_EBX_EBX, ...MOV_ECX)
-      .dword(LOOPS)
+      .dword(times)
       .label('again');
     body(a, bits)
       .bytes(...DEC_ECX)
@@ -96,6 +99,31 @@ for (const depth of [3, NESTED_CALLS, 3 * NESTED_CALLS]) {
     { ebx: (LOOPS * ((depth * (depth + 1)) / 2 + depth - 1)) >>> 0 },
   );
 }
+
+/** The same with nearly as many instructions as a region may have, over all XMM registers: as large a frame as there is. */
+const largeFrames: Code = (a) => {
+  a.label('f')
+    .bytes(...ADD_EBX_EDX, ...DEC_EDX, ...TEST_EDX_EDX)
+    .jump(JZ, 'out')
+    .jump(CALL, 'f');
+  // paddd xmm, xmm: each register and its neighbour.
+  for (let index = 0; index < 360; index++) a.bytes(0x66, 0x0f, 0xfe, 0xc0 | ((index & 7) << 3) | ((index + 1) & 7));
+  return a.label('out').bytes(...RET);
+};
+
+compare(
+  'recursion of large functions',
+  loop(
+    (a) =>
+      a
+        .bytes(...MOV_EDX)
+        .dword(2 * NESTED_CALLS)
+        .jump(CALL, 'f'),
+    largeFrames,
+    FEW_LOOPS,
+  ),
+  { ebx: (FEW_LOOPS * NESTED_CALLS * (2 * NESTED_CALLS + 1)) >>> 0 },
+);
 
 compare(
   'a call by address, of two functions by turns',
