@@ -5,6 +5,9 @@
 import type { StateReader } from '../saved-state.ts';
 import { MAX_SCREEN_HEIGHT, MAX_SCREEN_WIDTH } from './screen.ts';
 
+/** I/O ports, of 16 bits: which register, and its content. */
+export const DispiPort = { index: 0x1ce, data: 0x1cf } as const;
+
 export const DispiIndex = {
   id: 0,
   width: 1,
@@ -101,11 +104,11 @@ export class Dispi {
 
   /** Ports 1CEh (index), 1CFh and 1D0h (data), 16 bits each. */
   readPort(port: number): number {
-    return port === 0x1ce ? this.index : this.read(this.index);
+    return port === DispiPort.index ? this.index : this.read(this.index);
   }
 
   writePort(port: number, value: number): void {
-    if (port === 0x1ce) this.index = value & 0xffff;
+    if (port === DispiPort.index) this.index = value & 0xffff;
     else this.write(this.index, value & 0xffff);
   }
 

@@ -2,28 +2,8 @@
 // Owns the list: the standard's 100h to 11Bh, and the numbers that BIOSes of this adapter use for larger and deeper ones.
 // Never knows an interrupt.
 
+import { DispiEnable, DispiIndex, DispiPort } from '../../devices/display/dispi.ts';
 import { setVideoMode, type VideoAccess, videoMode } from './video-modes.ts';
-
-/** Index port of the DISPI registers; data is behind it. */
-const DISPI_INDEX = 0x1ce;
-const DISPI_DATA = 0x1cf;
-export const Dispi = {
-  id: 0,
-  width: 1,
-  height: 2,
-  bitsPerPixel: 3,
-  enable: 4,
-  bank: 5,
-  virtualWidth: 6,
-  virtualHeight: 7,
-  x: 8,
-  y: 9,
-  memory64K: 10,
-} as const;
-const ENABLED = 0x01;
-const DAC_8 = 0x20;
-const LINEAR = 0x40;
-const KEEP_MEMORY = 0x80;
 
 export interface VbeMode {
   readonly number: number;
@@ -92,33 +72,37 @@ export function colourMasks(bitsPerPixel: number): readonly [ColourMask, ColourM
 }
 
 export function readDispi(access: VideoAccess, index: number): number {
-  access.writePort(DISPI_INDEX, 2, index);
-  return access.readPort(DISPI_DATA, 2);
+  access.writePort(DispiPort.index, 2, index);
+  return access.readPort(DispiPort.data, 2);
 }
 
 export function writeDispi(access: VideoAccess, index: number, value: number): void {
-  access.writePort(DISPI_INDEX, 2, index);
-  access.writePort(DISPI_DATA, 2, value);
+  access.writePort(DispiPort.index, 2, index);
+  access.writePort(DispiPort.data, 2, value);
 }
 
 /** Takes 8 bits a colour component instead of 6, or the other way round; what is shown stays the same mode. */
 export function setDacWidth(access: VideoAccess, bits: 6 | 8): void {
-  const enable = readDispi(access, Dispi.enable) & ~(DAC_8 | KEEP_MEMORY);
-  writeDispi(access, Dispi.enable, enable | (bits === 8 ? DAC_8 : 0));
+  const enable = readDispi(access, DispiIndex.enable) & ~(DispiEnable.dac8 | DispiEnable.keepMemory);
+  writeDispi(access, DispiIndex.enable, enable | (bits === 8 ? DispiEnable.dac8 : 0));
 }
 
 export function dacWidth(access: VideoAccess): 6 | 8 {
-  return (readDispi(access, Dispi.enable) & DAC_8) !== 0 ? 8 : 6;
+  return (readDispi(access, DispiIndex.enable) & DispiEnable.dac8) !== 0 ? 8 : 6;
 }
 
 /** Sets a mode: the linear frame buffer and the window at A0000h show the same memory, cleared unless it is to be kept. */
 export function setVbeMode(access: VideoAccess, mode: VbeMode, { linear = true, keepMemory = false } = {}): void {
-  writeDispi(access, Dispi.enable, 0);
+  writeDispi(access, DispiIndex.enable, 0);
   // What VGA's registers say still counts for palette, planes and the window.
   const base = videoMode(mode.bitsPerPixel === 4 ? 0x12 : 0x13);
   if (base !== undefined) setVideoMode(access, base, { keepMemory: true });
-  writeDispi(access, Dispi.width, mode.width);
-  writeDispi(access, Dispi.height, mode.height);
-  writeDispi(access, Dispi.bitsPerPixel, mode.bitsPerPixel);
-  writeDispi(access, Dispi.enable, ENABLED | (linear ? LINEAR : 0) | (keepMemory ? KEEP_MEMORY : 0));
+  writeDispi(access, DispiIndex.width, mode.width);
+  writeDispi(access, DispiIndex.height, mode.height);
+  writeDispi(access, DispiIndex.bitsPerPixel, mode.bitsPerPixel);
+  writeDispi(
+    access,
+    DispiIndex.enable,
+    DispiEnable.enabled | (linear ? DispiEnable.linear : 0) | (keepMemory ? DispiEnable.keepMemory : 0),
+  );
 }

@@ -2,11 +2,11 @@
 // Owns the information blocks and the subfunctions.
 // Never knows a standard mode's registers; there is no protected mode interface, and 4F0Ah says so.
 
+import { DispiIndex } from '../../devices/display/dispi.ts';
 import { buildEdid } from '../../devices/display/edid.ts';
 import {
   bytesOfLine,
   colourMasks,
-  Dispi,
   dacWidth,
   readDispi,
   setDacWidth,
@@ -56,7 +56,7 @@ function currentMode(state: VideoState): VbeMode | undefined {
   return value === 0 ? undefined : vbeMode(value & ModeFlag.number);
 }
 
-const memoryBytes = (access: VideoAccess) => readDispi(access, Dispi.memory64K) * 0x10000;
+const memoryBytes = (access: VideoAccess) => readDispi(access, DispiIndex.memory64K) * 0x10000;
 
 /** Answers AX=4Fxxh: AL=4Fh for a function that there is, AH=1 where it failed. */
 export function vbeFunction(state: VideoState, wiring: VbeWiring): void {
@@ -150,7 +150,7 @@ function controllerInformation({ call, access }: VideoState, rom: VideoRom): boo
   // The DAC can be switched to 8 bits.
   block.u32(0x0a, 1);
   block.u16(0x0e, (call.di + list) & 0xffff, call.es);
-  block.u16(0x12, readDispi(access, Dispi.memory64K));
+  block.u16(0x12, readDispi(access, DispiIndex.memory64K));
   block.u16(0x14, 0x0100);
   block.u32(0x16, farPointer(rom.vendor)).u32(0x1a, farPointer(rom.product)).u32(0x1e, farPointer(rom.revision));
   block.u16(list, ...modes.map(({ number }) => number), 0xffff);
@@ -233,12 +233,12 @@ function saveRestore(state: VideoState): boolean {
 function bankSwitch({ call, access }: VideoState): boolean {
   if (call.bl !== 0) return false;
   if (call.bh === 1) {
-    call.dx = readDispi(access, Dispi.bank);
+    call.dx = readDispi(access, DispiIndex.bank);
     return true;
   }
-  if (call.bh !== 0 || call.dx >= readDispi(access, Dispi.memory64K)) return false;
-  writeDispi(access, Dispi.bank, call.dx);
-  return readDispi(access, Dispi.bank) === call.dx;
+  if (call.bh !== 0 || call.dx >= readDispi(access, DispiIndex.memory64K)) return false;
+  writeDispi(access, DispiIndex.bank, call.dx);
+  return readDispi(access, DispiIndex.bank) === call.dx;
 }
 
 function lineLength(state: VideoState): boolean {
@@ -255,7 +255,7 @@ function lineLength(state: VideoState): boolean {
       const rounded = Math.ceil(pixels / 8) * 8;
       if (rounded < mode.width || rounded > 0xffff || bytesOfLine(rounded, bitsPerPixel) * mode.height > plane)
         return false;
-      writeDispi(access, Dispi.virtualWidth, rounded);
+      writeDispi(access, DispiIndex.virtualWidth, rounded);
       break;
     }
     case 0x01:
@@ -270,10 +270,10 @@ function lineLength(state: VideoState): boolean {
     default:
       return false;
   }
-  const width = readDispi(access, Dispi.virtualWidth);
+  const width = readDispi(access, DispiIndex.virtualWidth);
   call.bx = bytesOfLine(width, bitsPerPixel);
   call.cx = width;
-  call.dx = readDispi(access, Dispi.virtualHeight);
+  call.dx = readDispi(access, DispiIndex.virtualHeight);
   return true;
 }
 
@@ -285,15 +285,15 @@ function displayStart(state: VideoState): boolean {
     // Bit 7: during the vertical retrace, which a picture that is looked at now and then need not wait for.
     case 0x00:
     case 0x80:
-      if (call.cx + mode.width > readDispi(access, Dispi.virtualWidth)) return false;
-      if (call.dx + mode.height > readDispi(access, Dispi.virtualHeight)) return false;
-      writeDispi(access, Dispi.x, call.cx);
-      writeDispi(access, Dispi.y, call.dx);
+      if (call.cx + mode.width > readDispi(access, DispiIndex.virtualWidth)) return false;
+      if (call.dx + mode.height > readDispi(access, DispiIndex.virtualHeight)) return false;
+      writeDispi(access, DispiIndex.x, call.cx);
+      writeDispi(access, DispiIndex.y, call.dx);
       return true;
     case 0x01:
       call.bh = 0;
-      call.cx = readDispi(access, Dispi.x);
-      call.dx = readDispi(access, Dispi.y);
+      call.cx = readDispi(access, DispiIndex.x);
+      call.dx = readDispi(access, DispiIndex.y);
       return true;
     default:
       return false;

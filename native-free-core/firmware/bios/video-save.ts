@@ -2,7 +2,8 @@
 // Owns the layout of the buffer: hardware, data area, DAC, and the registers of the extension, as far as asked for.
 // Never saves video memory: the specification leaves that to the program.
 
-import { Dispi, readDispi, writeDispi } from './vbe-modes.ts';
+import { DispiEnable, DispiIndex } from '../../devices/display/dispi.ts';
+import { readDispi, writeDispi } from './vbe-modes.ts';
 import { getAttribute, getIndexed, getPalette, setAttribute, setIndexed, setPalette } from './video-modes.ts';
 import type { VideoState } from './video-state.ts';
 
@@ -28,16 +29,15 @@ const DATA_BYTES = DATA_AREA.reduce((sum, [, length]) => sum + length, 0);
 const DAC_BYTES = 1 + 768;
 /** Size and depth before enable, and what needs a mode behind it. */
 const EXTENSION = [
-  Dispi.width,
-  Dispi.height,
-  Dispi.bitsPerPixel,
-  Dispi.enable,
-  Dispi.bank,
-  Dispi.virtualWidth,
-  Dispi.x,
-  Dispi.y,
+  DispiIndex.width,
+  DispiIndex.height,
+  DispiIndex.bitsPerPixel,
+  DispiIndex.enable,
+  DispiIndex.bank,
+  DispiIndex.virtualWidth,
+  DispiIndex.x,
+  DispiIndex.y,
 ] as const;
-const KEEP_MEMORY = 0x80;
 
 /** Bytes that the parts take. */
 export function saveStateBytes(parts: number): number {
@@ -82,7 +82,7 @@ export function restoreVideoState(state: VideoState, parts: number, bytes: Uint8
   if ((parts & SavedPart.extension) !== 0) {
     for (const index of EXTENSION) {
       const value = next() | (next() << 8);
-      writeDispi(access, index, index === Dispi.enable ? value | KEEP_MEMORY : value);
+      writeDispi(access, index, index === DispiIndex.enable ? value | DispiEnable.keepMemory : value);
     }
   }
   if ((parts & SavedPart.hardware) !== 0) {
