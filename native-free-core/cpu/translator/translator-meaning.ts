@@ -289,9 +289,8 @@ export class TranslatorMeaning extends Meaning {
     return this.code64 ? value : wrap(value);
   }
 
-  /** The guest's function that this translation was called for has returned: back to the one that called. */
-  private returnCode(): void {
-    if (!this.returns) return;
+  /** The state becomes what it is at `target`; leaves for good where the budget is spent. */
+  private handOver(): void {
     this.writeBack();
     this.storeField(storeOp.i32_store, S.budget, this.left);
     this.storeField(storeOp.i64_store, S.ip, this.target);
@@ -304,6 +303,12 @@ export class TranslatorMeaning extends Meaning {
       undefined,
       false,
     );
+  }
+
+  /** The guest's function that this translation was called for has returned: back to the one that called. */
+  private returnCode(): void {
+    if (!this.returns) return;
+    this.handOver();
     this.return(c32(RETURNED));
   }
 
@@ -355,18 +360,7 @@ export class TranslatorMeaning extends Meaning {
 
   /** To another block: by its link slot where one is given and filled, else by looking S.ip up. */
   private leaveCode(): void {
-    this.writeBack();
-    this.storeField(storeOp.i32_store, S.budget, this.left);
-    this.storeField(storeOp.i64_store, S.ip, this.target);
-    this.if(
-      ltS(this.left, c32(0)),
-      () => {
-        this.storeField(storeOp.i32_store, S.exit, c32(Exit.budget));
-        this.return(c32(0));
-      },
-      undefined,
-      false,
-    );
+    this.handOver();
     const next = this.local(i32);
     this.if(
       this.detail,
