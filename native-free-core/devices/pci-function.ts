@@ -280,11 +280,6 @@ export class PciFunction {
     this.updateMapping();
   }
 
-  /** The BARs that there are, with their sizes: what firmware assigns addresses to. */
-  get barSpecs(): readonly { index: number; spec: BarSpec }[] {
-    return this.bars.filter(({ index }) => index < BAR_COUNT);
-  }
-
   /** Guest-physical base (or port) of a BAR while the guest has it enabled. */
   barBase(index: number): number | undefined {
     return this.bars.find((each) => each.index === index)?.base;

@@ -70,11 +70,6 @@ export class FunctionBuilder {
     return this.code.length;
   }
 
-  /** Open blocks. */
-  get openBlocks(): number {
-    return this.depth;
-  }
-
   finish(): FunctionBody {
     if (this.depth !== 0) throw new Error(`A function ends with ${this.depth} open blocks.`);
     return { locals: this.locals, code: this.code, hints: this.hints };

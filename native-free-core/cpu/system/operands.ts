@@ -14,10 +14,6 @@ export const maskOf = (bits: 8 | 16 | 32 | 64): bigint => MASKS[bits];
 /** Operand size in bytes, for stack and memory operands of 16, 32 or 64 bits. */
 export const operandBytes = (insn: DecodedInstruction): 2 | 4 | 8 => (insn.operandSize >> 3) as 2 | 4 | 8;
 
-/** The first immediate, sign-extended to 64 bits. */
-export const immediateOf = (insn: DecodedInstruction): bigint =>
-  (BigInt(insn.immediateHigh) << 32n) | BigInt(insn.immediate >>> 0);
-
 /** Offset part of the memory operand, masked to the address size. */
 export function effectiveAddress(cpu: SystemCpu, insn: DecodedInstruction): bigint {
   let offset = (BigInt(insn.displacementHigh) << 32n) | BigInt(insn.displacement >>> 0);

@@ -300,17 +300,6 @@ export class Mmu {
     return this.u32[S.tlbMisses >>> 2] + this.u32[(S.tlbMisses >>> 2) + 1] * HIGH;
   }
 
-  /**
-   * Where the linear page of an address lies, as host address and physical page number, if the current privilege's execute
-   * table has it. Fills nothing and sets no accessed bit.
-   */
-  cachedCodePage(low: number, high: number): { host: number; physicalPage: number } | undefined {
-    const page = (low & ~0xfff) >>> 0;
-    const word = this.tlb.wordOf(TlbKind.execute, page, this.cpu.cpl === 3);
-    if (this.u32[word] !== page || this.u32[word + 1] !== high) return undefined;
-    return { host: (page + this.u32[word + 2]) >>> 0, physicalPage: this.u32[word + 3] };
-  }
-
   // ---- flushing
 
   /** Forgets translations of non-global pages: a write to CR3. */

@@ -8,7 +8,6 @@ import {
   FLOPPY_SECTOR,
   FloppyDriveType,
   type FloppyGeometry,
-  floppyBytes,
   floppyGeometry,
 } from './floppy-geometry.ts';
 import type { Medium } from './medium.ts';
@@ -117,9 +116,3 @@ export class FloppyDrive {
 }
 
 const driveNames: Record<FloppyDriveType, string> = ['no', '360 KB', '1.2 MB', '720 KB', '1.44 MB', '2.88 MB'];
-
-/** What a person calls a disk of this format. */
-export function floppyName(geometry: FloppyGeometry): string {
-  const kilobytes = floppyBytes(geometry) / 1024;
-  return kilobytes < 1200 ? `${kilobytes} KB` : `${(kilobytes / 1000).toFixed(2)} MB`;
-}

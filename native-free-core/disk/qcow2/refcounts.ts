@@ -80,10 +80,6 @@ export class Refcounts {
     return this.#table;
   }
 
-  get hasChanges(): boolean {
-    return this.#dirtyEntries.size > 0 || this.#dirtyBlocks().length > 0;
-  }
-
   get changedBlocks(): number {
     return this.#dirtyBlocks().length;
   }

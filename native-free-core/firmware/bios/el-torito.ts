@@ -2,7 +2,7 @@
 // Owns the checks of both; a disc is not trusted.
 // Never loads the boot image.
 
-import { type BiosMedium, CD_SECTOR, type Geometry, SECTOR, toldGeometry } from './drives.ts';
+import { type BiosMedium, CD_SECTOR, type Geometry, toldGeometry } from './drives.ts';
 
 /** Sector of the boot record volume descriptor. */
 const BOOT_RECORD_SECTOR = 17;
@@ -121,4 +121,3 @@ export function emulatedGeometry(entry: BootEntry, first: Uint8Array): Geometry 
 
 /** The most that a boot image of no emulation is loaded of: what fits below the EBDA from the lowest place. */
 export const LOAD_MAX = 0x9f000 - 0x500;
-export const LOAD_UNIT = SECTOR;

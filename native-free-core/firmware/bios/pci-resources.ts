@@ -27,7 +27,6 @@ export type PciAddress = number;
 export const pciAddress = (bus: number, device: number, func: number): PciAddress =>
   ((bus << 16) | (device << 11) | (func << 8)) >>> 0;
 export const deviceOf = (address: PciAddress): number => (address >>> 11) & 31;
-export const functionOf = (address: PciAddress): number => (address >>> 8) & 7;
 
 /** Reads a register; the access lies within four bytes. */
 export function readPci(ports: BiosPorts, address: PciAddress, offset: number, size: 1 | 2 | 4): number {

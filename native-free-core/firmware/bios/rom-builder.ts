@@ -10,7 +10,7 @@ export const TRAP_PORT = 0xb4;
 interface Reference {
   readonly at: number;
   readonly label: string;
-  readonly kind: 'relative8' | 'relative16' | 'relative32' | 'offset16' | 'linear32';
+  readonly kind: 'relative8' | 'relative16' | 'offset16' | 'linear32';
 }
 
 /** A ROM under construction. Offsets count from the ROM's first byte. */
@@ -113,11 +113,6 @@ export class RomBuilder {
     return this.emit(...opcode).refer('relative16', label, 2);
   }
 
-  /** Opcode bytes of 32-bit code, then the distance to a label in 32 bits. */
-  near32(opcode: readonly number[], label: string): this {
-    return this.emit(...opcode).refer('relative32', label, 4);
-  }
-
   /** Opcode bytes, then a label's offset in 16 bits. */
   offset(opcode: readonly number[], label: string): this {
     return this.emit(...opcode).refer('offset16', label, 2);
@@ -154,9 +149,6 @@ export class RomBuilder {
         }
         case 'relative16':
           view.setInt16(at, target - (at + 2), true);
-          break;
-        case 'relative32':
-          view.setInt32(at, target - (at + 4), true);
           break;
         case 'offset16':
           view.setUint16(at, target, true);
