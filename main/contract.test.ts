@@ -41,6 +41,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     append: '',
     disks: [],
     cdrom: null,
+    cdromInterface: 'ide',
     bootOrder: 'cdan',
     bios: null,
     floppies: [],

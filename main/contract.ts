@@ -42,9 +42,9 @@ const DRIVES_MAX = 4;
 export const diskFormats = ['raw', 'qcow2', 'vdi', 'vmdk', 'vhd'] as const;
 /** Controllers that a hard disk can be connected to. */
 export const diskInterfaces = ['ide', 'ahci'] as const;
-/** Disks that the IDE cables take beside the CD drive, and ports of the AHCI controller. */
+/** Disks that the IDE cables take beside the CD drive, and drives that the AHCI controller takes. */
 const IDE_DISKS_MAX = DRIVES_MAX - 1;
-const AHCI_DISKS_MAX = 6;
+export const AHCI_DRIVES_MAX = 6;
 /** Drives that a floppy cable takes. */
 const FLOPPIES_MAX = 2;
 
@@ -153,7 +153,7 @@ export const GuestSettings = z.strictObject({
   disks: z
     .array(DiskSettings)
     .refine((disks) => onInterface(disks, 'ide') <= IDE_DISKS_MAX, `must be at most ${IDE_DISKS_MAX} with if=ide`)
-    .refine((disks) => onInterface(disks, 'ahci') <= AHCI_DISKS_MAX, `must be at most ${AHCI_DISKS_MAX} with if=ahci`)
+    .refine((disks) => onInterface(disks, 'ahci') <= AHCI_DRIVES_MAX, `must be at most ${AHCI_DRIVES_MAX} with if=ahci`)
     .default([])
     .register(settingInfo, {
       flag: '--disk <file>',
@@ -164,6 +164,11 @@ export const GuestSettings = z.strictObject({
     flag: '--cdrom <iso>',
     label: 'CD',
     help: 'an ISO image in the CD drive',
+  }),
+  cdromInterface: z.enum(diskInterfaces).default('ide').register(settingInfo, {
+    flag: '--cdrom-interface <bus>',
+    label: 'CD drive’s controller',
+    help: 'what the CD drive is connected to: ide or ahci',
   }),
   bootOrder: z
     .string()
@@ -274,6 +279,8 @@ export const GuestView = z.object({
   startedAt: z.number().nullable(),
   /** Why a guest is paused that nobody paused, in one sentence; it goes on by itself when that is over. Else null. */
   pauseReason: z.string().nullable(),
+  /** The image of the CD that the guest itself ejected last in this run, if none has been put in since. Else null. */
+  ejectedDisc: z.string().nullable(),
   /** How the last run ended; null if it never ran or is running. */
   lastEnd: GuestEnd.nullable(),
 });
@@ -499,8 +506,9 @@ export const calls = {
   /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
   'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
   /**
-   * While the guest is off; `cdrom` and `floppies` also while it runs: the medium is changed then, which a guest that has
-   * locked its drive prevents unless `force` is set. New disks as with `guests.create`.
+   * While the guest is off; `cdrom` and `floppies` also while it runs: the medium is changed then. A guest that has locked
+   * its drive is asked to let the medium go, and the call fails as `locked`, unless `force` is set. New disks as with
+   * `guests.create`.
    */
   'guests.set': {
     input: guestRef.extend({ settings: GuestSettingsChange, newDisks, force: z.boolean().default(false) }),
@@ -574,18 +582,33 @@ export const events = {
   'starter.progress': StarterProgress,
 } as const;
 
+/** Frames a second of the stream `sound`, and bytes of a frame: two samples of 16 bits, left and right, low byte first. */
+export const SOUND_HZ = 48_000;
+export const SOUND_FRAME_BYTES = 4;
+
+/** Serial ports of a guest that can be talked to. */
+export const serialPorts = [1, 2] as const;
+export type SerialPort = (typeof serialPorts)[number];
+
 /**
- * Two-way byte streams. `console` is the first serial port of a guest: it begins with the scrollback, stays open
- * across stops and starts, and is closed by the server when the guest is removed.
+ * Two-way byte streams. `console` is a serial port of a guest: it begins with the scrollback, stays open across stops and
+ * starts, and is closed by the server when the guest is removed.
  */
 export const streams = {
-  console: { input: guestRef },
+  console: {
+    input: guestRef.extend({ port: z.literal(serialPorts, 'must be 1 or 2').default(1) }),
+  },
   /**
    * A guest's display, keyboard and pointer: {@link DisplayMessage} one way, {@link DisplayInput} the other, each one
    * data frame. It stays open across stops and starts as `console` does, and the next picture waits until the one
    * before has been taken.
    */
   display: { input: guestRef },
+  /**
+   * What a guest plays, while something sounds: pieces of at most 20 ms, each one data frame of {@link SOUND_HZ}. It stays open
+   * as `console` does. A front end that is behind misses pieces rather than hear them late.
+   */
+  sound: { input: guestRef },
 } as const;
 
 export type CallName = keyof typeof calls;
@@ -601,8 +624,11 @@ export type StreamInput<Name extends StreamName> = z.input<(typeof streams)[Name
 // ---------------------------------------------------------------------------------------------------------------
 // Frames: what crosses a transport.
 
-/** `wrong`: the request itself is at fault (exit 2 on the command line); `failed`: the act was (exit 1). */
-export const FailureCode = z.enum(['wrong', 'notFound', 'conflict', 'failed']);
+/**
+ * `wrong`: the request itself is at fault (exit 2 on the command line); `failed`: the act was (exit 1). `locked`: the guest
+ * holds on to what is in a drive; the same with `force` works.
+ */
+export const FailureCode = z.enum(['wrong', 'notFound', 'conflict', 'locked', 'failed']);
 export type FailureCode = z.output<typeof FailureCode>;
 
 /** A call that did not work, with one sentence for a person. */

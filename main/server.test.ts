@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -11,6 +11,8 @@ import {
   encodeDisplayInput,
   Failure,
   type ServerFrame,
+  SOUND_FRAME_BYTES,
+  SOUND_HZ,
 } from './contract.ts';
 import { fakeKernel } from './guests/fake-machine.ts';
 import { hostMemoryMiB } from './host.ts';
@@ -55,6 +57,24 @@ async function failure(call: Promise<unknown>): Promise<Failure> {
   );
   assert.ok(error instanceof Failure, String(error));
   return error;
+}
+
+/** The text of a guest's display, kept up to date. */
+function watch(guest: string): { text: string } {
+  const shown = { text: '' };
+  const window = client.open(
+    'display',
+    { guest },
+    {
+      data(bytes) {
+        const message = decodeDisplayMessage(bytes);
+        if (message?.type === 'text') shown.text = message.text?.text ?? '';
+        else if (message?.type === 'frame')
+          window.write(encodeDisplayInput({ type: 'taken', sequence: message.sequence }));
+      },
+    },
+  );
+  return shown;
 }
 
 test('a guest is created, started, spoken to, stopped and removed', async () => {
@@ -262,4 +282,131 @@ test('a display is watched, typed at and pictured through the contract', async (
   assert.equal(Buffer.from(png, 'base64').toString('latin1', 1, 4), 'PNG');
   window.close();
   await client.call('guests.stop', { guest: 'screen', force: true });
+});
+
+test('the second serial port has a console of its own, both ways, beside its file', async () => {
+  const serial2 = join(folder, 'serial2.txt');
+  const settings = { name: 'two ports', kernel: kernel(['say first', 'echo']), memoryMiB: 32, serial2 };
+  await client.call('guests.create', { settings });
+  const said = { 1: '', 2: '' };
+  const port = (port: 1 | 2) =>
+    client.open(
+      'console',
+      { guest: 'two ports', port },
+      { data: (bytes) => (said[port] += new TextDecoder().decode(bytes)) },
+    );
+  port(1);
+  const second = port(2);
+  await client.call('guests.start', { guest: 'two ports' });
+  second.write(new TextEncoder().encode('over here'));
+  await until(() => said[2] === 'over here', 'the answer');
+  assert.equal(said[1], 'first\r\n');
+  assert.equal(readFileSync(serial2, 'utf8'), 'over here');
+  let reason = '';
+  client.open('console', { guest: 'two ports', port: 3 as 2 }, { data() {}, closed: (why) => (reason = why) });
+  await until(() => reason !== '', 'the refusal');
+  assert.equal(reason, 'port must be 1 or 2.');
+  await client.call('guests.stop', { guest: 'two ports', force: true });
+});
+
+test('sound is made while somebody listens and at no other time, and a listener that is behind misses some', async () => {
+  const settings = { name: 'player', kernel: kernel(['tone 1000']), memoryMiB: 32 };
+  await client.call('guests.create', { settings });
+  await client.call('guests.start', { guest: 'player' });
+  const shown = watch('player');
+  await until(() => shown.text !== '', 'the picture');
+  const pieces: Uint8Array[] = [];
+  let backlog = 0;
+  const connection = server.connect({
+    send: (frame) => void (frame.type === 'data' && pieces.push(frame.bytes)),
+    close: () => assert.fail('cut off'),
+    backlog: () => backlog,
+  });
+  assert.doesNotMatch(shown.text, /heard/);
+  connection.receive({ type: 'open', id: 1, stream: 'sound', input: { guest: 'player' } });
+  await until(() => pieces.length >= 3, 'sound');
+  assert.equal(pieces[0]!.length, 960 * SOUND_FRAME_BYTES);
+  const samples = new Int16Array(pieces[0]!.slice().buffer);
+  assert.ok(Math.max(...samples) > 7900 && Math.max(...samples) <= 8000);
+  backlog = SOUND_HZ * SOUND_FRAME_BYTES;
+  const before = pieces.length;
+  await sleep(100);
+  assert.equal(pieces.length, before, 'what would come late does not come');
+  backlog = 0;
+  await until(() => pieces.length > before, 'sound again');
+  connection.receive({ type: 'close', id: 1 });
+  await until(() => /^heard\nunheard\n/.test(shown.text), 'the word that nobody listens');
+  connection.close();
+  await client.call('guests.stop', { guest: 'player', force: true });
+});
+
+test('media of a running guest: changed, refused while locked, changed by force, and ejected by the guest itself', async () => {
+  const [one, two, floppy] = ['one.iso', 'two.iso', 'floppy.img'].map((name, index) => {
+    const file = join(folder, name);
+    writeFileSync(file, Buffer.alloc(2048 * (index + 10)));
+    return file;
+  }) as [string, string, string];
+  const settings = { name: 'drives', kernel: kernel(['input']), cdrom: one, cdromInterface: 'ahci' as const };
+  const { id } = await client.call('guests.create', { settings });
+  await client.call('guests.start', { guest: id });
+  const set = (settings: object, force = false) => client.call('guests.set', { guest: id, settings, force });
+  let said = '';
+  const second = client.open(
+    'console',
+    { guest: id, port: 2 },
+    { data: (bytes) => (said += new TextDecoder().decode(bytes)) },
+  );
+  const tell = async (line: string) => {
+    second.write(new TextEncoder().encode(`${line}\r`));
+    await until(() => said.endsWith(`${line}\r`), 'the guest’s answer');
+  };
+  const shown = watch(id);
+  await tell('lock');
+  const refused = await failure(set({ cdrom: two }));
+  assert.deepEqual([refused.code, /locked its CD drive/.test(refused.message)], ['locked', true]);
+  assert.equal((await client.call('guests.get', { guest: id })).settings.cdrom, one);
+  assert.equal((await set({ cdrom: two }, true)).settings.cdrom, two);
+  assert.deepEqual((await set({ floppies: [{ file: floppy }] })).settings.floppies.length, 1);
+  assert.equal((await failure(set({ cdromInterface: 'ide' }))).code, 'conflict');
+  await tell('unlock');
+  const changes: (string | null)[] = [];
+  const off = client.on('guest.changed', ({ ejectedDisc }) => changes.push(ejectedDisc));
+  await tell('eject');
+  await until(() => changes.length > 0, 'the word of the ejection');
+  assert.deepEqual(changes, [two]);
+  const ejected = await client.call('guests.get', { guest: id });
+  assert.deepEqual([ejected.settings.cdrom, ejected.ejectedDisc, ejected.settings.floppies.length], [null, two, 1]);
+  const again = await set({ cdrom: one });
+  assert.deepEqual([again.settings.cdrom, again.ejectedDisc], [one, null]);
+  off();
+  const drawn = /^cdrom 22528\nfloppy0 24576\ncdrom ejected\ncdrom 20480\n/;
+  await until(() => drawn.test(shown.text), `what the guest saw: ${shown.text}`);
+  await client.call('guests.stop', { guest: id, force: true });
+  assert.equal((await client.call('guests.get', { guest: id })).ejectedDisc, null);
+  const ports = Array.from({ length: 6 }, (_, index) => ({
+    file: join(folder, `d${index}`),
+    interface: 'ahci' as const,
+  }));
+  assert.match((await failure(set({ disks: ports }))).message, /6 disks leave none for the CD drive/);
+});
+
+test('a guest whose host is full says why it is paused, and goes on when it is tried again with room', async () => {
+  const full = join(folder, 'full');
+  writeFileSync(full, '');
+  const settings = { name: 'full', kernel: kernel([`full ${full}`, 'echo']), memoryMiB: 32 };
+  const { id } = await client.call('guests.create', { settings });
+  const reasons: (string | null)[] = [];
+  const off = client.on('guest.changed', ({ state, pauseReason }) => {
+    if (state === 'paused') reasons.push(pauseReason);
+  });
+  await client.call('guests.start', { guest: id });
+  await until(() => reasons.length > 0, 'the pause');
+  assert.match(reasons[0]!, /the disk of this host is full\.$/);
+  const refused = await failure(client.call('guests.resume', { guest: id }));
+  assert.match(refused.message, /the disk of this host is full\.$/);
+  rmSync(full);
+  const view = await client.call('guests.resume', { guest: id });
+  assert.deepEqual([view.state, view.pauseReason], ['running', null]);
+  off();
+  await client.call('guests.stop', { guest: id, force: true });
 });

@@ -12,7 +12,10 @@ import {
   events,
   explain,
   Failure,
+  type SerialPort,
   type ServerFrame,
+  SOUND_FRAME_BYTES,
+  SOUND_HZ,
   type StreamName,
   streams,
   type Transport,
@@ -37,6 +40,9 @@ const OUTPUT_BACKLOG_MAX = 2 * 2 ** 20;
  * display of 2560 × 1600, in base64 where the carrier needs that: 22 MiB.
  */
 const BACKLOG_MAX = 48 * 2 ** 20;
+
+/** A front end that is this many bytes behind misses sound: half a second of it, which is late enough. */
+const SOUND_BACKLOG_MAX = (SOUND_HZ * SOUND_FRAME_BYTES) / 2;
 
 const SKIPPED = new TextEncoder().encode('\r\n[output skipped]\r\n');
 
@@ -268,18 +274,19 @@ class Session {
       if (!checked.success) throw new Failure('wrong', `${explain(checked.error)}.`);
       const { id: guest } = this.#guests.get(checked.data.guest);
       if (stream === 'display') this.#openDisplay(id, guest);
-      else this.#openConsole(id, guest);
+      else if (stream === 'sound') this.#openSound(id, guest);
+      else this.#openConsole(id, guest, streams.console.input.parse(input).port);
     } catch (error) {
       this.#send({ type: 'closed', id, reason: (error as Error).message });
     }
   }
 
-  #openConsole(id: number, guest: string): void {
+  #openConsole(id: number, guest: string, port: SerialPort): void {
     // Noted before it is attached: the scrollback comes from within `attach`.
-    const receive = (bytes: Uint8Array): void => this.#guests.input(guest, bytes);
+    const receive = (bytes: Uint8Array): void => this.#guests.input(guest, bytes, port);
     const entry = { isSkipping: false, receive, detach: (): void => {} };
     this.#streams.set(id, entry);
-    entry.detach = this.#guests.console(guest).attach(
+    entry.detach = this.#guests.console(guest, port).attach(
       (bytes) => {
         const isBehind = (this.#peer.backlog?.() ?? 0) > OUTPUT_BACKLOG_MAX;
         if (isBehind && !entry.isSkipping) this.#send({ type: 'data', id, bytes: SKIPPED });
@@ -297,6 +304,16 @@ class Session {
       () => this.#closeStream(id, 'The guest was removed.'),
     );
     this.#streams.set(id, window);
+  }
+
+  #openSound(id: number, guest: string): void {
+    const detach = this.#guests.sound(guest).attach(
+      (bytes) => {
+        if ((this.#peer.backlog?.() ?? 0) <= SOUND_BACKLOG_MAX) this.#send({ type: 'data', id, bytes });
+      },
+      () => this.#closeStream(id, 'The guest was removed.'),
+    );
+    this.#streams.set(id, { receive: () => {}, detach });
   }
 
   #closeStream(id: number, reason: string): void {

@@ -2,8 +2,8 @@
 // Owns the terminal while it is attached, and the reasons to leave.
 // Never ends the guest.
 
-import type { Command } from 'commander';
-import { type Client, Failure } from '../contract.ts';
+import { type Command, Option } from 'commander';
+import { type Client, Failure, type SerialPort, serialPorts } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
 import { visitHome } from '../home/home.ts';
 import type { CommonFlags } from './guest-verbs.ts';
@@ -15,23 +15,29 @@ export function addConsole(program: Command): void {
     .command('console')
     .description('attach to the serial console of a guest; Ctrl-] leaves (with --json: tell what it said lately)')
     .argument('<name>')
-    .action(async (name: string, flags: CommonFlags) => {
+    .addOption(new Option('--port <n>', 'which serial port').choices(serialPorts.map(String)).default('1'))
+    .action(async (name: string, flags: CommonFlags & { port: string }) => {
+      const port = Number(flags.port) as SerialPort;
       const { client, close } = await visitHome({ home: homeFolder(flags.home) });
       try {
-        if (flags.json) printJson(await scrollback(client, name));
-        else await attach(client, name);
+        if (flags.json) printJson(await scrollback(client, name, port));
+        else await attach(client, name, port);
       } finally {
         await close();
       }
     });
 }
 
-async function scrollback(client: Client, guest: string): Promise<{ guest: string; scrollback: string }> {
+async function scrollback(
+  client: Client,
+  guest: string,
+  port: SerialPort,
+): Promise<{ guest: string; scrollback: string }> {
   const decoder = new TextDecoder();
   let text = '';
   const stream = client.open(
     'console',
-    { guest },
+    { guest, port },
     { data: (bytes) => (text += decoder.decode(bytes, { stream: true })) },
   );
   // Frames keep their order: when this answer is here, the scrollback is.
@@ -40,7 +46,7 @@ async function scrollback(client: Client, guest: string): Promise<{ guest: strin
   return { guest, scrollback: text };
 }
 
-async function attach(client: Client, guest: string): Promise<void> {
+async function attach(client: Client, guest: string, port: SerialPort): Promise<void> {
   const { id, state } = await client.call('guests.get', { guest });
   if (state === 'off') throw new Failure('conflict', `${guest} is not running.`);
   const left = Promise.withResolvers<string | null>();
@@ -50,7 +56,7 @@ async function attach(client: Client, guest: string): Promise<void> {
   });
   const stream = client.open(
     'console',
-    { guest: id },
+    { guest: id, port },
     { data: (bytes) => process.stdout.write(bytes), closed: left.resolve },
   );
   const terminal = attachTerminal(

@@ -152,7 +152,7 @@ function row({ settings, state }: GuestView): string[] {
   return [settings.name, settings.kind, state, `${settings.memoryMiB} MiB`, String(settings.cpus)];
 }
 
-function details({ settings, id, state, createdAt, startedAt, pauseReason, lastEnd }: GuestView): string {
+function details({ settings, id, state, createdAt, startedAt, pauseReason, ejectedDisc, lastEnd }: GuestView): string {
   const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
   const lines: [string, string][] = Object.entries(settings)
     .filter(([, value]) => value !== null && value !== '')
@@ -160,6 +160,7 @@ function details({ settings, id, state, createdAt, startedAt, pauseReason, lastE
   lines.push(['id', id], ['state', state], ['created', time(createdAt)]);
   if (startedAt !== null) lines.push(['started', time(startedAt)]);
   if (pauseReason !== null) lines.push(['paused', pauseReason]);
+  if (ejectedDisc !== null) lines.push(['ejected', ejectedDisc]);
   if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
   return table(lines);
 }

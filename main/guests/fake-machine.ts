@@ -2,11 +2,14 @@
 // Owns nothing but that script's place.
 // Never used by the product: a test names this module to the worker.
 
+import { existsSync } from 'node:fs';
 import type { Guest, GuestConfig, GuestHost, SliceResult } from '../../native-free-core/hypervisor/guest.ts';
 import type { GuestInput } from '../../native-free-core/hypervisor/guest-input.ts';
 import { FakeScreen } from './fake-screen.ts';
 
 const HEADER_BYTES = 12;
+/** Frames of 20 ms of sound. */
+const SOUND_FRAMES = 960;
 
 /** The bytes of a kernel file that does these things: before the script a multiboot header, so that it passes for one. */
 export function fakeKernel(script: readonly string[]): Uint8Array {
@@ -24,7 +27,11 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
  * `say TEXT`, `spin` (execute for ever), `echo` (answer input for ever, halted in between), `nap MILLISECONDS`,
  * `count MILLISECONDS` (wake that often for ever), `off`, `fault`, `throw`, `hang`, `exit`;
  * `show TEXT` (on the screen's next row), `draw WIDTHxHEIGHT` (a graphics mode), `input` (show keys and pointer for ever),
- * `pointer none|relative|absolute` (what the guest listens to), `blind` (no screen and no keyboard, if it is the first).
+ * `pointer none|relative|absolute` (what the guest listens to), `blind` (no screen and no keyboard, if it is the first);
+ * `full FILE` (the host has no room while there is this file), `tone HERTZ` (play it for ever, while somebody listens).
+ *
+ * On the second serial port it answers everything, and does the lines `lock`, `unlock` and `eject` with its CD drive. It
+ * shows who listens, and what is put into its drives.
  */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   const decoder = new TextDecoder();
@@ -60,6 +67,33 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
     moveTo: (x, y) => screen.show(`at ${x} ${y}`),
     buttons: (held) => screen.show(`buttons ${held}`),
   };
+
+  const isFull = (): boolean => {
+    const [verb, file] = (script[step] ?? '').split(' ');
+    return verb === 'full' && existsSync(file!);
+  };
+  const drives = { cdrom: config.cdroms?.[0] ?? config.ahci?.cdroms[0] ?? null, isLocked: false };
+  let command = '';
+  const operate = (line: string): void => {
+    if (line === 'lock' || line === 'unlock') drives.isLocked = line === 'lock';
+    if (line !== 'eject' || drives.isLocked || drives.cdrom === null) return;
+    drives.cdrom = null;
+    screen.show('cdrom ejected');
+    host.mediumEjected?.('cdrom');
+  };
+
+  let isHeard = false;
+  let phase = 0;
+  /** 20 ms of a sine. */
+  const play = (hertz: number): void => {
+    const samples = new Int16Array(SOUND_FRAMES * 2);
+    for (let frame = 0; frame < SOUND_FRAMES; frame++) {
+      phase += (2 * Math.PI * hertz) / 48_000;
+      samples.fill(Math.round(8000 * Math.sin(phase)), frame * 2, frame * 2 + 2);
+    }
+    host.audioOutput?.({ samples, at: 0 });
+  };
+  let played = performance.now();
 
   const execute = (milliseconds: number): SliceResult => {
     if (isPressed) return { state: 'ended', end: { reason: 'powerOff', detail: 'The guest powered off.' } };
@@ -103,6 +137,16 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
         return { state: 'running' };
       case 'input':
         return lookAtScreen();
+      case 'full':
+        if (isFull()) {
+          host.diskFull?.('Cannot write disk.img: the disk of this host is full.');
+          return { state: 'running' };
+        }
+        step++;
+        return { state: 'running' };
+      case 'tone':
+        for (; performance.now() - played >= 20; played += 20) if (isHeard) play(Number(argument));
+        return { state: 'halted', wakeIn: 20e6 };
       case 'blind':
         step++;
         return { state: 'running' };
@@ -126,6 +170,29 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
     },
     run: execute,
     serialInput: (bytes) => void input.push(...bytes),
+    secondSerialInput(bytes) {
+      host.secondSerialOutput?.(bytes.slice());
+      for (const character of decoder.decode(bytes)) {
+        if (character !== '\r') command += character;
+        else {
+          operate(command);
+          command = '';
+        }
+      }
+    },
+    listen(listening) {
+      if (listening !== isHeard) screen.show(listening ? 'heard' : 'unheard');
+      isHeard = listening;
+    },
+    changeMedium(place, medium, force) {
+      if (place === 'cdrom') {
+        if (drives.isLocked && !force) return false;
+        drives.cdrom = medium;
+      }
+      screen.show(`${place} ${medium === null ? 'empty' : medium.size}`);
+      return true;
+    },
+    retryDisks: async () => !isFull(),
     powerButton: () => {
       isPressed = true;
     },

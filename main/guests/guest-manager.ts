@@ -3,6 +3,7 @@
 // Never speaks to a front end itself, and never lets one guest's fault reach another.
 
 import {
+  AHCI_DRIVES_MAX,
   type CallOutput,
   type EventName,
   type EventPayload,
@@ -12,6 +13,7 @@ import {
   type GuestSettingsChange,
   type GuestView,
   type Report,
+  type SerialPort,
   type StatsSample,
 } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
@@ -22,6 +24,7 @@ import { checkCaptureFile } from '../networks/capture-file.ts';
 import { Networks } from '../networks/networks.ts';
 import { checkBiosFile, checkBootFile, checkImageFile, checkOptionRom, inspectKernel } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
+import { GuestSound } from './guest-sound.ts';
 import { RunningGuest } from './running-guest.ts';
 import { SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
@@ -48,7 +51,10 @@ export class GuestManager {
   readonly #networks: Networks;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
-  readonly #consoles = new Map<string, SerialConsole>();
+  readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
+  readonly #sounds = new Map<string, GuestSound>();
+  /** The discs that guests have ejected in their present runs, by id. */
+  readonly #ejectedDiscs = new Map<string, string>();
   readonly #displays = new Map<string, GuestDisplay>();
   #sampler: NodeJS.Timeout | undefined;
 
@@ -91,7 +97,7 @@ export class GuestManager {
     return this.#changed(record.id);
   }
 
-  /** Changes one drive after the other; what was changed stays so where a later one cannot be, and is recorded. */
+  /** Changes one drive after the other; what was changed stays so where a later one cannot be, and is recorded at once. */
   async #changeMedia(
     record: GuestRecord,
     run: RunningGuest,
@@ -103,25 +109,36 @@ export class GuestManager {
     checkMedia(wanted);
     const disc = (file: string | null) => (file === null ? null : { file, readOnly: true, snapshot: false });
     const isSame = (one: object | null, other: object | null) => JSON.stringify(one) === JSON.stringify(other);
-    const now = { cdrom: record.settings.cdrom, floppies: [...record.settings.floppies] };
-    try {
-      if (wanted.cdrom !== now.cdrom) {
-        await run.changeMedium('cdrom', disc(wanted.cdrom), force);
-        now.cdrom = wanted.cdrom;
-      }
-      for (const [unit, place] of (['floppy0', 'floppy1'] as const).entries()) {
-        const floppy = wanted.floppies[unit] ?? null;
-        if (isSame(floppy, now.floppies[unit] ?? null)) continue;
-        await run.changeMedium(place, floppy, force);
-        while (now.floppies.length <= unit) now.floppies.push(null);
-        now.floppies[unit] = floppy;
-      }
-    } finally {
-      // An empty drive B stays one; drive A needs no word.
-      while (now.floppies.length > run.settings.floppies.length && now.floppies.at(-1) === null) now.floppies.pop();
-      this.#inventory.set(record.id, { ...record.settings, ...now });
+    if (wanted.cdrom !== record.settings.cdrom) {
+      await run.changeMedium('cdrom', disc(wanted.cdrom), force);
+      this.#ejectedDiscs.delete(record.id);
+      this.#recordMedia(record.id, { cdrom: wanted.cdrom });
     }
-    return this.#changed(record.id);
+    for (const [unit, place] of (['floppy0', 'floppy1'] as const).entries()) {
+      const floppy = wanted.floppies[unit] ?? null;
+      if (isSame(floppy, record.settings.floppies[unit] ?? null)) continue;
+      await run.changeMedium(place, floppy, force);
+      const floppies = [...this.#find(record.id).settings.floppies];
+      while (floppies.length <= unit) floppies.push(null);
+      floppies[unit] = floppy;
+      // An empty drive B stays one; drive A needs no word.
+      while (floppies.length > run.settings.floppies.length && floppies.at(-1) === null) floppies.pop();
+      this.#recordMedia(record.id, { floppies });
+    }
+    return this.get(record.id);
+  }
+
+  /** Notes what is in the drives of a running guest. */
+  #recordMedia(id: string, media: Partial<Pick<GuestSettings, 'cdrom' | 'floppies'>>): void {
+    this.#inventory.set(id, { ...this.#find(id).settings, ...media });
+    this.#changed(id);
+  }
+
+  /** The guest itself has ejected its CD: the drive is empty from now on, in later runs too. */
+  #ejected(id: string): void {
+    const { cdrom } = this.#find(id).settings;
+    if (cdrom !== null) this.#ejectedDiscs.set(id, cdrom);
+    this.#recordMedia(id, { cdrom: null });
   }
 
   remove(guest: string): CallOutput<'guests.remove'> {
@@ -129,8 +146,10 @@ export class GuestManager {
     this.#requireOff(record, 'removed');
     this.#inventory.remove(record.id);
     this.#runs.delete(record.id);
-    this.#consoles.get(record.id)?.close();
+    for (const console of Object.values(this.#consoles.get(record.id) ?? {})) console.close();
     this.#consoles.delete(record.id);
+    this.#sounds.get(record.id)?.close();
+    this.#sounds.delete(record.id);
     this.#displays.get(record.id)?.close();
     this.#displays.delete(record.id);
     this.#emit('guest.removed', { id: record.id });
@@ -142,11 +161,18 @@ export class GuestManager {
     if (this.#present(record.id)) throw new Failure('conflict', `${record.settings.name} is running already.`);
     checkSettings(record.settings);
     const console = this.console(record.id);
+    const second = this.console(record.id, 2);
     const display = this.display(record.id);
+    const sound = this.sound(record.id);
+    this.#ejectedDiscs.delete(record.id);
     const run = new RunningGuest({
       settings: record.settings,
       output: (bytes) => console.write(bytes),
+      secondOutput: (bytes) => second.write(bytes),
+      sound: (bytes) => sound.play(bytes),
       screen: (change) => display.change(change),
+      // A guest's floppy drives have a button and no motor: only its CD leaves by the guest's will.
+      ejected: () => this.#ejected(record.id),
       changed: () => this.#changed(record.id),
       machineModule: this.#machineModule,
       networks: this.#networks,
@@ -154,6 +180,7 @@ export class GuestManager {
     });
     this.#runs.set(record.id, run);
     display.begin(run);
+    sound.begin(run);
     const number = this.#inventory.runStarted(record.id, run.startedAt);
     void run.ended.then((end) => this.#ended(record.id, number, end));
     this.#sample();
@@ -202,12 +229,20 @@ export class GuestManager {
     return [...(this.#runs.get(this.#find(guest).id)?.history.samples ?? [])];
   }
 
-  /** The serial console of a guest, there before its first start and after its last. */
-  console(guest: string): SerialConsole {
+  /** A serial console of a guest, there before its first start and after its last. */
+  console(guest: string, port: SerialPort = 1): SerialConsole {
     const { id } = this.#find(guest);
-    let console = this.#consoles.get(id);
-    if (!console) this.#consoles.set(id, (console = new SerialConsole()));
-    return console;
+    let consoles = this.#consoles.get(id);
+    if (!consoles) this.#consoles.set(id, (consoles = { 1: new SerialConsole(), 2: new SerialConsole() }));
+    return consoles[port];
+  }
+
+  /** What a guest plays, there before its first start and after its last. */
+  sound(guest: string): GuestSound {
+    const { id } = this.#find(guest);
+    let sound = this.#sounds.get(id);
+    if (!sound) this.#sounds.set(id, (sound = new GuestSound()));
+    return sound;
   }
 
   /** The display of a guest, there before its first start and after its last. */
@@ -239,9 +274,9 @@ export class GuestManager {
     return { width, height, png: Buffer.from(png).toString('base64') };
   }
 
-  /** Types at the serial console; without effect while the guest is off. */
-  input(id: string, bytes: Uint8Array): void {
-    this.#present(id)?.input(bytes);
+  /** Types at a serial console; without effect while the guest is off. */
+  input(id: string, bytes: Uint8Array, port: SerialPort): void {
+    this.#present(id)?.input(bytes, port);
   }
 
   /** Whether any guest is in memory. */
@@ -287,6 +322,7 @@ export class GuestManager {
       createdAt: record.createdAt,
       startedAt: run?.startedAt ?? null,
       pauseReason: run?.pauseReason ?? null,
+      ejectedDisc: run ? (this.#ejectedDiscs.get(record.id) ?? null) : null,
       lastEnd: run ? null : record.lastEnd,
     };
   }
@@ -299,6 +335,7 @@ export class GuestManager {
 
   #ended(id: string, run: number, workerEnd: WorkerEnd): void {
     this.#displays.get(id)?.end();
+    this.#sounds.get(id)?.end();
     // `until` belongs to a script, and runs of the inventory have none.
     const reason = workerEnd.reason === 'until' ? 'forced' : workerEnd.reason;
     const end: GuestEnd = { reason, detail: workerEnd.detail, at: Date.now() };
@@ -332,6 +369,12 @@ export function checkSettings(settings: GuestSettings): void {
       'A deterministic guest has no network: when frames come is nothing that could be repeated.',
     );
   checkAgainstHost(settings);
+  const onAhci = settings.disks.filter((disk) => disk.interface === 'ahci').length;
+  if (settings.cdromInterface === 'ahci' && onAhci >= AHCI_DRIVES_MAX)
+    throw new Failure(
+      'wrong',
+      `The AHCI controller has ${AHCI_DRIVES_MAX} ports: ${onAhci} disks leave none for the CD drive.`,
+    );
   const { kernel, kind, disks, cdrom, floppies, nets, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
   const hasDrive =

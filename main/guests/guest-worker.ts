@@ -16,6 +16,7 @@ import type {
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
+import type { SerialPort } from '../contract.ts';
 import { readBiosFile, readBootFile, readOptionRom } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
@@ -63,17 +64,21 @@ const OUTPUT_BATCH = 64 * 1024;
 const LOOK_EVERY = 50_000_000;
 const DETERMINISTIC_LOOK_EVERY = 2_000_000;
 
+const LOCKED = 'The guest has locked its CD drive: eject the disc there first, or use --force.';
+
 /** Any number: what matters is that it is the same in every deterministic run. */
 const DETERMINISTIC_SEED = 0x7269_7669;
 
-/** Bytes waiting to be sent to main. */
+/** Bytes of a serial port waiting to be sent to main. */
 class OutputBatch {
   readonly #port: MessagePort;
+  readonly #serialPort: SerialPort;
   #pieces: Uint8Array[] = [];
   #length = 0;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, serialPort: SerialPort) {
     this.#port = port;
+    this.#serialPort = serialPort;
   }
 
   add(bytes: Uint8Array): void {
@@ -92,7 +97,8 @@ class OutputBatch {
     }
     this.#pieces = [];
     this.#length = 0;
-    this.#port.postMessage({ type: 'output', bytes: whole } satisfies FromWorker, [whole.buffer]);
+    const message: FromWorker = { type: 'output', port: this.#serialPort, bytes: whole };
+    this.#port.postMessage(message, [whole.buffer]);
   }
 }
 
@@ -101,6 +107,8 @@ class GuestThread {
   readonly #start: WorkerStart;
   readonly #control: ControlBlock;
   readonly #output: OutputBatch;
+  readonly #secondOutput: OutputBatch;
+  #isHeard = false;
   readonly #watch: ConsoleWatch;
   readonly #screen: ScreenSender;
   #guest: Guest | null = null;
@@ -126,7 +134,8 @@ class GuestThread {
     this.#port = port;
     this.#start = start;
     this.#control = new ControlBlock(start.control);
-    this.#output = new OutputBatch(port);
+    this.#output = new OutputBatch(port, 1);
+    this.#secondOutput = new OutputBatch(port, 2);
     this.#screen = new ScreenSender((change, buffer) => this.#send({ type: 'screen', change }, [buffer]));
     this.#watch = new ConsoleWatch(start.script, {
       type: ({ serial, strokes }, where) => {
@@ -157,6 +166,7 @@ class GuestThread {
       return;
     }
     this.#guest = guest;
+    this.#listen();
     this.#watchScreen(guest);
     this.#mark('started');
     this.#send({ type: 'started' });
@@ -175,7 +185,7 @@ class GuestThread {
       end = { reason: 'error', detail: `${end.detail} A disk could not be closed: ${unclosed}` };
     const [unwritten] = this.#outputs?.close() ?? [];
     if (unwritten !== undefined) end = { ...end, detail: `${end.detail} ${unwritten}` };
-    this.#output.flush();
+    this.#flush();
     this.#setState(end.reason === 'powerOff' || end.reason === 'reset' ? GuestState.off : GuestState.dead);
     const picture = this.#start.lastPicture ? (this.#untilPicture ?? this.#lastPicture(guest)) : null;
     this.#send({ type: 'ended', end, ...(picture ? { picture } : {}) }, picture ? [picture.pixels.buffer] : []);
@@ -228,7 +238,8 @@ class GuestThread {
     const config = { ...configOf(guest), nets: guest.nets.map(cardOf) };
     this.#outputs = new OutputFiles(guest.outputs);
     // Every PC has a CD drive and a floppy drive, which may be empty.
-    const empty = { cdroms: [null], floppies: [null] };
+    const onAhci = guest.cdromInterface === 'ahci';
+    const empty = { floppies: [null], ...(onAhci ? { ahci: { disks: [], cdroms: [null] } } : { cdroms: [null] }) };
     if (guest.disks.length + guest.floppies.length === 0 && guest.cdrom === null)
       return machines.createGuest({ ...config, ...empty }, this.#host(guest.deterministic));
     // Loaded only if wanted: locks and formats make the start of a guest longer.
@@ -243,8 +254,9 @@ class GuestThread {
     const floppies: (BlockDevice | null)[] = guest.floppies.length === 0 ? [null] : [];
     for (const [unit, floppy] of guest.floppies.entries())
       floppies.push(floppy && (await this.#inserted(unit === 0 ? 'floppy0' : 'floppy1', openFloppy(floppy))));
-    const ahci = { disks: ahciDisks, cdroms: [] };
-    return machines.createGuest({ ...config, disks, cdroms, floppies, ahci }, this.#host(guest.deterministic));
+    const ahci = { disks: ahciDisks, cdroms: onAhci ? cdroms : [] };
+    const drives = { disks, cdroms: onAhci ? [] : cdroms, floppies, ahci };
+    return machines.createGuest({ ...config, ...drives }, this.#host(guest.deterministic));
   }
 
   /** Notes a disk that will have to be closed. */
@@ -266,20 +278,40 @@ class GuestThread {
     const guest = this.#guest;
     if (!guest?.changeMedium) return { problem: 'The guest has no drives whose medium can be changed.' };
     const { openCd, openFloppy } = await import('./disk-files.ts');
-    const before = this.#media.get(place);
     let opened: BlockDevice | null = null;
     try {
       if (medium !== null) opened = await (place === 'cdrom' ? openCd(medium.file) : openFloppy(medium));
-      guest.changeMedium(place, opened, force);
+      if (!guest.changeMedium(place, opened, force)) {
+        await opened?.close();
+        return { problem: LOCKED, isLocked: true };
+      }
     } catch (error) {
       await opened?.close();
       return { problem: (error as Error).message };
     }
+    const before = this.#media.get(place);
     if (opened === null) this.#media.delete(place);
     else {
       this.#media.set(place, opened);
       this.#disks.push(opened);
     }
+    return this.#taken(before);
+  }
+
+  /** The guest itself has ejected a medium: its lock is given up. */
+  #ejected(place: MediumPlace): void {
+    const medium = this.#media.get(place);
+    this.#media.delete(place);
+    this.#send({ type: 'ejected', place });
+    // A medium that is put in at this moment comes after it.
+    this.#changing = this.#changing.then(async () => {
+      const { problem } = await this.#taken(medium);
+      if (problem !== undefined) process.emitWarning(problem);
+    });
+  }
+
+  /** Closes what was in a drive. */
+  async #taken(before: BlockDevice | undefined): Promise<Answer> {
     if (before === undefined) return {};
     this.#disks = this.#disks.filter((disk) => disk !== before);
     try {
@@ -305,7 +337,8 @@ class GuestThread {
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
       ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
       diskAnswered: () => this.#wake?.(),
-      ...this.#outputs?.host,
+      ...this.#outputHost(),
+      mediumEjected: (place) => this.#ejected(place),
       diskFull: (reason) => {
         if (this.#full === reason) return;
         this.#full = reason;
@@ -317,6 +350,40 @@ class GuestThread {
         this.#output.add(bytes);
       },
     };
+  }
+
+  /** Where the rest of what the guest puts out goes: to files, and to whoever in main may want it. */
+  #outputHost(): Pick<GuestHost, 'secondSerialOutput' | 'printerOutput' | 'audioOutput'> {
+    const files = this.#outputs?.host ?? {};
+    const { secondSerial, sound } = this.#start.wants;
+    const audioOutput: GuestHost['audioOutput'] = (chunk) => {
+      files.audioOutput?.(chunk);
+      if (!this.#isHeard) return;
+      const samples = chunk.samples.slice();
+      this.#send({ type: 'sound', bytes: new Uint8Array(samples.buffer) }, [samples.buffer]);
+    };
+    return {
+      ...files,
+      ...(sound ? { audioOutput } : {}),
+      ...(secondSerial
+        ? {
+            secondSerialOutput: (bytes) => {
+              files.secondSerialOutput?.(bytes);
+              this.#secondOutput.add(bytes);
+            },
+          }
+        : {}),
+    };
+  }
+
+  /** Lets the guest make sound if anybody hears it or a file takes it. */
+  #listen(): void {
+    this.#guest?.listen?.(this.#isHeard || this.#start.guest.outputs.audio !== null);
+  }
+
+  #flush(): void {
+    this.#output.flush();
+    this.#secondOutput.flush();
   }
 
   async #loop(guest: Guest): Promise<WorkerEnd> {
@@ -335,7 +402,7 @@ class GuestThread {
       this.#scheduling += performance.now() - busySince;
       const result = guest.run(SLICE);
       const now = (busySince = performance.now());
-      this.#output.flush();
+      this.#flush();
       this.#screen.show(guest, now);
       if (this.#watch.isDone) return { reason: 'until', detail: 'The awaited line came.' };
       if (result.state === 'ended') return result.end;
@@ -372,7 +439,7 @@ class GuestThread {
     guest.pause();
     this.#setState(GuestState.paused);
     this.#publish(guest);
-    this.#output.flush();
+    this.#flush();
     let triedAt = performance.now();
     for (;;) {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
@@ -439,7 +506,12 @@ class GuestThread {
     const guest = this.#guest;
     switch (message.type) {
       case 'input':
-        guest?.serialInput(message.bytes);
+        if (message.port === 1) guest?.serialInput(message.bytes);
+        else guest?.secondSerialInput?.(message.bytes);
+        break;
+      case 'listen':
+        this.#isHeard = message.listening;
+        this.#listen();
         break;
       case 'powerButton':
         guest?.powerButton();

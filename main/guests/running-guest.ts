@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
 import type { MediumPlace, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
-import { Failure, type GuestSettings, type GuestView, type Report } from '../contract.ts';
+import { Failure, type GuestSettings, type GuestView, type Report, type SerialPort } from '../contract.ts';
 import { cardAddress } from '../networks/addresses.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
 import { History, makeReport } from './accounts.ts';
@@ -38,6 +38,12 @@ export interface RunOptions {
   settings: GuestSettings;
   /** The guest's serial output. */
   output(bytes: Uint8Array): void;
+  /** The same of the second serial port; without it nobody wants that. */
+  secondOutput?(bytes: Uint8Array): void;
+  /** What the guest plays, as the contract's stream has it, while {@link RunningGuest.listen} says so. */
+  sound?(bytes: Uint8Array): void;
+  /** The guest itself has ejected what was in a drive. */
+  ejected?(place: MediumPlace): void;
   /** Called on every change of {@link RunningGuest.state}, the last one excepted: that is `ended`. */
   changed?(): void;
   script?: ConsoleScript;
@@ -67,7 +73,9 @@ export class RunningGuest implements DisplaySource {
   readonly #control = new ControlBlock();
   readonly #plugs: readonly Plug[];
   readonly #changed: () => void;
-  readonly #output: (bytes: Uint8Array) => void;
+  readonly #output: Record<SerialPort, (bytes: Uint8Array) => void>;
+  readonly #sound: (bytes: Uint8Array) => void;
+  readonly #ejected: (place: MediumPlace) => void;
   readonly #screen: (change: ScreenChange) => void;
   readonly #asked = new Map<number, { answered(answer: Answer): void; failed(failure: Failure): void }>();
   #asks = 0;
@@ -85,13 +93,15 @@ export class RunningGuest implements DisplaySource {
   constructor(options: RunOptions) {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
-    const { bootOrder, bios } = options.settings;
+    const { bootOrder, bios, cdromInterface } = options.settings;
     const { serial2, printer, audio } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
     this.settings = options.settings;
-    this.#output = options.output;
+    this.#output = { 1: options.output, 2: options.secondOutput ?? (() => {}) };
+    this.#sound = options.sound ?? (() => {});
+    this.#ejected = options.ejected ?? (() => {});
     this.#screen = options.screen ?? (() => {});
     this.#changed = options.changed ?? (() => {});
     this.history = new History(this.#control);
@@ -121,6 +131,7 @@ export class RunningGuest implements DisplaySource {
         append,
         disks,
         cdrom,
+        cdromInterface,
         floppies,
         nets: this.#plugs.map(({ cable, doorbell }, index) => ({
           model: nets[index].model,
@@ -133,6 +144,7 @@ export class RunningGuest implements DisplaySource {
         translation: options.translation ?? 'hot',
       },
       script: options.script ?? noScript,
+      wants: { secondSerial: options.secondOutput !== undefined, sound: options.sound !== undefined },
       lastPicture: options.lastPicture === true,
       machineModule: options.machineModule ?? null,
     };
@@ -163,9 +175,14 @@ export class RunningGuest implements DisplaySource {
     return Atomics.load(this.#control.slots, ControlSlot.state) === GuestState.halted;
   }
 
-  /** Bytes typed at the serial console; dropped once the guest has ended. */
-  input(bytes: Uint8Array): void {
-    this.#post({ type: 'input', bytes });
+  /** Bytes typed at a serial console; dropped once the guest has ended. */
+  input(bytes: Uint8Array, port: SerialPort = 1): void {
+    this.#post({ type: 'input', port, bytes });
+  }
+
+  /** Whether anybody listens to what the guest plays; nobody does at first. */
+  listen(listening: boolean): void {
+    this.#post({ type: 'listen', listening });
   }
 
   /** What a person does at the guest's window; dropped once the guest has ended. */
@@ -277,7 +294,13 @@ export class RunningGuest implements DisplaySource {
         this.#finish({ reason: 'error', detail: message.message });
         return;
       case 'output':
-        if (!this.#end) this.#output(message.bytes);
+        if (!this.#end) this.#output[message.port](message.bytes);
+        return;
+      case 'sound':
+        if (!this.#end) this.#sound(message.bytes);
+        return;
+      case 'ejected':
+        if (!this.#end) this.#ejected(message.place);
         return;
       case 'mark':
         this.#marks.push({ name: message.name, seconds: message.seconds });
@@ -291,9 +314,9 @@ export class RunningGuest implements DisplaySource {
       case 'answer': {
         const asked = this.#asked.get(message.id);
         this.#asked.delete(message.id);
-        const { problem } = message.answer;
+        const { problem, isLocked } = message.answer;
         if (problem === undefined) asked?.answered(message.answer);
-        else asked?.failed(new Failure('conflict', problem));
+        else asked?.failed(new Failure(isLocked ? 'locked' : 'conflict', problem));
         return;
       }
       case 'ended':

@@ -6,6 +6,7 @@ import type { ImageFormat } from '../../native-free-core/disk/images.ts';
 import type { GuestEnd, MediumPlace, NetworkModel, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
+import type { SerialPort } from '../contract.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 import type { OutputPaths } from './output-files.ts';
 
@@ -25,6 +26,7 @@ export interface GuestStart {
   translation: TranslationTime;
   disks: readonly DiskStart[];
   cdrom: string | null;
+  cdromInterface: DiskStart['interface'];
   floppies: readonly (FloppyStart | null)[];
   nets: readonly NetStart[];
   outputs: OutputPaths;
@@ -92,6 +94,8 @@ export interface Answer {
   /** Of the screen; null in a graphics mode. */
   text?: string | null;
   problem?: string;
+  /** The problem is that the guest has locked the drive. */
+  isLocked?: boolean;
 }
 
 /** A picture of the screen: red, green, blue, alpha, rows without gaps. */
@@ -122,6 +126,8 @@ export interface WorkerStart {
   control: SharedArrayBuffer;
   guest: GuestStart;
   script: ConsoleScript;
+  /** Somebody may want what the guest sends on its second serial port, and what it plays. */
+  wants: { secondSerial: boolean; sound: boolean };
   /** The end brings the last picture of the screen. */
   lastPicture: boolean;
   /** Module with a `createGuest` to use in place of the core's: tests inject theirs here. */
@@ -129,7 +135,9 @@ export interface WorkerStart {
 }
 
 export type ToWorker =
-  | { type: 'input'; bytes: Uint8Array }
+  | { type: 'input'; port: SerialPort; bytes: Uint8Array }
+  /** Whether somebody listens to what the guest plays. */
+  | { type: 'listen'; listening: boolean }
   | { type: 'powerButton' }
   /** Of a person at the guest's window. */
   | { type: 'control'; input: Exclude<DisplayInput, { type: 'taken' }> }
@@ -143,7 +151,11 @@ export type FromWorker =
   | { type: 'started' }
   /** There is no machine; one sentence why. */
   | { type: 'refused'; message: string }
-  | { type: 'output'; bytes: Uint8Array }
+  | { type: 'output'; port: SerialPort; bytes: Uint8Array }
+  /** A piece of what the guest plays, as the contract's stream has it; only while somebody listens. */
+  | { type: 'sound'; bytes: Uint8Array }
+  /** The guest itself has ejected what was in a drive. */
+  | { type: 'ejected'; place: MediumPlace }
   /** A moment worth telling in the report; seconds since the guest was started. */
   | { type: 'mark'; name: string; seconds: number }
   | { type: 'screen'; change: ScreenChange }

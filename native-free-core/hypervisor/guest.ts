@@ -86,8 +86,13 @@ export interface GuestHost {
   secondSerialOutput?(bytes: Uint8Array): void;
   /** Bytes the guest printed on its parallel port; without it no printer is connected. */
   printerOutput?(bytes: Uint8Array): void;
-  /** Sound of the guest's card and speaker, at most 20 ms at a time and only while something sounds; theirs to keep. */
+  /**
+   * Sound of the guest's card and speaker, at most 20 ms at a time and only while something sounds and somebody listens
+   * ({@link Guest.listen}); theirs to keep.
+   */
   audioOutput?(chunk: AudioChunk): void;
+  /** The guest itself has taken the medium out of a drive; it is not read any more, and the host's to close. */
+  mediumEjected?(place: MediumPlace): void;
   /**
    * The host has no room for what a disk wants to write, in one sentence. The guest must not be executed before
    * {@link Guest.retryDisks} has found some: it has been told nothing, and nothing is lost.
@@ -133,6 +138,10 @@ export interface Guest {
   every?(nanoseconds: number, act: () => void): () => void;
   /** Bytes typed into the first serial port; queued until the guest takes them. */
   serialInput(bytes: Uint8Array): void;
+  /** The same of the second serial port, where there is one. */
+  secondSerialInput?(bytes: Uint8Array): void;
+  /** Whether anybody listens to the guest's sound; without a listener, as at first, none is made. */
+  listen?(listening: boolean): void;
   /** Presses the ACPI power button. */
   powerButton(): void;
   /** While paused the guest's clock stands still. */
@@ -141,11 +150,12 @@ export interface Guest {
   /** Tries again what the host had no room for; resolves with whether all of it could be done. Never rejects. */
   retryDisks?(): Promise<boolean>;
   /**
-   * Puts another medium into a drive, or takes out what is in it (null). The guest's operating system sees the change. Throws an
-   * Error with one sentence where there is no such drive, it does not take the medium, or the guest has locked it; with
-   * `force` a lock does not count. What was in the drive is the caller's to close afterwards.
+   * Puts another medium into a drive, or takes out what is in it (null). The guest's operating system sees the change. Answers
+   * false where the guest has locked the drive, which is asked to let the medium go then as by the button at it; with `force`
+   * a lock does not count. Throws an Error with one sentence where there is no such drive, or it does not take the medium.
+   * What was in the drive is the caller's to close afterwards.
    */
-  changeMedium?(place: MediumPlace, medium: BlockDevice | null, force: boolean): void;
+  changeMedium?(place: MediumPlace, medium: BlockDevice | null, force: boolean): boolean;
   /** Brings the counters of the control block up to date. */
   publishCounters(): void;
 }

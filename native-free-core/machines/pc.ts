@@ -20,7 +20,7 @@ import { DEVICE_MEMORY_LIMIT, memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memo
 import { BOOT_ORDER_DEFAULT, enterFirmware, machineFirmware, tellBootOrder } from './board/firmware.ts';
 import { Interrupts } from './board/interrupts.ts';
 import { IsaDevices } from './board/isa-devices.ts';
-import { changeMedium } from './board/media.ts';
+import { cdDrives, changeMedium } from './board/media.ts';
 import { PciDevices } from './board/pci-devices.ts';
 import { boardTables } from './board/tables.ts';
 import type { BoardWiring } from './board/wiring.ts';
@@ -68,6 +68,7 @@ export class Pc implements Guest {
   /** Executed instructions a nanosecond, as lately measured; bounds bursts by the next timer. */
   private speed = 0.1;
   private serial: number[] = [];
+  private readonly audio: AudioMixer | undefined;
   private readonly secondSerial: ByteBatch;
   private readonly printed: ByteBatch;
 
@@ -115,6 +116,7 @@ export class Pc implements Guest {
       () => host.diskAnswered?.(),
       (reason) => host.diskFull?.(reason),
     );
+    if (host.audioOutput) this.audio = new AudioMixer({ clock, timers, output: (chunk) => host.audioOutput?.(chunk) });
     const wiring: BoardWiring = {
       config,
       host,
@@ -136,11 +138,12 @@ export class Pc implements Guest {
       onEnd: (end) => this.finish(end),
       onSerial: (byte) => this.transmit(byte),
       onSecondSerial: (byte) => this.secondSerial.add(byte),
-      audio: host.audioOutput && new AudioMixer({ clock, timers, output: (chunk) => host.audioOutput?.(chunk) }),
+      audio: this.audio,
       onPrinted: host.printerOutput && ((byte) => this.printed.add(byte)),
     };
     this.isa = new IsaDevices(wiring);
     this.pci = new PciDevices(wiring, this.isa.pm);
+    for (const drive of cdDrives(this.pci)) drive.onEjected = () => host.mediumEjected?.('cdrom');
     const { keyboard, mouse } = this.isa;
     this.input = new KeyboardAndPointer({
       clock,
@@ -369,6 +372,14 @@ export class Pc implements Guest {
     this.isa.com1.input(bytes);
   }
 
+  secondSerialInput(bytes: Uint8Array): void {
+    this.isa.com2.input(bytes);
+  }
+
+  listen(listening: boolean): void {
+    this.audio?.listen(listening);
+  }
+
   powerButton(): void {
     this.isa.pm.pressPowerButton();
   }
@@ -385,8 +396,10 @@ export class Pc implements Guest {
     return this.disks.retry();
   }
 
-  changeMedium(place: MediumPlace, medium: BlockDevice | null, force: boolean): void {
-    changeMedium({ floppy: this.isa.floppy, ide: this.pci.ide }, place, medium && this.disks.medium(medium), force);
+  changeMedium(place: MediumPlace, medium: BlockDevice | null, force: boolean): boolean {
+    const { ide, ahci } = this.pci;
+    const drives = { floppy: this.isa.floppy, ide, ahci };
+    return changeMedium(drives, place, medium && this.disks.medium(medium), force);
   }
 
   publishCounters(): void {

@@ -29,6 +29,7 @@ function machine() {
   };
   const chunks: AudioChunk[] = [];
   const mixer = new AudioMixer({ clock: time.clock, timers: time.timers, output: (chunk) => void chunks.push(chunk) });
+  mixer.listen(true);
   const card = new Ac97({ clock: time.clock, timers: time.timers, memory, output: mixer });
   const bus = new IoBus();
   const line = new TestLine();
@@ -177,4 +178,21 @@ test('the speaker is a square wave of its frequency, alone and over the card', (
   mixer.speaker(1e6);
   time.advance(1e9);
   assert.equal(chunks.length, before, 'nor does what nobody hears');
+});
+
+test('while nobody listens no sound is made and no time is spent, and whoever begins to hears what sounds then', () => {
+  const { time, mixer, heard, chunks } = machine();
+  mixer.listen(false);
+  mixer.speaker(1000);
+  mixer.pcm(new Int16Array(960), 48000);
+  assert.equal(time.timers.next(), Infinity, 'nothing is waited for');
+  time.advance(1e9);
+  assert.equal(chunks.length, 0);
+  mixer.listen(true);
+  time.advance(100e6);
+  mixer.listen(false);
+  assert.ok(Math.abs(heard().length / 2 - 4800) <= 1, `${heard().length / 2} frames of 4800`);
+  const before = chunks.length;
+  time.advance(1e9);
+  assert.equal(chunks.length, before);
 });

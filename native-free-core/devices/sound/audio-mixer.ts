@@ -1,6 +1,6 @@
 // What a guest's sound card and its speaker sound like together: 16-bit stereo at 48 kHz, in chunks.
 // Owns the resampling, the square wave and the chunk that is being filled.
-// Never plays anything and never holds more than a chunk: the host takes each as it is full.
+// Never plays anything, never works while nobody listens, and never holds more than a chunk: the host takes each as it is full.
 
 import type { Clock } from '../../host.ts';
 import type { Timer, Timers } from '../device.ts';
@@ -39,6 +39,7 @@ export class AudioMixer {
   private hertz = 0;
   private phase = 0;
   private isPlaying = false;
+  private isHeard = false;
   /** Resampling: the last frame taken, and how far behind it (0 to 1 frames of the source) the next output is. */
   private left = 0;
   private right = 0;
@@ -47,6 +48,15 @@ export class AudioMixer {
   constructor(wiring: AudioMixerWiring) {
     this.wiring = wiring;
     this.timer = wiring.timers.create(() => this.pass());
+  }
+
+  /** Whether anybody listens, which nobody does at first: what sounds meanwhile is not made. */
+  listen(listening: boolean): void {
+    if (listening === this.isHeard) return;
+    this.catchUp();
+    this.isHeard = listening;
+    this.frame = this.now();
+    this.keepGoing();
   }
 
   /** The speaker sounds with `hertz` from now on; 0 is silence. */
@@ -72,6 +82,7 @@ export class AudioMixer {
 
   /** Frames of the card: left and right by turns, already as loud as they are to be, `rate` a second. */
   pcm(samples: Int16Array, rate: number): void {
+    if (!this.isHeard) return;
     const step = rate / AUDIO_HZ;
     for (let at = 0; at + 1 < samples.length; at += 2) {
       const [left, right] = [samples[at], samples[at + 1]];
@@ -89,13 +100,13 @@ export class AudioMixer {
   }
 
   private get isSounding(): boolean {
-    return this.isPlaying || this.hertz > 0;
+    return this.isHeard && (this.isPlaying || this.hertz > 0);
   }
 
   /** Makes the speaker's sound up to now, where it sounds alone. */
   private catchUp(): void {
     const now = this.now();
-    if (!this.isPlaying && this.hertz > 0) {
+    if (this.isHeard && !this.isPlaying && this.hertz > 0) {
       // After a long sleep of the host a second is enough.
       for (let count = Math.min(now - this.frame, AUDIO_HZ); count > 0; count--) this.add(0, 0);
     }

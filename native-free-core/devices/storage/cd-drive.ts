@@ -44,6 +44,8 @@ const UNATTENDED: ReadonlySet<number> = new Set([
 ]);
 
 export class CdDrive extends AtaDrive {
+  /** Called when the guest itself has ejected the disc, between two instructions of it: the disc is gone by then. */
+  onEjected: () => void = () => {};
   private readonly names: DriveNames;
   private readonly transport: Transport;
   private disc: Medium | null;
@@ -99,15 +101,19 @@ export class CdDrive extends AtaDrive {
       this.event = Event.ejectRequest;
       return;
     }
+    const held = this.disc !== null;
     this.changeDisc(null);
     this.eject();
+    if (held) this.onEjected();
   }
 
   private eject(): void {
+    const held = this.disc !== null;
     this.trayOpen = true;
     this.disc = null;
     this.attentions = [];
     this.event = Event.removed;
+    if (held) this.onEjected();
   }
 
   protected resetSettings(): void {

@@ -357,10 +357,16 @@ test('a CD is told of, read in blocks the host takes, and its change is told onc
   assert.equal((await packet(pc, [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8])).data[4], 2, 'the event of a new disc');
   assert.equal((await packet(pc, [0x00])).error >> 4, 6);
   assert.deepEqual((await packet(pc, [0x25])).data, [0, 0, 0, 0, 0, 0, 8, 0]);
+  let ejected = 0;
+  pc.drive.onEjected = () => ejected++;
   await packet(pc, [0x1e, 0, 0, 0, 1]);
   assert.equal((await packet(pc, [0x1b, 0, 0, 0, 2])).error >> 4, 5, 'a locked disc stays in');
   await packet(pc, [0x1e]);
+  assert.equal(ejected, 0);
   assert.equal((await packet(pc, [0x1b, 0, 0, 0, 2])).status, 0x50);
+  assert.equal(ejected, 1, 'the host is told of what the guest ejects');
+  await packet(pc, [0x1b, 0, 0, 0, 2]);
+  assert.equal(ejected, 1, 'an empty tray is no news');
   assert.equal((await packet(pc, [0x25])).error >> 4, 2);
 });
 

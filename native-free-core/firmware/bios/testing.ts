@@ -4,7 +4,7 @@
 
 import type { BlockDevice } from '../../disk/block.ts';
 import { ControlBlock } from '../../hypervisor/control-block.ts';
-import type { GuestConfig, GuestEnd } from '../../hypervisor/guest.ts';
+import type { GuestConfig, GuestEnd, GuestHost } from '../../hypervisor/guest.ts';
 import { Pc } from '../../machines/pc.ts';
 import { RomBuilder } from './rom-builder.ts';
 
@@ -136,7 +136,7 @@ export class BiosTestMachine {
   end: GuestEnd | undefined;
   private host = 0;
 
-  constructor(config: Partial<GuestConfig> = {}) {
+  constructor(config: Partial<GuestConfig> = {}, host: Partial<GuestHost> = {}) {
     this.pc = new Pc(
       {
         kind: 'full',
@@ -157,6 +157,7 @@ export class BiosTestMachine {
         wallMilliseconds: () => 0,
         randomness: () => {},
         serialOutput: (bytes) => this.serial.push(...bytes),
+        ...host,
       },
     );
   }
