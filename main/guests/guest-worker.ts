@@ -23,6 +23,7 @@ import { tuneEngine } from './engine-flags.ts';
 import { OutputFiles } from './output-files.ts';
 import { ScreenSender, takePicture } from './screen-sender.ts';
 import { seededRandomness } from './seeded-randomness.ts';
+import { unpack } from './unpack.ts';
 import type {
   Answer,
   Ask,
@@ -339,6 +340,7 @@ class GuestThread {
       diskAnswered: () => this.#wake?.(),
       ...this.#outputHost(),
       mediumEjected: (place) => this.#ejected(place),
+      unpack,
       diskFull: (reason) => {
         if (this.#full === reason) return;
         this.#full = reason;

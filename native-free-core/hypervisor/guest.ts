@@ -7,6 +7,7 @@ import type { Screen } from '../devices/display/screen.ts';
 import type { PacketPort } from '../devices/net/packets.ts';
 import type { AudioChunk } from '../devices/sound/audio-mixer.ts';
 import type { BlockDevice } from '../disk/block.ts';
+import type { HostUnpack } from '../firmware/boot/payload.ts';
 import type { ControlBlock } from './control-block.ts';
 import type { GuestInput } from './guest-input.ts';
 
@@ -80,6 +81,8 @@ export interface GuestHost {
    * deterministic mode, the guest's own does.
    */
   translationThread?(memory: WebAssembly.Memory): TranslationThread;
+  /** Undoes compressions for guests of kind para, whose kernels the host unpacks; without it each kernel unpacks itself. */
+  unpack?: HostUnpack;
   /** Bytes the guest sent on its first serial port; the buffer is the callee's to keep. */
   serialOutput(bytes: Uint8Array): void;
   /** The same of its second serial port; without it what the guest sends there is lost. */

@@ -218,6 +218,7 @@ export class Pc implements Guest {
         memoryMap: memoryMap(ramBytes),
         rsdp: this.firmware.rsdp,
         prefer64: true,
+        ...(config.kind === 'para' && this.host.unpack ? { unpack: this.host.unpack } : {}),
         ...(display ? { setVideoMode: (number: number | undefined) => display.setLinuxMode(number) } : {}),
         ...(initrd ? { initrd } : {}),
       },

@@ -3,6 +3,7 @@
 // Never knows a CPU: the entry state is plain data that whoever owns the CPU turns into registers.
 
 import type { MemoryMapEntry, MemoryRegion } from '../memory-map.ts';
+import type { HostUnpack } from './payload.ts';
 import type { ScreenInfo } from './screen-info.ts';
 
 /** Guest-physical memory. Addresses are numbers; a range that is not RAM is an error of the caller. */
@@ -21,6 +22,8 @@ export interface BootOptions {
   rsdp?: number;
   /** Enter a bzImage in 64-bit mode where it has such an entry; otherwise the 32-bit entry is taken. */
   prefer64?: boolean;
+  /** Unpacks the kernel of a bzImage before the guest begins, and enters it directly; without it the guest unpacks it. */
+  unpack?: HostUnpack;
   /** Sets the video mode that a command line asks for (undefined: none), and tells what is set. Without it there is no display. */
   setVideoMode?(number: number | undefined): ScreenInfo;
 }

@@ -1,6 +1,7 @@
-// The Linux x86 boot protocol (Documentation/arch/x86/boot.rst): loads a bzImage for its 32- or 64-bit entry.
+// The Linux x86 boot protocol (Documentation/arch/x86/boot.rst): loads a bzImage for its 32- or 64-bit entry, or the ELF
+// kernel in it for its own.
 // Owns the setup header's checks, boot_params, and where command line and initrd go.
-// Never decompresses: the kernel does that itself.
+// Never knows a compression: payload.ts does, and without the host's help the kernel unpacks itself.
 
 import { MemoryType } from '../memory-map.ts';
 import {
@@ -12,6 +13,8 @@ import {
   Placement,
   protectedEntry,
 } from './boot.ts';
+import { readElf } from './elf.ts';
+import { unpackKernel } from './payload.ts';
 import { commandLineVideoMode, writeScreenInfo } from './screen-info.ts';
 
 const SECTOR = 512;
@@ -48,6 +51,8 @@ interface SetupHeader {
   /** Memory that the kernel uses from its load address on before it looks at the memory map, and where that may be. */
   initBytes: number;
   preferred: number;
+  /** Where the compressed kernel is, from the end of the setup sectors on; undefined: the protocol is too old to say. */
+  payload: { offset: number; length: number } | undefined;
   /** Offset of the first byte after the header. */
   end: number;
 }
@@ -79,6 +84,8 @@ function readHeader(image: Uint8Array): SetupHeader {
     commandLineMax: version >= 0x0206 ? view.getUint32(0x238, true) : OLD_COMMAND_LINE,
     initBytes: modern ? view.getUint32(0x260, true) : 0,
     preferred: modern ? Number(view.getBigUint64(0x258, true)) : KERNEL_BASE,
+    payload:
+      version >= 0x0208 ? { offset: view.getUint32(0x248, true), length: view.getUint32(0x24c, true) } : undefined,
     end: Math.min(0x202 + view.getUint8(0x201), 0x290),
   };
 }
@@ -88,13 +95,8 @@ export function loadLinux(image: Uint8Array, options: BootOptions, memory: BootM
   const header = readHeader(image);
   const placement = new Placement(memory);
   const kernel = image.subarray(header.setupBytes);
-  placement.load('the kernel', KERNEL_BASE, kernel);
-  // The kernel unpacks itself to its preferred address, or from here on if that lies below.
-  const loaded = KERNEL_BASE + kernel.length;
-  const unpacked = Math.max(header.preferred, KERNEL_BASE);
-  const unpackedEnd = unpacked + header.initBytes;
-  const rest = Math.max(unpacked, loaded);
-  if (unpackedEnd > rest) placement.take('the unpacked kernel', rest, unpackedEnd - rest);
+  const direct = loadUnpacked(kernel, header, options, placement);
+  if (!direct) loadPacked(kernel, header, placement);
 
   const commandLine = new TextEncoder().encode(options.append);
   if (commandLine.length > header.commandLineMax) {
@@ -122,10 +124,46 @@ export function loadLinux(image: Uint8Array, options: BootOptions, memory: BootM
   writeMemoryMap(params, options);
   const paramsBase = placement.low(BOOT_PARAMS_SIZE, () => params.bytes);
 
-  if (header.has64 && options.prefer64) {
-    return longEntry(placement, { protocol: 'linux', rip: KERNEL_BASE + ENTRY_64, rsi: paramsBase });
-  }
-  return protectedEntry(placement, { protocol: 'linux', rip: KERNEL_BASE, rsi: paramsBase });
+  const rsi = paramsBase;
+  if (direct?.is64) return longEntry(placement, { protocol: 'linux', rip: direct.entry, rsi });
+  if (direct) return protectedEntry(placement, { protocol: 'linux', rip: direct.entry, rsi });
+  if (header.has64 && options.prefer64)
+    return longEntry(placement, { protocol: 'linux', rip: KERNEL_BASE + ENTRY_64, rsi });
+  return protectedEntry(placement, { protocol: 'linux', rip: KERNEL_BASE, rsi });
+}
+
+/** The compressed kernel with the code that unpacks it, and room for what that makes. */
+function loadPacked(kernel: Uint8Array, header: SetupHeader, placement: Placement): void {
+  placement.load('the kernel', KERNEL_BASE, kernel);
+  // The kernel unpacks itself to its preferred address, or from here on if that lies below.
+  const loaded = KERNEL_BASE + kernel.length;
+  const unpacked = Math.max(header.preferred, KERNEL_BASE);
+  const unpackedEnd = unpacked + header.initBytes;
+  const rest = Math.max(unpacked, loaded);
+  if (unpackedEnd > rest) placement.take('the unpacked kernel', rest, unpackedEnd - rest);
+}
+
+/**
+ * Loads the ELF kernel inside, where the host unpacks it, and answers its own entry: what the code that unpacks jumps to, with
+ * the same registers. The kernel lies where it was linked to be, so none of its relocations is to be applied; there is no
+ * address space randomization, which that code alone does.
+ */
+function loadUnpacked(
+  kernel: Uint8Array,
+  { payload }: SetupHeader,
+  { unpack }: BootOptions,
+  placement: Placement,
+): { entry: number; is64: boolean } | undefined {
+  if (!unpack || !payload || payload.length === 0) return undefined;
+  if (payload.offset + payload.length > kernel.length)
+    throw new Error('the bzImage is damaged: it names a compressed kernel that lies outside of it');
+  const bytes = unpackKernel(kernel.subarray(payload.offset, payload.offset + payload.length), unpack);
+  if (!bytes) return undefined;
+  const { segments, entry, is64 } = readElf(bytes);
+  for (const segment of segments) placement.load('the kernel', segment.physical, segment.bytes, segment.memoryBytes);
+  const isInside = segments.some(({ physical, bytes: { length } }) => entry >= physical && entry < physical + length);
+  if (!isInside) throw new Error(`the kernel's entry 0x${entry.toString(16)} is outside of what it loads`);
+  return { entry, is64 };
 }
 
 function writeMemoryMap(params: ByteRecord, { memoryMap }: BootOptions): void {

@@ -33,6 +33,10 @@ export interface LinuxImageOptions {
   initBytes?: number;
   initrdMax?: number;
   commandLineMax?: number;
+  /** What stands where the header says that the compressed kernel is; its length and offset there, if they are to lie. */
+  payload?: Uint8Array;
+  payloadOffset?: number;
+  payloadLength?: number;
 }
 
 /** A bzImage whose code is the byte 90h throughout. */
@@ -56,6 +60,11 @@ export function linuxImage(options: LinuxImageOptions = {}): Uint8Array {
     .u8(0x234, 1)
     .u16(0x236, options.xloadFlags ?? 0);
   image.u32(0x238, options.commandLineMax ?? 2047);
+  if (options.payload) {
+    const at = options.payloadOffset ?? 0x40;
+    image.u32(0x248, at).u32(0x24c, options.payloadLength ?? options.payload.length);
+    image.bytes.set(options.payload, setupBytes + 0x40);
+  }
   image.u64(0x258, 0x1000000).u32(0x260, options.initBytes ?? 0x200000);
   return image.bytes;
 }
