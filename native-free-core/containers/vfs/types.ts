@@ -119,6 +119,8 @@ export abstract class Inode {
 
   /** What tells of changes (inotify). The kernel's; the VFS calls it with IN_* events. */
   watch: ((event: number, name: string | null, cookie: number) => void) | null = null;
+  /** Tasks that execute this file now: opening it for writing throws ETXTBSY. The kernel counts. */
+  executions = 0;
   /** Locks on this file (flock, fcntl). The kernel's; nobody else touches it. */
   locks: object | null = null;
 
