@@ -40,7 +40,10 @@ export function addDisk(program: Command, ended: (status: number) => void): void
     .description('make an empty disk image, or one over a backing file')
     .argument('<file>', 'must not be there yet')
     .argument('[size]', "such as 512M or 20G; by default the backing file's", parseSize)
-    .option('--backing <file>', 'what shows through where nothing was written (qcow2); it must not change any more')
+    .option(
+      '--backing <file>',
+      'what shows through where nothing was written (qcow2, vmdk, vhd); it must not change any more',
+    )
     .option('--fixed', 'give all of the disk its place at once (vdi, vhd)');
   format(create, `${formats} (default: by the file's name, else qcow2)`).action(
     async (file: string, size: number | undefined, flags: DiskFlags) => {

@@ -15,6 +15,7 @@ import {
   createImage,
   type ImageFormat,
   openImage,
+  readIdentity,
 } from '../../native-free-core/disk/images.ts';
 import { Failure } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
@@ -58,8 +59,14 @@ export async function createDisk(path: string, disk: NewDisk): Promise<DiskInfo>
   if (disk.backing !== undefined) {
     const below = await diskInfo(disk.backing);
     const name = relative(dirname(resolve(path)), below.file);
-    backing = { name: name.startsWith('..') ? below.file : name, format: below.format };
+    backing = {
+      name: name.startsWith('..') ? below.file : name,
+      format: below.format,
+      identity: await identityOf(below.file, below.format),
+    };
     size ??= below.size;
+    if (disk.format !== 'qcow2' && size !== below.size)
+      throw new Failure('wrong', `A ${disk.format} image over another has its size: ${below.size} bytes.`);
   }
   if (size === undefined) throw new Failure('wrong', 'A disk needs a SIZE, such as 20G, or a --backing file.');
   if (size > DISK_BYTES_MAX) throw new Failure('wrong', 'A disk has 64 TiB at most.');
@@ -68,6 +75,17 @@ export async function createDisk(path: string, disk: NewDisk): Promise<DiskInfo>
     await createImage(file, { ...options, random: randomBytes(32) });
   });
   return diskInfo(path, disk.format);
+}
+
+async function identityOf(path: string, format: ImageFormat): Promise<string | undefined> {
+  return explained(path, async () => {
+    const file = await openHostFile(path, 'look');
+    try {
+      return await readIdentity(file, nodeDiskHost('look'), format);
+    } finally {
+      await file.close();
+    }
+  });
 }
 
 /** Makes the home's folder `disks` for a path in it; any other folder is a person's own to make. */

@@ -9,6 +9,7 @@ import zlib from 'node:zlib';
 import { type Compression, type DiskHost, type HostFile, HostFullError } from '../../native-free-core/disk/block.ts';
 import { Failure } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
+import { HolePuncher } from './hole-puncher.ts';
 import { type ImageLock, lockImage } from './locks.ts';
 
 /**
@@ -23,6 +24,7 @@ class NodeFile implements HostFile {
   readonly isReadOnly: boolean;
   readonly #handle: FileHandle;
   readonly #lock: ImageLock | undefined;
+  readonly #holes: HolePuncher;
   #isClosed = false;
 
   constructor(name: string, identity: string, isReadOnly: boolean, handle: FileHandle, lock: ImageLock | undefined) {
@@ -31,6 +33,7 @@ class NodeFile implements HostFile {
     this.isReadOnly = isReadOnly;
     this.#handle = handle;
     this.#lock = lock;
+    this.#holes = new HolePuncher(handle.fd);
   }
 
   async size(): Promise<number> {
@@ -58,6 +61,10 @@ class NodeFile implements HostFile {
     return this.#roomy(() => this.#handle.truncate(size));
   }
 
+  punch(offset: number, length: number): Promise<boolean> {
+    return this.#holes.punch(offset, length);
+  }
+
   flush(): Promise<void> {
     return this.#roomy(() => this.#handle.sync());
   }
@@ -78,6 +85,7 @@ class NodeFile implements HostFile {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
+      await this.#holes.close();
       await this.#handle.close();
     } finally {
       this.#lock?.release();

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import type { CreateOptions } from '../../native-free-core/disk/images.ts';
+import { createDisk } from './disks.ts';
 import { assertSame, create, imageFolder, openAt, qemuImg, seeded, withoutQemuImg, work } from './testing.ts';
 
 const folder = imageFolder(after);
@@ -49,6 +51,33 @@ describe('images made here, after random workloads, by the judgement of qemu-img
       }
     });
   }
+
+  test('vmdk over a vmdk, two deep, and refused when what is below was written', async () => {
+    const random = seeded(23);
+    const shadow = new Uint8Array(SIZE);
+    let below: string | undefined;
+    for (const name of ['root', 'middle', 'top']) {
+      const path = join(folder, `${name}.vmdk`);
+      if (below === undefined) await create(path, { format: 'vmdk', size: SIZE });
+      else await createDisk(path, { format: 'vmdk', backing: join(folder, below) });
+      for (let session = 0; session < 2; session++) {
+        const device = await openAt(path, 'write');
+        await assertSame(device, shadow);
+        await work(device, shadow, random, 60);
+        await device.close();
+        judge(path, 'vmdk', shadow);
+      }
+      below = `${name}.vmdk`;
+    }
+    const device = await openAt(join(folder, 'root.vmdk'), 'write');
+    await device.write(0, new Uint8Array(512).fill(1));
+    await device.close();
+    await assert.rejects(openAt(join(folder, 'top.vmdk'), 'read'), /middle|root\.vmdk was changed or replaced/);
+    assert.notEqual(
+      spawnSync('qemu-img', ['compare', join(folder, 'middle.vmdk'), join(folder, 'top.vmdk')]).status,
+      0,
+    );
+  });
 
   test('qcow2 over backing files of every format', async () => {
     const random = seeded(5);
@@ -118,6 +147,27 @@ describe("qemu-img's images, read and written here", { skip }, () => {
       judge(path, format, shadow);
     });
   }
+
+  test('vmdk over a vmdk', async () => {
+    const random = seeded(29);
+    const base = join(folder, 'their base.vmdk');
+    const path = join(folder, 'their child.vmdk');
+    await create(base, { format: 'vmdk', size: SIZE });
+    const shadow = new Uint8Array(SIZE);
+    const below = await openAt(base, 'write');
+    await work(below, shadow, random, 60);
+    await below.close();
+    for (const options of ['zeroed_grain=on', 'zeroed_grain=off']) {
+      rmSync(path, { force: true });
+      qemuImg('create', '-f', 'vmdk', '-b', base, '-F', 'vmdk', '-o', options, path);
+      const copy = shadow.slice();
+      const device = await openAt(path, 'write');
+      await assertSame(device, copy);
+      await work(device, copy, random, 80);
+      await device.close();
+      judge(path, 'vmdk', copy);
+    }
+  });
 
   test('snapshots keep what they hold, whatever is written afterwards', async () => {
     const path = join(folder, 'snapshots');

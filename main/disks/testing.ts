@@ -32,12 +32,19 @@ export async function openAt(path: string, mode: 'read' | 'write', format?: Imag
   return (await openImage(await openHostFile(path, mode), nodeDiskHost(), format)).device;
 }
 
-/** Writes, flushes and discards at random, and does the same to the shadow, but for discards, which it learns. */
-export async function work(device: BlockDevice, shadow: Uint8Array, random: () => number, acts: number): Promise<void> {
+/** Writes, zeroes, flushes and discards at random; the shadow has the same done, but for discards, which it learns. */
+export async function work(
+  device: BlockDevice,
+  shadow: Uint8Array,
+  random: () => number,
+  acts: number,
+  unit = 512,
+): Promise<void> {
   for (let act = 0; act < acts; act++) {
-    const largest = random() < 0.1 ? 400_000 : 9000;
-    const offset = Math.floor((random() * device.size) / 512) * 512;
-    const length = Math.min(device.size - offset, Math.ceil((random() * largest) / 512) * 512);
+    const large = random();
+    const largest = large < 0.03 ? 5_000_000 : large < 0.1 ? 400_000 : 9000;
+    const offset = Math.floor((random() * device.size) / unit) * unit;
+    const length = Math.min(device.size - offset, Math.ceil((random() * largest) / unit) * unit);
     const kind = random();
     if (kind < 0.05) await device.flush();
     else if (kind < 0.15) {
@@ -46,6 +53,9 @@ export async function work(device: BlockDevice, shadow: Uint8Array, random: () =
       const now = shadow.subarray(offset, offset + length);
       await device.read(offset, now);
       for (let at = 0; at < length; at++) assert.ok(now[at] === before[at] || now[at] === 0, 'discarded: old or zero');
+    } else if (kind < 0.22) {
+      await device.writeZeros(offset, length);
+      shadow.fill(0, offset, offset + length);
     } else {
       const data = new Uint8Array(length).fill(kind < 0.3 ? 0 : Math.floor(random() * 256));
       if (kind > 0.6) for (let at = 0; at < length; at += 7) data[at] = at * random();

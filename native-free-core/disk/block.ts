@@ -28,6 +28,8 @@ export interface BlockDevice {
   flush(): Promise<void>;
   /** Says that the range is not needed any more: it reads as before or as zeros from now on, part by part. */
   discard(offset: number, length: number): Promise<void>;
+  /** Makes the range read as zeros, like a write of them, but occupying as little of the host as the format allows. */
+  writeZeros(offset: number, length: number): Promise<void>;
   /** Bytes from `offset` that surely read as zeros and occupy nothing; 0 if that is not known. Costs no reading. */
   zerosFrom(offset: number): Promise<number>;
   /** Flushes and gives up the files. The device is of no use afterwards; closing again does nothing. */
@@ -48,6 +50,11 @@ export interface HostFile {
   write(offset: number, data: Uint8Array): Promise<void>;
   /** Makes the file this long; what is added reads as zeros and occupies nothing, where the host can do that. */
   truncate(size: number): Promise<void>;
+  /**
+   * Gives back to the host what the range occupies. Resolves with whether it reads as zeros now; where the host makes no
+   * holes it is as before. The range is within the file, whose size stays.
+   */
+  punch(offset: number, length: number): Promise<boolean>;
   /** Resolves when everything written is on the host's disk (fsync). */
   flush(): Promise<void>;
   close(): Promise<void>;

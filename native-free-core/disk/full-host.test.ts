@@ -68,8 +68,13 @@ for (const format of imageFormats) {
       for (let act = 0; act < 400; act++) {
         const offset = Math.floor((random() * SIZE) / 512) * 512;
         const length = Math.min(SIZE - offset, Math.ceil(random() * 40) * 512);
-        if (random() < 0.1) await insist(file, () => device.flush());
-        else {
+        const kind = random();
+        if (kind < 0.1) await insist(file, () => device.flush());
+        else if (kind < 0.2) {
+          const whole = Math.min(SIZE - offset, length * 60);
+          await insist(file, () => device.writeZeros(offset, whole));
+          shadow.fill(0, offset, offset + whole);
+        } else {
           const data = new Uint8Array(length).fill(act);
           await insist(file, () => device.write(offset, data));
           shadow.set(data, offset);

@@ -75,33 +75,49 @@ async function open(
   try {
     const format = given ?? (await probeFormat(file));
     if (format === 'qcow2') return await openQcow2(file, host, chain);
-    return { device: await openAlone(file, host, format), format, backing: [] };
+    return await openSimple(file, host, format, chain);
   } catch (error) {
     await file.close();
     throw error;
   }
 }
 
-async function openAlone(file: HostFile, host: DiskHost, format: ImageFormat): Promise<BlockDevice> {
+/** Images whose parent, where there is one, is of their own format. */
+async function openSimple(
+  file: HostFile,
+  host: DiskHost,
+  format: Exclude<ImageFormat, 'qcow2'>,
+  chain: readonly string[],
+): Promise<OpenedImage> {
+  if (format === 'raw') return { device: await openRaw(file), format, backing: [] };
   if (format === 'vdi') {
     const { size, map } = await readVdi(file);
-    return openMapped(file, size, map, await file.size());
+    return { device: openMapped(file, size, map, await file.size()), format, backing: [] };
   }
-  if (format === 'vhd') {
-    const { size, map } = await readVhd(file);
-    return map ? openMapped(file, size, map, await file.size()) : new RawImage(file, size);
+  const { size, map, parent } = format === 'vhd' ? await readVhd(file) : await readVmdk(file, host);
+  if (!map) return { device: new RawImage(file, size), format, backing: [] };
+  if (!parent) return { device: openMapped(file, size, map, await file.size()), format, backing: [] };
+  const below = await openBacking(file, host, { name: parent.name, format }, chain, parent.identity);
+  try {
+    const device = openMapped(file, size, map, await file.size(), below.device);
+    return { device, format, backing: [parent.name, ...below.backing] };
+  } catch (error) {
+    await below.device.close();
+    throw error;
   }
-  if (format === 'vmdk') {
-    const { size, map } = await readVmdk(file, host);
-    return openMapped(file, size, map, await file.size());
-  }
-  return openRaw(file);
+}
+
+/** What an image over this one tells it by; images of other formats are told by their names alone. */
+export async function readIdentity(file: HostFile, host: DiskHost, format: ImageFormat): Promise<string | undefined> {
+  if (format === 'vhd') return (await readVhd(file)).identity;
+  if (format === 'vmdk') return (await readVmdk({ ...bound(file), isReadOnly: true }, host)).identity;
+  return undefined;
 }
 
 async function openQcow2(file: HostFile, host: DiskHost, chain: readonly string[]): Promise<OpenedImage> {
   const header = await readHeader(file);
   if (!file.isReadOnly) await prepareToWrite(file, header);
-  const below = header.backing === undefined ? undefined : await openBacking(file, host, header, chain);
+  const below = header.backing === undefined ? undefined : await openQcow2Backing(file, host, header, chain);
   try {
     const device = await Qcow2Image.open(file, host, header, below?.device);
     return { device, format: 'qcow2', backing: below ? [header.backing!, ...below.backing] : [] };
@@ -111,21 +127,40 @@ async function openQcow2(file: HostFile, host: DiskHost, chain: readonly string[
   }
 }
 
-async function openBacking(
+async function openQcow2Backing(
   file: HostFile,
   host: DiskHost,
   header: Qcow2Header,
   chain: readonly string[],
 ): Promise<OpenedImage> {
-  if (chain.length > CHAIN_MAX) throw unsupported(file, `it is above more than ${CHAIN_MAX} backing files`);
-  const name = header.backing!;
-  if (/^[a-z][a-z0-9+.-]+:/i.test(name)) throw unsupported(file, `its backing file ${name} is no file of this host`);
   const format = header.backingFormat === undefined ? undefined : formatOf(header.backingFormat);
   if (header.backingFormat !== undefined && format === undefined)
     throw unsupported(file, `the format ${header.backingFormat} of its backing file is unknown`);
+  return openBacking(file, host, { name: header.backing!, format }, chain);
+}
+
+/** `identity`: what the backing file must be told by, so that it is still what the image was made over. */
+async function openBacking(
+  file: HostFile,
+  host: DiskHost,
+  { name, format }: { name: string; format: ImageFormat | undefined },
+  chain: readonly string[],
+  identity?: string,
+): Promise<OpenedImage> {
+  if (chain.length > CHAIN_MAX) throw unsupported(file, `it is above more than ${CHAIN_MAX} backing files`);
+  if (/^[a-z][a-z0-9+.-]+:/i.test(name)) throw unsupported(file, `its backing file ${name} is no file of this host`);
   if (chain.includes(await host.identifyBacking(name, file)))
     throw damaged(file, `its backing files form a circle: ${name} is already one of them`);
   const below = await host.openBacking(name, file);
+  if (identity !== undefined) {
+    try {
+      if ((await readIdentity(below, host, format!)) !== identity)
+        throw damaged(file, `its parent ${name} was changed or replaced since it was made`);
+    } catch (error) {
+      await below.close();
+      throw error;
+    }
+  }
   return open(below, host, format, [...chain, below.identity]);
 }
 
@@ -152,8 +187,8 @@ export interface CreateOptions {
   random: Uint8Array;
   /** VDI and VHD: all blocks have their place from the beginning. */
   isFixed?: boolean;
-  /** qcow2: what shows through where nothing has been written. */
-  backing?: { name: string; format: ImageFormat };
+  /** What shows through where nothing has been written; `identity` of a VMDK's or VHD's ({@link readIdentity}). */
+  backing?: { name: string; format: ImageFormat; identity?: string | undefined };
   /** qcow2: bytes of a cluster as a power of two (16), bits of a refcount as a power of two (4), version (3). */
   clusterBits?: number;
   refcountOrder?: number;
@@ -166,15 +201,26 @@ export async function createImage(file: HostFile, options: CreateOptions): Promi
   const { format, random } = options;
   const size = sectorsOf(options.size) * 512;
   checkDiskSize(file, size);
-  if (options.backing && format !== 'qcow2') throw new DiskError(`A ${format} image has no backing file; qcow2 has.`);
+  const parent = parentOf(options);
   if (options.isFixed && format !== 'vdi' && format !== 'vhd')
     throw new DiskError(`A ${format} image is not made fixed; vdi and vhd are.`);
   if (format === 'raw') await file.truncate(size);
   else if (format === 'vdi') await createVdi(file, size, options.isFixed === true, random);
-  else if (format === 'vhd') await createVhd(file, size, options.isFixed === true, random);
-  else if (format === 'vmdk') await createVmdk(file, size, random);
+  else if (format === 'vhd') await createVhd(file, size, options.isFixed === true, random, parent);
+  else if (format === 'vmdk') await createVmdk(file, size, random, parent);
   else await createQcow2(file, size, options);
   await file.flush();
+}
+
+/** The parent of a VMDK or VHD image that is to be made, if it is to have one. Throws where it cannot have it. */
+function parentOf({ format, backing, isFixed }: CreateOptions): { name: string; identity: string } | undefined {
+  if (!backing || format === 'qcow2') return undefined;
+  if (format !== 'vmdk' && format !== 'vhd')
+    throw new DiskError(`A ${format} image has no backing file; qcow2, vmdk and vhd have.`);
+  if (backing.format !== format || backing.identity === undefined)
+    throw new DiskError(`A ${format} image is made over a ${format} image only; qcow2 is over any.`);
+  if (isFixed) throw new DiskError('A fixed image has no backing file.');
+  return { name: backing.name, identity: backing.identity };
 }
 
 /** Header, L1 table, and behind them the refcounts. The header is last: a part of an image is no image. */
@@ -260,6 +306,7 @@ export function bound(file: HostFile): HostFile {
     read: (offset, buffer) => file.read(offset, buffer),
     write: (offset, data) => file.write(offset, data),
     truncate: (size) => file.truncate(size),
+    punch: (offset, length) => file.punch(offset, length),
     flush: () => file.flush(),
     close: () => file.close(),
   };

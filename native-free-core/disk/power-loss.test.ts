@@ -1,12 +1,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type CreateOptions, checkImage, createImage, openImage } from './images.ts';
+import type { DiskHost } from './block.ts';
+import { type CreateOptions, checkImage, createImage, openImage, readIdentity } from './images.ts';
 import { loneHost, MemoryFile, seeded } from './testing/memory-file.ts';
 
 const SECTOR = 512;
 const CRASHES = 60;
 
 type Options = Omit<CreateOptions, 'random' | 'size'> & { size?: number };
+
+/** What is below the images over a parent: zeros throughout, so that the workload's numbers are all of the image above. */
+const parents = new Map<string, MemoryFile>();
+const host: DiskHost = {
+  ...loneHost,
+  identifyBacking: async (name) => parents.get(name)!.identity,
+  openBacking: async (name) => parents.get(name)!,
+};
+
+async function overParent(options: Options, size: number): Promise<Partial<CreateOptions>> {
+  if (!options.backing) return {};
+  const parent = new MemoryFile(options.backing.name);
+  await createImage(parent, { format: options.format, size, random: new Uint8Array(32).fill(1) });
+  parent.isReadOnly = true;
+  parents.set(parent.name, parent);
+  return { backing: { ...options.backing, identity: await readIdentity(parent, host, options.format) } };
+}
 
 const kinds: Record<string, Options> = {
   'qcow2 with small clusters': { format: 'qcow2', clusterBits: 9, size: 1 << 20 },
@@ -16,6 +34,8 @@ const kinds: Record<string, Options> = {
   vdi: { format: 'vdi' },
   vmdk: { format: 'vmdk' },
   vhd: { format: 'vhd', size: 8 << 20 },
+  'vmdk over another': { format: 'vmdk', backing: { name: 'parent.vmdk', format: 'vmdk' } },
+  'vhd over another': { format: 'vhd', size: 8 << 20, backing: { name: 'parent.vhd', format: 'vhd' } },
 };
 
 interface Moment {
@@ -28,7 +48,7 @@ interface Moment {
 /** Writes sectors that each tell a number, and notes what the disk held whenever a flush had ended. */
 async function workload(file: MemoryFile, options: Options, seed: number) {
   const random = seeded(seed);
-  const { device } = await openImage(file, loneHost, options.format);
+  const { device } = await openImage(file, host, options.format);
   const sectors = new Int32Array(device.size / SECTOR);
   const written: { acts: number; sector: number; value: number }[] = [];
   const flushes: Moment[] = [{ acts: file.log.length, sectors: sectors.slice() }];
@@ -38,8 +58,16 @@ async function workload(file: MemoryFile, options: Options, seed: number) {
       flushes.push({ acts: file.log.length, sectors: sectors.slice() });
       continue;
     }
-    const count = Math.ceil(random() * 12);
+    const isLarge = random() < 0.04;
+    const count = Math.ceil(random() * (isLarge ? Math.min(5000, sectors.length / 2) : 12));
     const first = Math.floor(random() * (sectors.length - count));
+    if (isLarge) {
+      for (let sector = first; sector < first + count; sector++)
+        written.push({ acts: file.log.length, sector, value: 0 });
+      await device.writeZeros(first * SECTOR, count * SECTOR);
+      sectors.fill(0, first, first + count);
+      continue;
+    }
     if (random() < 0.15) {
       // From here on it may be old or zero: noted as a write of zero that may not have happened.
       for (let sector = first; sector < first + count; sector++)
@@ -66,7 +94,8 @@ for (const [name, options] of Object.entries(kinds)) {
   for (const cut of ['kill', 'power loss'] as const) {
     test(`${name}, ${cut} at any write: whole, with everything that was flushed`, async () => {
       const file = new MemoryFile();
-      await createImage(file, { size: 3 << 20, random: new Uint8Array(32), ...options });
+      const size = options.size ?? 3 << 20;
+      await createImage(file, { random: new Uint8Array(32), ...options, size, ...(await overParent(options, size)) });
       const { flushes, written } = await workload(file, options, name.length * 7 + 1);
       const random = seeded(99);
       const begun = flushes[0]!.acts;
@@ -76,10 +105,10 @@ for (const [name, options] of Object.entries(kinds)) {
         const before = flushes.findLast((moment) => moment.acts <= acts)!;
         const isLazy = options.lazyRefcounts === true;
         if (!isLazy) {
-          const found = await checkImage(left, loneHost, false, options.format);
+          const found = await checkImage(left, host, false, options.format);
           assert.equal(found.corruptions + found.damages, 0, `crash at ${acts}: ${found.details.join('; ')}`);
         }
-        const { device } = await openImage(left, loneHost, options.format);
+        const { device } = await openImage(left, host, options.format);
         const data = new Uint8Array(device.size);
         await device.read(0, data);
         const view = new DataView(data.buffer);
@@ -101,9 +130,9 @@ for (const [name, options] of Object.entries(kinds)) {
         for (let sector = 0; sector < 64; sector++)
           await device.write(sector * 5 * SECTOR, data.slice(0, SECTOR).fill(3));
         await device.close();
-        const found = await checkImage(left, loneHost, true, options.format);
+        const found = await checkImage(left, host, true, options.format);
         assert.equal(found.damages, 0);
-        const again = await checkImage(left, loneHost, false, options.format);
+        const again = await checkImage(left, host, false, options.format);
         assert.equal(again.leaks + again.corruptions + again.damages, 0, again.details.join('; '));
       }
     });

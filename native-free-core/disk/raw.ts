@@ -13,6 +13,7 @@ import {
   SECTOR_BYTES,
 } from './block.ts';
 import { checkDiskSize } from './fields.ts';
+import { punchHole, zeroRange } from './holes.ts';
 
 export class RawImage implements BlockDevice {
   readonly size: number;
@@ -51,10 +52,20 @@ export class RawImage implements BlockDevice {
     });
   }
 
-  /** Nothing: hosts offer no portable way of giving a part of a file back. */
-  async discard(offset: number, length: number): Promise<void> {
-    checkRange(this, offset, length);
-    checkWritable(this);
+  discard(offset: number, length: number): Promise<void> {
+    return this.#acts.run(async () => {
+      checkRange(this, offset, length);
+      checkWritable(this);
+      await punchHole(this.#file, this.#start + offset, length);
+    });
+  }
+
+  writeZeros(offset: number, length: number): Promise<void> {
+    return this.#acts.run(async () => {
+      checkRange(this, offset, length);
+      checkWritable(this);
+      await zeroRange(this.#file, this.#start + offset, length);
+    });
   }
 
   async zerosFrom(offset: number): Promise<number> {

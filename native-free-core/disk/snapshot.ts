@@ -58,6 +58,13 @@ export class SnapshotDisk implements BlockDevice {
     checkRange(this, offset, length);
   }
 
+  async writeZeros(offset: number, length: number): Promise<void> {
+    checkRange(this, offset, length);
+    const zeros = new Uint8Array(Math.min(length, BLOCK));
+    for (let done = 0; done < length; done += BLOCK)
+      await this.write(offset + done, zeros.subarray(0, Math.min(BLOCK, length - done)));
+  }
+
   async zerosFrom(offset: number): Promise<number> {
     checkRange(this, offset, 0);
     return 0;

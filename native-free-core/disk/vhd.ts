@@ -1,10 +1,11 @@
 // VHD images (Microsoft's Virtual Hard Disk specification 1.0): fixed with a footer, or dynamic with a block table.
 // Owns footer, dynamic header, block table and the bitmaps in front of blocks.
-// Never opens a differencing image.
+// Never opens a parent.
 
 import type { HostFile } from './block.ts';
 import { checkDiskSize, checkInside, damaged, Fields, roundUp, unsupported } from './fields.ts';
-import type { BlockMap } from './mapped.ts';
+import { type BlockMap, hasBit } from './mapped.ts';
+import { parentName, parentParts } from './vhd-parent.ts';
 
 export const VHD_COOKIE = 'conectix';
 const FOOTER_BYTES = 512;
@@ -26,11 +27,22 @@ const Footer = {
 } as const;
 const Footer2 = { cylinders: 56, heads: 58, sectors: 59, type: 60, checksum: 64, uuid: 68 } as const;
 const Dynamic = { next: 8, table: 16, version: 24, blocks: 28, blockSize: 32, checksum: 36 } as const;
+/** Bitmaps of a differencing image held in memory: beyond them, those that are written are let go. */
+const BITMAPS_KEPT = 4096;
 
 export interface Vhd {
   size: number;
   /** None for a fixed image, whose disk is the file's beginning. */
   map: VhdMap | undefined;
+  /** What an image over this one knows it by: 32 hexadecimal digits. */
+  identity: string;
+  /** Of a differencing image: the image that shows through, by its name, and its identity. */
+  parent: { name: string; identity: string } | undefined;
+}
+
+/** The 16 bytes of a UUID as hexadecimal digits. */
+function hex(bytes: Uint8Array): string {
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function checksum(bytes: Uint8Array, at: number): number {
@@ -53,16 +65,16 @@ export async function readVhd(file: HostFile): Promise<Vhd> {
     throw damaged(file, "its footer's checksum is wrong");
   if (footer.u32(Footer.version) >>> 16 !== 1) throw unsupported(file, 'it is of an unknown VHD version');
   const type = footer.u32(Footer2.type);
-  if (type === Type.differencing) throw unsupported(file, 'it is a differencing VHD image; only others stand alone');
-  if (type !== Type.fixed && type !== Type.dynamic) throw damaged(file, `its disk type is ${type}`);
+  if (!Object.values<number>(Type).includes(type)) throw damaged(file, `its disk type is ${type}`);
+  const identity = hex(bytes.subarray(Footer2.uuid, Footer2.uuid + 16));
   const size = diskSize(footer);
   checkDiskSize(file, size);
   if (size % 512 !== 0) throw damaged(file, `its disk size (${size}) is not a whole number of sectors`);
   if (type === Type.fixed) {
     if (size > fileSize - FOOTER_BYTES) throw damaged(file, `its ${size} bytes are not all in the file`);
-    return { size, map: undefined };
+    return { size, map: undefined, identity, parent: undefined };
   }
-  return { size, map: await readDynamic(file, footer, size, fileSize) };
+  return { size, identity, ...(await readDynamic(file, footer, size, fileSize, type === Type.differencing)) };
 }
 
 /** Virtual PC and old QEMU mean the geometry, which is a little less than the size; everything else means the size. */
@@ -77,7 +89,13 @@ function diskSize(footer: Fields): number {
   return cylinders * heads! * sectors! * 512;
 }
 
-async function readDynamic(file: HostFile, footer: Fields, size: number, fileSize: number): Promise<VhdMap> {
+async function readDynamic(
+  file: HostFile,
+  footer: Fields,
+  size: number,
+  fileSize: number,
+  isDifferencing: boolean,
+): Promise<Pick<Vhd, 'parent'> & { map: VhdMap }> {
   const at = footer.u64(Footer.header, 'header offset');
   checkInside(file, fileSize, 'header', at, HEADER_BYTES);
   if (at < FOOTER_BYTES || at % 512 !== 0) throw damaged(file, `its header is at ${at}`);
@@ -102,11 +120,12 @@ async function readDynamic(file: HostFile, footer: Fields, size: number, fileSiz
   // Entries behind the disk's end are of no use, however many a header claims.
   const table = new Uint8Array(needed * 4);
   await file.read(tableAt, table);
-  return new VhdMap(file, footer.bytes, table, {
+  const map = new VhdMap(file, footer.bytes, table, isDifferencing, {
     tableAt,
     blockSize,
     start: Math.max(at + HEADER_BYTES, tableAt + needed * 4),
   });
+  return { map, parent: isDifferencing ? await parentName(file, header, fileSize) : undefined };
 }
 
 export class VhdMap implements BlockMap {
@@ -118,14 +137,22 @@ export class VhdMap implements BlockMap {
   readonly #footer: Uint8Array;
   readonly #table: Fields;
   readonly #tableAt: number;
+  readonly #isDifferencing: boolean;
   readonly #changed = new Set<number>();
   /** Blocks whose bitmap is known to have all bits set. */
   readonly #touched = new Set<number>();
+  /** Of a differencing image: bitmaps by block, and those that are not written. */
+  readonly #bitmaps = new Map<number, Uint8Array>();
+  readonly #changedBitmaps = new Set<number>();
+  readonly release?: NonNullable<BlockMap['release']>;
+  readonly ownSectors?: NonNullable<BlockMap['ownSectors']>;
+  readonly own?: NonNullable<BlockMap['own']>;
 
   constructor(
     file: HostFile,
     footer: Uint8Array,
     table: Uint8Array,
+    isDifferencing: boolean,
     at: { tableAt: number; blockSize: number; start: number },
   ) {
     this.#file = file;
@@ -136,6 +163,11 @@ export class VhdMap implements BlockMap {
     this.blocks = table.length / 4;
     this.prefix = roundUp(at.blockSize / 512 / 8, 512);
     this.dataStart = at.start;
+    this.#isDifferencing = isDifferencing;
+    if (isDifferencing) {
+      this.ownSectors = (block) => this.#bitmap(block);
+      this.own = (block, first, count) => this.#own(block, first, count);
+    } else this.release = (block) => this.#release(block);
   }
 
   locate(block: number): number {
@@ -144,7 +176,11 @@ export class VhdMap implements BlockMap {
   }
 
   /** Behind the last block, where the footer is: a footer is written behind the new place before it goes. */
-  async place(block: number): Promise<{ at: number; isClean: boolean }> {
+  async place(block: number, free: number | undefined): Promise<{ at: number; isClean: boolean }> {
+    if (free !== undefined) {
+      await this.#fillBitmap(block, free - this.prefix);
+      return { at: free, isClean: false };
+    }
     const fileSize = await this.#file.size();
     const last = new Uint8Array(8);
     await this.#file.read(fileSize - FOOTER_BYTES, last);
@@ -152,15 +188,56 @@ export class VhdMap implements BlockMap {
     const start = hasFooter ? fileSize - FOOTER_BYTES : roundUp(fileSize, 512);
     if (start / 512 >= NO_BLOCK) throw unsupported(this.#file, 'it is full: blocks behind 2 TiB cannot be told');
     await this.#file.write(start + this.prefix + this.blockSize, this.#footer);
-    await this.#file.write(start, new Uint8Array(this.prefix).fill(255));
-    this.#touched.add(block);
+    await this.#fillBitmap(block, start);
     return { at: start + this.prefix, isClean: true };
   }
 
+  /** All sectors of a block are there; of a differencing image's new one none is, until it is written. */
+  async #fillBitmap(block: number, at: number): Promise<void> {
+    const bitmap = new Uint8Array(this.prefix).fill(this.#isDifferencing ? 0 : 255);
+    await this.#file.write(at, bitmap);
+    if (this.#isDifferencing) this.#bitmaps.set(block, bitmap);
+    else this.#touched.add(block);
+  }
+
   async touch(block: number): Promise<void> {
-    if (this.#touched.has(block)) return;
-    await this.#file.write(this.locate(block) - this.prefix, new Uint8Array(this.prefix).fill(255));
-    this.#touched.add(block);
+    if (this.#isDifferencing || this.#touched.has(block)) return;
+    await this.#fillBitmap(block, this.locate(block) - this.prefix);
+  }
+
+  async #bitmap(block: number): Promise<Uint8Array> {
+    const known = this.#bitmaps.get(block);
+    if (known) return known;
+    const bitmap = new Uint8Array(this.prefix);
+    await this.#file.read(this.locate(block) - this.prefix, bitmap);
+    if (this.#bitmaps.size >= BITMAPS_KEPT) {
+      for (const old of this.#bitmaps.keys()) {
+        if (this.#changedBitmaps.has(old)) continue;
+        this.#bitmaps.delete(old);
+        break;
+      }
+    }
+    this.#bitmaps.set(block, bitmap);
+    return bitmap;
+  }
+
+  async #own(block: number, first: number, count: number): Promise<boolean> {
+    const bitmap = await this.#bitmap(block);
+    let isChanged = false;
+    for (let sector = first; sector < first + count; sector++) {
+      if (hasBit(bitmap, sector)) continue;
+      bitmap[sector >> 3]! |= 0x80 >> (sector & 7);
+      isChanged = true;
+    }
+    if (isChanged) this.#changedBitmaps.add(block);
+    return isChanged;
+  }
+
+  #release(block: number): boolean {
+    this.#table.setU32(block * 4, NO_BLOCK);
+    this.#changed.add(block);
+    this.#touched.delete(block);
+    return true;
   }
 
   assign(block: number, at: number): void {
@@ -169,14 +246,23 @@ export class VhdMap implements BlockMap {
   }
 
   async commit(): Promise<void> {
+    for (const block of this.#changedBitmaps)
+      await this.#file.write(this.locate(block) - this.prefix, this.#bitmaps.get(block)!);
+    this.#changedBitmaps.clear();
     for (const block of this.#changed)
       await this.#file.write(this.#tableAt + block * 4, this.#table.bytes.subarray(block * 4, block * 4 + 4));
     this.#changed.clear();
   }
 }
 
-/** Writes a new image; `random` fills its UUID. */
-export async function createVhd(file: HostFile, size: number, isFixed: boolean, random: Uint8Array): Promise<void> {
+/** Writes a new image; `random` fills its UUID. One over a parent is a differencing image. */
+export async function createVhd(
+  file: HostFile,
+  size: number,
+  isFixed: boolean,
+  random: Uint8Array,
+  parent?: { name: string; identity: string },
+): Promise<void> {
   if (size > VHD_BYTES_MAX) throw unsupported(file, `a VHD image holds 2040 GiB at most`);
   const bytes = new Uint8Array(FOOTER_BYTES);
   const footer = new Fields(file, bytes, 'big');
@@ -194,7 +280,7 @@ export async function createVhd(file: HostFile, size: number, isFixed: boolean, 
   footer.setU16(Footer2.cylinders, geometry.cylinders);
   bytes[Footer2.heads] = geometry.heads;
   bytes[Footer2.sectors] = geometry.sectors;
-  footer.setU32(Footer2.type, isFixed ? Type.fixed : Type.dynamic);
+  footer.setU32(Footer2.type, isFixed ? Type.fixed : parent ? Type.differencing : Type.dynamic);
   bytes.set(random.subarray(0, 16), Footer2.uuid);
   footer.setU32(Footer2.checksum, checksum(bytes, Footer2.checksum));
   if (isFixed) {
@@ -211,11 +297,14 @@ export async function createVhd(file: HostFile, size: number, isFixed: boolean, 
   header.setU32(Dynamic.version, 0x10000);
   header.setU32(Dynamic.blocks, blocks);
   header.setU32(Dynamic.blockSize, BLOCK_BYTES);
+  const namesAt = FOOTER_BYTES + HEADER_BYTES + table.length;
+  const names = parent ? parentParts(file, header, parent, namesAt) : new Uint8Array(0);
   header.setU32(Dynamic.checksum, checksum(header.bytes, Dynamic.checksum));
-  await file.write(0, bytes);
   await file.write(FOOTER_BYTES, header.bytes);
   await file.write(FOOTER_BYTES + HEADER_BYTES, table);
-  await file.write(FOOTER_BYTES + HEADER_BYTES + table.length, bytes);
+  await file.write(namesAt, names);
+  await file.write(namesAt + names.length, bytes);
+  await file.write(0, bytes);
 }
 
 /** The geometry of a disk as the specification's appendix computes it. */

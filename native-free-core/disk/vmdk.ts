@@ -1,6 +1,6 @@
 // VMDK images (VMware's Virtual Disk Format 5.0) in one file: monolithic sparse, and stream-optimized for reading.
 // Owns header, descriptor, grain directories and grain tables.
-// Never opens an image of several files or one with a parent.
+// Never opens an image of several files, nor a parent.
 
 import type { DiskHost, HostFile } from './block.ts';
 import { checkDiskSize, checkInside, damaged, Fields, roundUp, unsupported } from './fields.ts';
@@ -17,11 +17,20 @@ const AT_END = 0xffffffffffffffffn;
 const DESCRIPTOR_MAX = 64 << 10;
 const GRAIN_SECTORS = 128;
 const TABLE_ENTRIES = 512;
+/** The entry of a grain that is zeros, where the header says that there are such. */
+const ZERO_GRAIN = 1;
+
+/** What a parent has to have as its content identity where there is none (Virtual Disk Format 5.0, "The Header"). */
+const NO_PARENT = 'ffffffff';
 
 export interface Vmdk {
   size: number;
   map: VmdkMap;
   isStream: boolean;
+  /** The content identity, eight hexadecimal digits: it changes when the image is written after it was opened. */
+  identity: string;
+  /** The image that shows through, by its name, and the identity that its content must still have. */
+  parent: { name: string; identity: string } | undefined;
 }
 
 export async function readVmdk(file: HostFile, host: DiskHost): Promise<Vmdk> {
@@ -35,8 +44,9 @@ export async function readVmdk(file: HostFile, host: DiskHost): Promise<Vmdk> {
     throw damaged(file, 'it does not begin as one');
   }
   const descriptor = await readDescriptor(file, header, fileSize);
-  if (!/^\s*parentCID\s*=\s*ffffffff\s*$/im.test(descriptor)) throw unsupported(file, 'it is a VMDK with a parent');
-  const type = /^\s*createType\s*=\s*"(\w+)"/im.exec(descriptor)?.[1] ?? '';
+  const parent = readParent(file, descriptor.text);
+  const identity = field(descriptor.text, 'CID', '[0-9a-f]{1,8}')?.toLowerCase().padStart(8, '0') ?? NO_PARENT;
+  const type = /^\s*createType\s*=\s*"(\w+)"/im.exec(descriptor.text)?.[1] ?? '';
   if (type !== 'monolithicSparse' && type !== 'streamOptimized')
     throw unsupported(file, `it is a VMDK of type ${type || 'unknown'}`);
   if (new DataView(bytes.buffer).getBigUint64(At2.directory, true) === AT_END) {
@@ -77,9 +87,23 @@ export async function readVmdk(file: HostFile, host: DiskHost): Promise<Vmdk> {
     if (isStream) throw unsupported(file, 'a stream-optimized VMDK can only be read; convert it to be written');
     checkWritableTables(file, layout, [main, ...(copy ? [copy] : [])]);
   }
-  const map = new VmdkMap(file, layout, main, copy);
+  const map = new VmdkMap(file, layout, main, copy, descriptor);
   if (isStream) map.unpack = (at) => unpackGrain(file, host, at, grain * 512);
-  return { size: capacity * 512, map, isStream };
+  return { size: capacity * 512, map, isStream, identity, parent };
+}
+
+/** The value of a field of a descriptor, undefined where it has none of that form. */
+function field(text: string, name: string, form: string): string | undefined {
+  return new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(${form})[ \\t\\r]*$`, 'im').exec(text)?.[1];
+}
+
+function readParent(file: HostFile, text: string): Vmdk['parent'] {
+  const identity = field(text, 'parentCID', '[0-9a-f]{1,8}')?.toLowerCase().padStart(8, '0');
+  if (identity === undefined) throw damaged(file, 'its descriptor does not say whether it has a parent');
+  if (identity === NO_PARENT) return undefined;
+  const name = field(text, 'parentFileNameHint', '"[^"\\n]+"')?.slice(1, -1);
+  if (name === undefined) throw damaged(file, 'it has a parent and does not name it');
+  return { name, identity };
 }
 
 interface Layout {
@@ -101,7 +125,12 @@ interface Tables {
   tables: (Uint32Array | undefined)[];
 }
 
-async function readDescriptor(file: HostFile, header: Fields, fileSize: number): Promise<string> {
+interface Descriptor {
+  at: number;
+  text: string;
+}
+
+async function readDescriptor(file: HostFile, header: Fields, fileSize: number): Promise<Descriptor> {
   const at = header.u64(At.descriptor, 'descriptor offset') * 512;
   const length = header.u64(At.descriptorSize, 'descriptor size') * 512;
   if (at === 0) throw unsupported(file, 'it is one extent of a VMDK of several files');
@@ -110,7 +139,7 @@ async function readDescriptor(file: HostFile, header: Fields, fileSize: number):
   const bytes = new Uint8Array(length);
   await file.read(at, bytes);
   const end = bytes.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  return { at, text: new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end)) };
 }
 
 async function readTables(file: HostFile, fileSize: number, layout: Layout, directory: number): Promise<Tables> {
@@ -194,25 +223,46 @@ export class VmdkMap implements BlockMap {
   readonly #layout: Layout;
   readonly #main: Tables;
   readonly #copy: Tables | undefined;
+  readonly #descriptor: Descriptor;
   readonly #changed = new Set<number>();
 
-  constructor(file: HostFile, layout: Layout, main: Tables, copy: Tables | undefined) {
+  constructor(file: HostFile, layout: Layout, main: Tables, copy: Tables | undefined, descriptor: Descriptor) {
     this.#file = file;
     this.#layout = layout;
     this.#main = main;
     this.#copy = copy;
+    this.#descriptor = descriptor;
     this.blockSize = layout.grain * 512;
     this.blocks = layout.grains;
     this.dataStart = layout.start;
   }
 
-  locate(block: number): number {
+  #entry(block: number): number {
     const { entries } = this.#layout;
-    const sector = this.#main.tables[Math.floor(block / entries)]?.[block % entries] ?? 0;
-    return sector === 1 && this.#layout.hasZeroGrains ? 0 : sector * 512;
+    return this.#main.tables[Math.floor(block / entries)]?.[block % entries] ?? 0;
   }
 
-  async place(): Promise<{ at: number; isClean: boolean }> {
+  locate(block: number): number {
+    return this.isBlank(block) ? 0 : this.#entry(block) * 512;
+  }
+
+  isBlank(block: number): boolean {
+    return this.#layout.hasZeroGrains && this.#entry(block) === ZERO_GRAIN;
+  }
+
+  /** An image that is opened to be written says so with another identity: what is over it must not be used any more. */
+  async begin(): Promise<void> {
+    const { at, text } = this.#descriptor;
+    const found = /^([ \t]*CID[ \t]*=[ \t]*)([0-9a-f]{1,8})[ \t\r]*$/im.exec(text);
+    if (!found) throw damaged(this.#file, 'its descriptor does not tell its identity');
+    const start = new TextEncoder().encode(text.slice(0, found.index + found[1]!.length)).length;
+    const digits = new TextEncoder().encode(nextIdentity(found[2]!));
+    await this.#file.write(at + start, digits);
+    await this.#file.flush();
+  }
+
+  async place(_block: number, free: number | undefined): Promise<{ at: number; isClean: boolean }> {
+    if (free !== undefined) return { at: free, isClean: false };
     const at = Math.max(this.#layout.start, roundUp(await this.#file.size(), this.blockSize));
     if (at / 512 > 0xffffffff) throw unsupported(this.#file, 'it is full: grains behind 2 TiB cannot be told');
     return { at, isClean: true };
@@ -225,13 +275,21 @@ export class VmdkMap implements BlockMap {
     this.#changed.add(block);
   }
 
+  release(block: number, isOverParent: boolean): boolean {
+    if (isOverParent && !this.#layout.hasZeroGrains) return false;
+    const { entries } = this.#layout;
+    this.#main.tables[Math.floor(block / entries)]![block % entries] = isOverParent ? ZERO_GRAIN : 0;
+    this.#changed.add(block);
+    return true;
+  }
+
   /** The copy first: a reader goes by the other. */
   async commit(): Promise<void> {
     const entry = new Fields(this.#file, new Uint8Array(4), 'little');
     for (const tables of [this.#copy, this.#main]) {
       if (!tables) continue;
       for (const block of this.#changed) {
-        entry.setU32(0, this.locate(block) / 512);
+        entry.setU32(0, this.#entry(block));
         const table = tables.places[Math.floor(block / this.#layout.entries)]!;
         await this.#file.write(table + (block % this.#layout.entries) * 4, entry.bytes);
       }
@@ -240,8 +298,24 @@ export class VmdkMap implements BlockMap {
   }
 }
 
-/** Writes a new monolithic sparse image; `random` gives its content identity. */
-export async function createVmdk(file: HostFile, size: number, random: Uint8Array): Promise<void> {
+/** The identity of a content that comes after another: any other of as many digits, but those that mean something else. */
+function nextIdentity(identity: string): string {
+  const next = (Number.parseInt(identity, 16) + 1) % Math.min(0xfffffffe, 16 ** identity.length);
+  return next.toString(16).padStart(identity.length, '0');
+}
+
+/**
+ * Writes a new monolithic sparse image; `random` gives its content identity. Over a parent it can tell zeros from what
+ * shows through, which needs version 2 of the format.
+ */
+export async function createVmdk(
+  file: HostFile,
+  size: number,
+  random: Uint8Array,
+  parent?: { name: string; identity: string },
+): Promise<void> {
+  if (parent && /["\r\n\0]/.test(parent.name))
+    throw unsupported(file, 'a VMDK cannot hold the name of its parent, which has a quotation mark or a line break');
   const capacity = size / 512;
   const grains = Math.ceil(capacity / GRAIN_SECTORS);
   if (grains * 4 > MAP_BYTES_MAX || capacity > 0xffffffff) throw unsupported(file, 'a VMDK image holds 2 TiB at most');
@@ -254,8 +328,8 @@ export async function createVmdk(file: HostFile, size: number, random: Uint8Arra
   const overhead = roundUp(directory + directorySectors + tables * tableSectors, GRAIN_SECTORS);
   const header = new Fields(file, new Uint8Array(512), 'little');
   header.setText(0, VMDK_MAGIC);
-  header.setU32(At.version, 1);
-  header.setU32(At.flags, 1 | Flag.redundant);
+  header.setU32(At.version, parent ? 2 : 1);
+  header.setU32(At.flags, 1 | Flag.redundant | (parent ? Flag.zeroGrains : 0));
   header.setU64(At.capacity, capacity);
   header.setU64(At.grain, GRAIN_SECTORS);
   header.setU64(At.descriptor, 1);
@@ -272,8 +346,9 @@ export async function createVmdk(file: HostFile, size: number, random: Uint8Arra
     VMDK_DESCRIPTOR,
     'version=1',
     `CID=${identity === 'ffffffff' ? '00000000' : identity}`,
-    'parentCID=ffffffff',
+    `parentCID=${parent?.identity ?? NO_PARENT}`,
     'createType="monolithicSparse"',
+    ...(parent ? [`parentFileNameHint="${parent.name}"`] : []),
     '',
     `RW ${capacity} SPARSE "${name}"`,
     '',
@@ -284,7 +359,9 @@ export async function createVmdk(file: HostFile, size: number, random: Uint8Arra
     'ddb.adapterType = "ide"',
     '',
   ];
-  await file.write(512, new TextEncoder().encode(lines.join('\n')));
+  const descriptor = new TextEncoder().encode(lines.join('\n'));
+  if (descriptor.length >= descriptorSectors * 512) throw unsupported(file, 'the name of its parent is too long');
+  await file.write(512, descriptor);
   for (const at of [redundant, directory]) {
     const bytes = new Fields(file, new Uint8Array(directorySectors * 512), 'little');
     for (let index = 0; index < tables; index++) bytes.setU32(index * 4, at + directorySectors + index * tableSectors);

@@ -19,6 +19,7 @@ function machine() {
     write: (offset) => act(`write ${offset}`)(),
     flush: act('flush'),
     discard: act('discard'),
+    writeZeros: act('write zeros'),
     zerosFrom: async () => 0,
     close: async () => {},
   };

@@ -43,6 +43,11 @@ export const neededPackages: readonly NeededPackage[] = [
   { name: 'tshark', shows: 'tshark', without: 'the judgement of recorded frames by tshark' },
   { name: 'xorriso', shows: 'xorriso', without: 'guests that mount or start from a CD' },
   { name: 'qemu-utils', shows: 'qemu-img', without: 'the judgement of our disk images by qemu-img' },
+  {
+    name: 'python3-libvhdi',
+    shows: '/usr/share/doc/python3-libvhdi/copyright',
+    without: 'the judgement of our differencing VHD images by libvhdi',
+  },
   { name: 'mtools', shows: 'mformat', without: 'FreeDOS, on its floppy and on a disk, and GRUB on an ISO' },
   {
     name: 'grub-pc-bin',

@@ -12,6 +12,7 @@ import {
   readPadded,
 } from '../block.ts';
 import { damaged, Fields, isZero } from '../fields.ts';
+import { mergeRanges, punchHole } from '../holes.ts';
 import { clearEntry, type Entry, l1Entry, l2Entry, NONE, setEntry } from './entries.ts';
 import { Compatible, Header, Incompatible, l2Coverage, type Qcow2Header } from './header.ts';
 import { Refcounts } from './refcounts.ts';
@@ -32,7 +33,7 @@ const TABLES_KEPT = 64;
  * 1. Data, into clusters that nothing leads to yet, or over the guest's own.
  * 2. Counts of the clusters that are newly used. A kill after it leaves clusters that are counted but unused: leaked.
  * 3. L2 tables, and after them L1 entries that lead to new ones. Only now is new data found.
- * 4. Counts of the clusters that nothing leads to any more; only now may they be used again.
+ * 4. Counts of the clusters that nothing leads to any more; only now may they be used again, or given back to the host.
  */
 export class Qcow2Image implements BlockDevice {
   readonly size: number;
@@ -135,29 +136,70 @@ export class Qcow2Image implements BlockDevice {
     return this.#acts.run(async () => {
       checkRange(this, offset, length);
       checkWritable(this);
-      const isZero = this.backing !== undefined;
       // Version 2 has no entry for zeros: a cluster that is over a backing file stays.
-      if (isZero && this.header.version === 2) return;
-      const coverage = l2Coverage(this.header.clusterBits);
-      const last = offset + length;
-      for (let at = Math.ceil(offset / this.#clusterSize) * this.#clusterSize; ; ) {
-        const isWhole = at + this.#clusterSize <= last || (last === this.size && at < last);
-        if (!isWhole) break;
-        const l1 = l1Entry(this.#file, this.#l1, Math.floor(at / coverage), this.header.clusterBits);
-        if (l1.at === 0) {
-          at = (Math.floor(at / coverage) + 1) * coverage;
-          continue;
-        }
-        const entry = await this.#entry(at);
-        if (entry.kind === 'data' || entry.kind === 'compressed') {
-          const table = await this.#tableToChange(at);
-          clearEntry(table.view, this.#index(at), isZero);
-          this.#release(entry);
-          if (this.#isFull()) await this.#commit();
-        }
-        at += this.#clusterSize;
-      }
+      if (!this.backing || this.header.version > 2) await this.#clear(offset, offset + length, false);
     });
+  }
+
+  writeZeros(offset: number, length: number): Promise<void> {
+    return this.#acts.run(async () => {
+      checkRange(this, offset, length);
+      checkWritable(this);
+      const end = offset + length;
+      let at = offset;
+      if (!this.backing || this.header.version > 2) {
+        const first = Math.min(end, Math.ceil(offset / this.#clusterSize) * this.#clusterSize);
+        await this.#writeZeros(offset, first);
+        at = Math.max(first, await this.#clear(first, end, true));
+      }
+      await this.#writeZeros(at, end);
+    });
+  }
+
+  /** Writes zeros where a part of a cluster, or a format without a mark for them, leaves no other way. */
+  async #writeZeros(from: number, end: number): Promise<void> {
+    const zeros = new Uint8Array(Math.min(this.#clusterSize, end - from));
+    for (let at = from; at < end; ) {
+      const length = Math.min(this.#clusterSize - (at % this.#clusterSize), end - at);
+      const { kind } = await this.#entry(at);
+      const isZero = kind === 'zero' || (kind === 'none' && !this.backing);
+      if (!isZero) await this.#writeCluster(at, zeros.subarray(0, length));
+      at += length;
+    }
+  }
+
+  /**
+   * Makes the whole clusters of a range read as zeros, and gives up their places; `isHiding`: also those that the backing
+   * file shows through. Answers where the last of them ends.
+   */
+  async #clear(offset: number, end: number, isHiding: boolean): Promise<number> {
+    const isZero = this.backing !== undefined;
+    const coverage = l2Coverage(this.header.clusterBits);
+    let at = Math.ceil(offset / this.#clusterSize) * this.#clusterSize;
+    while (at + this.#clusterSize <= end || (end === this.size && at < end)) {
+      const l1 = l1Entry(this.#file, this.#l1, Math.floor(at / coverage), this.header.clusterBits);
+      const mustHide = isHiding && isZero;
+      if (l1.at === 0 && !mustHide) {
+        at = (Math.floor(at / coverage) + 1) * coverage;
+        continue;
+      }
+      const entry = await this.#entry(at);
+      if (entry.kind === 'data' || entry.kind === 'compressed' || (entry.kind === 'none' && mustHide)) {
+        this.#checkData(entry);
+        const table = await this.#tableToChange(at);
+        clearEntry(table.view, this.#index(at), isZero);
+        this.#release(entry);
+        if (this.#isFull()) await this.#commit();
+      }
+      at += this.#clusterSize;
+    }
+    return Math.min(at, end);
+  }
+
+  /** Refuses to take data for a guest's own that is metadata of the image. */
+  #checkData(entry: Entry): void {
+    if (entry.kind === 'data' && this.#metadata.has(entry.at / this.#clusterSize))
+      throw damaged(this.#file, `its cluster at ${entry.at} is data and metadata`);
   }
 
   zerosFrom(offset: number): Promise<number> {
@@ -301,8 +343,7 @@ export class Qcow2Image implements BlockDevice {
     const entry = await this.#entry(offset);
     const within = offset % this.#clusterSize;
     if (entry.kind === 'data' && entry.isSole) {
-      if (this.#metadata.has(entry.at / this.#clusterSize))
-        throw damaged(this.#file, `its cluster at ${entry.at} is data and metadata`);
+      this.#checkData(entry);
       await this.#file.write(entry.at + within, data);
       return;
     }
@@ -371,8 +412,15 @@ export class Qcow2Image implements BlockDevice {
     await this.#file.flush();
     const released = this.#released;
     this.#released = [];
-    for (const cluster of released) await this.#refcounts.release(cluster);
+    const free: { at: number; length: number }[] = [];
+    for (const cluster of released) {
+      await this.#refcounts.release(cluster);
+      if ((await this.#refcounts.get(cluster)) === 0)
+        free.push({ at: cluster * this.#clusterSize, length: this.#clusterSize });
+    }
     if (!isLazy) await this.#refcounts.write();
+    const fileSize = await this.#file.size();
+    for (const { at, length } of mergeRanges(free)) await punchHole(this.#file, at, Math.min(length, fileSize - at));
   }
 
   /** Sets or clears the mark that refcounts on the disk are out of date. */

@@ -6,7 +6,16 @@ import type { DiskHost, HostFile } from '../block.ts';
 
 const PAGE = 4096;
 
-type Act = { kind: 'write'; offset: number; data: Uint8Array } | { kind: 'truncate'; size: number } | { kind: 'flush' };
+type Act =
+  | { kind: 'write'; offset: number; data: Uint8Array }
+  | { kind: 'truncate'; size: number }
+  | { kind: 'flush' }
+  | Hole;
+interface Hole {
+  kind: 'hole';
+  offset: number;
+  length: number;
+}
 
 let files = 0;
 
@@ -14,6 +23,8 @@ export class MemoryFile implements HostFile {
   readonly name: string;
   readonly identity: string = `memory-${files++}`;
   isReadOnly = false;
+  /** Whether this host makes holes. */
+  makesHoles = true;
   readonly log: Act[] = [];
   readonly #pages = new Map<number, Uint8Array>();
   #size = 0;
@@ -48,6 +59,13 @@ export class MemoryFile implements HostFile {
     this.apply({ kind: 'truncate', size });
   }
 
+  async punch(offset: number, length: number): Promise<boolean> {
+    if (this.isReadOnly) throw new Error('a hole in a file that is read only');
+    if (offset + length > this.#size) throw new Error('a hole behind the end of the file');
+    if (this.makesHoles) this.apply({ kind: 'hole', offset, length });
+    return this.makesHoles;
+  }
+
   async flush(): Promise<void> {
     this.log.push({ kind: 'flush' });
   }
@@ -60,6 +78,7 @@ export class MemoryFile implements HostFile {
       if (act.size < this.#size) throw new Error('images never shrink');
       this.#size = act.size;
     }
+    if (act.kind === 'hole') this.#clear(act);
     if (act.kind !== 'write') return;
     const { offset, data } = act;
     this.#size = Math.max(this.#size, offset + data.length);
@@ -71,6 +90,14 @@ export class MemoryFile implements HostFile {
       if (!page) this.#pages.set(number, (page = new Uint8Array(PAGE)));
       page.set(data.subarray(done, done + part), within);
       done += part;
+    }
+  }
+
+  #clear({ offset, length }: Hole): void {
+    for (const [number, page] of this.#pages) {
+      const from = Math.max(0, offset - number * PAGE);
+      const to = Math.min(PAGE, offset + length - number * PAGE);
+      if (from < to) page.fill(0, from, to);
     }
   }
 

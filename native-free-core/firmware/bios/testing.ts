@@ -120,6 +120,9 @@ export class MemoryDisk implements BlockDevice {
   }
 
   async discard(): Promise<void> {}
+  async writeZeros(offset: number, length: number): Promise<void> {
+    this.bytes.fill(0, offset, offset + length);
+  }
   async zerosFrom(): Promise<number> {
     return 0;
   }
