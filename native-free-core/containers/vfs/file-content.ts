@@ -1,5 +1,5 @@
-// The bytes of a file that lives in memory: sparse, in chunks that are made when they are written.
-// Owns the chunks and what they take of a budget; tmpfs and memfd files have one each.
+// The bytes of a file that lives in memory: sparse, in chunks that are made when they are written, over a base or nothing.
+// Owns the chunks and what they take of a budget; files of tmpfs and of overlays, and memfd files, have one each.
 // Never knows who reads, and never makes room that the budget does not give.
 
 import { errno } from '../errno.ts';
@@ -19,16 +19,28 @@ export interface Budget {
   release(bytes: number): void;
 }
 
+/** What a file was before it was changed: a layer's content, read wherever no chunk of ours lies over it. */
+export interface Base {
+  readonly size: number;
+  /** Fills `into` from `offset`; all of it lies within `size`. */
+  read(into: Uint8Array, offset: number): void;
+}
+
 export class FileContent implements PageSource {
-  size = 0;
+  size: number;
   cache: object | null = null;
   /** Bytes that the chunks take. */
   allocated = 0;
   readonly #chunks = new Map<number, Uint8Array>();
   readonly #budget: Budget;
+  #base: Base | null;
+  /** Bytes of the base that still show: less than its size once the file was shorter. */
+  #baseSize: number;
 
-  constructor(budget: Budget) {
+  constructor(budget: Budget, base: Base | null = null) {
     this.#budget = budget;
+    this.#base = base;
+    this.size = this.#baseSize = base?.size ?? 0;
   }
 
   read(into: Uint8Array, offset: number): number {
@@ -40,7 +52,7 @@ export class FileContent implements PageSource {
       const chunk = this.#chunks.get((at - within) / chunkSize);
       const there = chunk ? Math.max(0, Math.min(length, chunk.length - within)) : 0;
       if (there > 0) into.set(chunk!.subarray(within, within + there), done);
-      if (there < length) into.fill(0, done + there, done + length);
+      if (there < length) this.#below(into.subarray(done + there, done + length), at + there);
       done += length;
     }
     return count;
@@ -70,6 +82,13 @@ export class FileContent implements PageSource {
     return done;
   }
 
+  /** Fills `into` with what lies below the chunks: the base, and zeros. */
+  #below(into: Uint8Array, offset: number): void {
+    const there = this.#base ? Math.max(0, Math.min(into.length, this.#baseSize - offset)) : 0;
+    if (there > 0) this.#base!.read(into.subarray(0, there), offset);
+    into.fill(0, there);
+  }
+
   /** Cuts off, or extends with zeros. */
   truncate(size: number): void {
     if (size > LARGEST_FILE) throw errno('EFBIG');
@@ -83,17 +102,24 @@ export class FileContent implements PageSource {
       };
       for (const [index, chunk] of this.#chunks) drop(index, chunk);
     }
+    this.#baseSize = Math.min(this.#baseSize, size);
+    if (this.#baseSize === 0) this.#base = null;
     this.size = size;
   }
 
   /** Makes a range read as zeros and gives its whole chunks back (FALLOC_FL_PUNCH_HOLE). */
   punch(offset: number, length: number): void {
     const end = Math.min(offset + length, this.size);
+    // Chunks of zeros hide the base; a base's file is seldom punched, and only what it covers takes them.
+    for (let at = offset; at < Math.min(end, this.#baseSize); at = (Math.floor(at / chunkSize) + 1) * chunkSize) {
+      const within = at % chunkSize;
+      this.#chunk(Math.floor(at / chunkSize), within + Math.min(chunkSize - within, end - at));
+    }
     for (const [index, chunk] of this.#chunks) {
       const from = Math.max(offset, index * chunkSize);
       const to = Math.min(end, (index + 1) * chunkSize);
       if (from >= to) continue;
-      if (to - from === chunkSize) {
+      if (to - from === chunkSize && index * chunkSize >= this.#baseSize) {
         this.#chunks.delete(index);
         this.#free(chunk.length);
       } else chunk.fill(0, from % chunkSize, Math.min(chunk.length, to - index * chunkSize));
@@ -113,12 +139,15 @@ export class FileContent implements PageSource {
   #chunk(index: number, needed: number): Uint8Array {
     const old = this.#chunks.get(index);
     if (old && old.length >= needed) return old;
+    const start = index * chunkSize;
     let size = Math.max(smallestChunk, old?.length ?? 0);
     while (size < needed) size *= 2;
     this.#budget.charge(size - (old?.length ?? 0));
     this.allocated += size - (old?.length ?? 0);
     const chunk = new Uint8Array(size);
     if (old) chunk.set(old);
+    const kept = old?.length ?? 0;
+    if (start + kept < this.#baseSize) this.#below(chunk.subarray(kept), start + kept);
     this.#chunks.set(index, chunk);
     return chunk;
   }

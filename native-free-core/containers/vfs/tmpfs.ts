@@ -16,7 +16,7 @@ import {
   XATTR_REPLACE,
   XATTR_SIZE_MAX,
 } from './constants.ts';
-import { type Budget, FileContent } from './file-content.ts';
+import { type Base, type Budget, FileContent } from './file-content.ts';
 import { checkName } from './names.ts';
 import {
   type AttributeChanges,
@@ -69,27 +69,37 @@ export class TmpFs implements FileSystem, Budget {
   #inodesUsed = 0;
   #nextIno = 1;
 
-  constructor({ device, now, size, inodes, account, mode, uid, gid, type }: TmpFsOptions) {
+  constructor(options: TmpFsOptions) {
+    const { device, now, size, inodes, account, mode, uid, gid, type } = options;
     this.type = type ?? 'tmpfs';
     this.device = device;
     this.now = now;
     this.#size = size ?? Number.POSITIVE_INFINITY;
     this.#inodes = inodes ?? Number.POSITIVE_INFINITY;
     this.#account = account;
-    this.root = this.make({ mode: S_IFDIR | (mode ?? 0o1777), uid: uid ?? 0, gid: gid ?? 0 }) as TmpDirectory;
+    this.root = this.makeRoot({ mode: S_IFDIR | (mode ?? 0o1777), uid: uid ?? 0, gid: gid ?? 0 });
     this.root.nlink = 2;
+  }
+
+  protected makeRoot(made: NewInode): TmpDirectory {
+    return this.make(made) as TmpDirectory;
   }
 
   /** An inode without a name yet: its link count is 0. Throws ENOSPC, ENOMEM. */
   make(made: NewInode): TmpInode {
-    if (this.#inodesUsed >= this.#inodes) throw errno('ENOSPC');
-    this.charge(inodeCost);
-    this.#inodesUsed++;
-    const ino = this.#nextIno++;
+    const ino = this.takeIno();
     if (isDirectory(made.mode)) return new TmpDirectory(this, ino, made);
     if (isRegular(made.mode)) return new TmpFile(this, ino, made);
     if (isSymlink(made.mode)) return new TmpLink(this, ino, made);
     return new TmpNode(this, ino, made);
+  }
+
+  /** Room and a number for one more inode. Throws ENOSPC, ENOMEM. */
+  takeIno(): number {
+    if (this.#inodesUsed >= this.#inodes) throw errno('ENOSPC');
+    this.charge(inodeCost);
+    this.#inodesUsed++;
+    return this.#nextIno++;
   }
 
   /** Gives the room of an inode back that has no name and that nobody has open. */
@@ -255,9 +265,9 @@ export class TmpLink extends TmpInode {
 export class TmpFile extends TmpInode {
   readonly content: FileContent;
 
-  constructor(fileSystem: TmpFs, ino: number, made: NewInode) {
+  constructor(fileSystem: TmpFs, ino: number, made: NewInode, base: Base | null = null) {
     super(fileSystem, ino, made);
-    this.content = new FileContent(fileSystem);
+    this.content = new FileContent(fileSystem, base);
   }
 
   override get size(): number {
@@ -346,7 +356,24 @@ export class TmpDirectory extends TmpInode {
   }
 
   override lookup(name: string): TmpInode | null {
+    return this.known(name);
+  }
+
+  /** How many directories are in it. */
+  protected directories(): number {
+    let count = 0;
+    for (const { inode } of this.#entries.values()) if (inode instanceof TmpDirectory) count++;
+    return count;
+  }
+
+  /** What is here under a name, without asking any layer below. */
+  protected known(name: string): TmpInode | null {
     return this.#entries.get(name)?.inode ?? null;
+  }
+
+  /** Takes an inode in that a layer has under this name, which changes nothing that can be seen. */
+  protected adopt(name: string, inode: TmpInode): void {
+    this.#entries.set(name, { inode, position: this.#nextPosition++ });
   }
 
   override create(name: string, made: NewInode): TmpInode {
@@ -429,7 +456,7 @@ export class TmpDirectory extends TmpInode {
   }
 
   #entry(name: string): Entry {
-    const entry = this.#entries.get(name);
+    const entry = this.lookup(name) && this.#entries.get(name);
     if (!entry) throw errno('ENOENT');
     return entry;
   }
@@ -437,7 +464,7 @@ export class TmpDirectory extends TmpInode {
   #checkNew(name: string): void {
     checkName(name);
     if (this.nlink === 0) throw errno('ENOENT'); // Removed, but somebody's working directory.
-    if (this.#entries.has(name)) throw errno('EEXIST');
+    if (this.lookup(name)) throw errno('EEXIST');
   }
 
   #put(name: string, inode: TmpInode): void {
@@ -446,9 +473,13 @@ export class TmpDirectory extends TmpInode {
     this.mtime = this.ctime = this.fileSystem.now();
   }
 
+  /** What subclasses do when a name is taken away. */
+  protected taken(_name: string): void {}
+
   #take(name: string): void {
     const { inode } = this.#entry(name);
     this.#entries.delete(name);
+    this.taken(name);
     if (inode instanceof TmpDirectory) this.nlink--;
     this.mtime = this.ctime = this.fileSystem.now();
   }

@@ -174,7 +174,8 @@ function hostTree(path: string, seen: Map<number, string>, name: string): string
   return [`${name} ${kind} ${found.mode & 0o7777} ${found.size} ${found.nlink} ${first} ${bytes}`];
 }
 
-function oursTree(inode: Inode, seen: Map<Inode, string>, name: string): string[] {
+/** Everything below a directory as lines: names, types, modes, sizes, links, content. */
+export function oursTree(inode: Inode, seen: Map<Inode, string>, name: string): string[] {
   const { mode, size, nlink } = inode;
   if (isDirectory(mode)) {
     const entries: string[] = [];

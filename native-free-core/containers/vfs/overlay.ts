@@ -1,0 +1,221 @@
+// A guest's own view of its image: everything from read-only layers below, every change in memory above.
+// Owns which names are hidden, what was taken in from the layers, and copying on write, chunk by chunk.
+// Never writes to a layer, and never asks one again for what it has taken in.
+//
+// Unlike Linux's overlay this is one tree of inodes, not two trees of names. So a file keeps its inode number and its hard
+// links when it is changed, a directory of a layer can be renamed, and a change of a large file takes what it changes.
+
+import { isDirectory, isRegular, isSymlink, S_IFCHR, S_IFMT } from './constants.ts';
+import type { Base } from './file-content.ts';
+import { TmpDirectory, TmpFile, TmpFs, type TmpFsOptions, type TmpInode, TmpLink, TmpNode } from './tmpfs.ts';
+import type { EmitEntry, FileSystemStatistics, Inode, OpenFile, PageSource } from './types.ts';
+
+/** OVERLAYFS_SUPER_MAGIC, include/uapi/linux/magic.h. */
+const overlayMagic = 0x794c7630;
+
+/** The attribute that marks a directory of a layer as hiding what lower layers have there, as Linux's overlay does. */
+export const OPAQUE = 'trusted.overlay.opaque';
+
+/** A layer's mark that a name of lower layers is gone: a character device 0:0, as Linux's overlay has them. */
+export const isWhiteout = ({ mode, rdev }: Inode): boolean => (mode & S_IFMT) === S_IFCHR && rdev === 0;
+
+const isOpaque = (inode: Inode): boolean => inode.listxattr().includes(OPAQUE);
+
+export interface OverlayOptions extends Omit<TmpFsOptions, 'mode' | 'uid' | 'gid' | 'type'> {
+  /** Root directories of the layers, the topmost first. */
+  lowers: readonly Inode[];
+}
+
+export class OverlayFs extends TmpFs {
+  /** What was taken in, by the layer's inode: hard links of a layer stay one file. */
+  readonly #taken = new Map<Inode, TmpInode>();
+  readonly #lowers: readonly Inode[];
+
+  constructor({ lowers, ...options }: OverlayOptions) {
+    super({ ...options, type: 'overlay', mode: lowers[0].mode & 0o7777, uid: lowers[0].uid, gid: lowers[0].gid });
+    this.#lowers = lowers;
+    (this.root as OverlayDirectory).setLowers(untilOpaque(lowers));
+  }
+
+  protected override makeRoot(made: { mode: number; uid: number; gid: number }): TmpDirectory {
+    return new OverlayDirectory(this, this.takeIno(), made, []);
+  }
+
+  override statistics(): FileSystemStatistics {
+    return { ...super.statistics(), type: overlayMagic };
+  }
+
+  /** Directories below, as the kernel may show them; their order is the layers'. */
+  get lowers(): readonly Inode[] {
+    return this.#lowers;
+  }
+
+  /** What shows of `name` in directories of layers, the topmost first, or null. */
+  take(name: string, directories: readonly Inode[]): TmpInode | null {
+    const below: Inode[] = [];
+    for (const directory of directories) {
+      const inode = directory.lookup(name);
+      if (!inode) continue;
+      if (isWhiteout(inode) || (below.length > 0 && !isDirectory(inode.mode))) break;
+      below.push(inode);
+      if (!isDirectory(inode.mode)) break;
+      if (isOpaque(inode)) break;
+    }
+    if (below.length === 0) return null;
+    const top = below[0];
+    const known = isDirectory(top.mode) ? undefined : this.#taken.get(top);
+    if (known) return known;
+    const inode = this.#adopt(top, below);
+    if (!isDirectory(top.mode) && top.nlink > 1) this.#taken.set(top, inode);
+    return inode;
+  }
+
+  #adopt(top: Inode, below: readonly Inode[]): TmpInode {
+    const made = { mode: top.mode, uid: top.uid, gid: top.gid, rdev: top.rdev };
+    const ino = this.takeIno();
+    let inode: TmpInode;
+    if (isDirectory(top.mode)) inode = new OverlayDirectory(this, ino, made, below);
+    else if (isRegular(top.mode)) inode = new OverlayFile(this, ino, made, top);
+    else if (isSymlink(top.mode)) inode = new TmpLink(this, ino, { ...made, target: top.readlink() });
+    else inode = new TmpNode(this, ino, made);
+    inode.nlink = top.nlink;
+    for (const name of top.listxattr()) if (name !== OPAQUE) inode.setxattr(name, top.getxattr(name), 0);
+    inode.atime = top.atime;
+    inode.mtime = top.mtime;
+    inode.ctime = top.ctime;
+    return inode;
+  }
+}
+
+/** Layers down to the first that hides those below it. */
+function untilOpaque(lowers: readonly Inode[]): readonly Inode[] {
+  const opaque = lowers.findIndex(isOpaque);
+  return opaque < 0 ? lowers : lowers.slice(0, opaque + 1);
+}
+
+class OverlayDirectory extends TmpDirectory {
+  #lowers: readonly Inode[];
+  /** Names that layers have and that were taken away here. */
+  #hidden: Set<string> | null = null;
+  #complete = false;
+  readonly #overlay: OverlayFs;
+
+  constructor(
+    overlay: OverlayFs,
+    ino: number,
+    made: { mode: number; uid: number; gid: number },
+    lowers: readonly Inode[],
+  ) {
+    super(overlay, ino, made);
+    this.#overlay = overlay;
+    this.#lowers = lowers;
+  }
+
+  setLowers(lowers: readonly Inode[]): void {
+    this.#lowers = lowers;
+    this.nlink = lowers[0].nlink;
+  }
+
+  override get isEmpty(): boolean {
+    this.#takeAll();
+    return super.isEmpty;
+  }
+
+  override lookup(name: string): TmpInode | null {
+    const known = this.known(name);
+    if (known || this.#complete || this.#lowers.length === 0 || this.#hidden?.has(name)) return known;
+    const inode = this.#overlay.take(name, this.#lowers);
+    if (inode) this.adopt(name, inode);
+    return inode;
+  }
+
+  override readdir(cursor: number, emit: EmitEntry): void {
+    this.#takeAll();
+    super.readdir(cursor, emit);
+  }
+
+  protected override taken(name: string): void {
+    if (this.#complete || this.#lowers.length === 0) return;
+    this.#hidden ??= new Set();
+    this.#hidden.add(name);
+  }
+
+  /** Takes every name in; from then on the layers are not asked any more. */
+  #takeAll(): void {
+    if (this.#complete) return;
+    const names = new Set<string>();
+    for (const lower of this.#lowers) lower.readdir(0, (name) => names.add(name).size > 0);
+    for (const name of names) this.lookup(name);
+    this.#complete = true;
+    this.#hidden = null;
+    this.#lowers = [];
+    this.nlink = 2 + this.directories();
+  }
+}
+
+/** Content of a layer's file, opened when it is first read and closed with the file system's last use of it. */
+class LayerContent implements Base {
+  readonly size: number;
+  readonly #inode: Inode;
+  #open: OpenFile | null = null;
+
+  constructor(inode: Inode) {
+    this.#inode = inode;
+    this.size = inode.size;
+  }
+
+  read(into: Uint8Array, offset: number): void {
+    this.#open ??= this.#inode.open(0);
+    let done = 0;
+    while (done < into.length) {
+      const count = this.#open.read(into.subarray(done), offset + done);
+      if (count === 0) break; // A host's folder whose file became shorter under us: zeros.
+      done += count;
+    }
+    into.fill(0, done);
+  }
+
+  close(): void {
+    this.#open?.release();
+    this.#open = null;
+  }
+}
+
+class OverlayFile extends TmpFile {
+  readonly #base: LayerContent;
+  /** The layer's own pages, which all guests share, until somebody may write. */
+  #layer: Inode | null;
+  #opened = 0;
+
+  constructor(overlay: OverlayFs, ino: number, made: { mode: number; uid: number; gid: number }, lower: Inode) {
+    const base = new LayerContent(lower);
+    super(overlay, ino, made, base);
+    this.#base = base;
+    this.#layer = lower;
+  }
+
+  override get blocks(): number {
+    return this.#layer?.blocks ?? Math.ceil(this.size / 4096) * 8;
+  }
+
+  override pages(): PageSource {
+    return this.#layer?.pages() ?? this.content;
+  }
+
+  override open(flags: number): OpenFile {
+    if ((flags & 3) !== 0) this.#layer = null;
+    this.#opened++;
+    return super.open(flags);
+  }
+
+  protected override truncate(size: number): void {
+    this.#layer = null;
+    super.truncate(size);
+  }
+
+  override dropIfUnused(holders: number): void {
+    this.#opened -= holders;
+    if (this.#opened === 0) this.#base.close();
+    super.dropIfUnused(holders);
+  }
+}
