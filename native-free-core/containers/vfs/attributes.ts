@@ -45,6 +45,7 @@ export interface Status {
 }
 
 export function statusOf(inode: Inode): Status {
+  inode.refresh();
   const { ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime } = inode;
   const { device } = inode.fileSystem;
   return { device, ino, mode, nlink, uid, gid, rdev, size, blockSize: 4096, blocks, atime, mtime, ctime };

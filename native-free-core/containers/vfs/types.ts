@@ -117,6 +117,9 @@ export abstract class Inode {
     return Math.ceil(this.size / 4096) * 8;
   }
 
+  /** Reads the attributes anew where others may have changed them (a host's folder). `statusOf` calls it. */
+  refresh(): void {}
+
   /** What tells of changes (inotify). The kernel's; the VFS calls it with IN_* events. */
   watch: ((event: number, name: string | null, cookie: number) => void) | null = null;
   /** Tasks that execute this file now: opening it for writing throws ETXTBSY. The kernel counts. */
