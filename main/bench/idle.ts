@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from './engines.ts';
 
 /** Seconds after the boot in which a kernel still finishes what it began, and code becomes hot. */
-const SETTLE = 10;
+const SETTLE = 25;
 /** Seconds that are watched. */
 const WATCH = 10;
 /** Linux tells it to the nanosecond; what it samples at its own ticks is wrong for who wakes at those. */

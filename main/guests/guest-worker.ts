@@ -415,7 +415,7 @@ class GuestThread {
         continue;
       }
       const diskBusy = result.diskBusy === true;
-      const wakeIn = result.state === 'halted' ? Math.max(0, result.wakeIn / 1e6) : 0;
+      const wakeIn = result.state === 'halted' ? Math.max(0, (result.wakeIn + (result.slack ?? 0)) / 1e6) : 0;
       // What the guest drew before it halted, and a cursor that blinks, are shown in their time.
       const wait = wakeIn > 0 ? Math.min(wakeIn, Math.max(1, this.#screen.dueIn(now))) : 0;
       if (wait >= SHORT_WAIT || now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest);

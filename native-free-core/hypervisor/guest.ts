@@ -116,8 +116,11 @@ export interface GuestEnd {
 export type SliceResult =
   /** `diskBusy`: a disk has yet to answer, which it only can while the host's thread is not executing the guest. */
   | { state: 'running'; diskBusy?: boolean }
-  /** Every vCPU is halted; nothing happens before `wakeAt` (nanoseconds of guest time from now; Infinity: input only). */
-  | { state: 'halted'; wakeIn: number; diskBusy?: boolean }
+  /**
+   * Every vCPU is halted; nothing happens for the next `wakeIn` nanoseconds of guest time (Infinity: input only). Where
+   * nobody needs it any sooner, it may be executed again so many nanoseconds later.
+   */
+  | { state: 'halted'; wakeIn: number; slack?: number; diskBusy?: boolean }
   /** Only in deterministic mode: the guest's time stands still until a disk has answered. */
   | { state: 'waiting' }
   | { state: 'ended'; end: GuestEnd };

@@ -8,11 +8,14 @@ const MS = 1e6;
 function clock() {
   let host = 1e12;
   const guest = new HostClock(() => host);
-  const after = (milliseconds: number): number => {
+  const sleep = (milliseconds: number): void => {
     host += milliseconds * MS;
+  };
+  const after = (milliseconds: number): number => {
+    sleep(milliseconds);
     return guest.now() / MS;
   };
-  return { guest, after };
+  return { guest, sleep, after };
 }
 
 test('the clock follows the host while it is looked at often', () => {
@@ -59,10 +62,42 @@ test('time that a guest slept is there at once, and none passes while it is paus
   assert.equal(after(1), 1);
   assert.equal(after(100), 6);
   after(1000);
-  guest.slept();
+  guest.slept(Infinity);
   assert.equal(after(0), 1101);
   guest.pause();
   assert.equal(after(500), 1101);
   guest.resume();
   assert.equal(after(1), 1102);
+});
+
+test('a guest that is woken late sees each of its ticks in its time, and is in time once it has', () => {
+  const { guest, sleep, after } = clock();
+  for (let ms = 1; ms <= 4; ms++) after(1);
+  // It halted at 4 ms; its next ticks are at 8, 12, 16 and 20 ms, and it is woken at 22.
+  sleep(18);
+  guest.slept(8 * MS);
+  const seen = [after(0)];
+  for (const tick of [12, 16, 20]) {
+    assert.equal(guest.skipTo(tick * MS), true);
+    seen.push(after(0));
+  }
+  assert.deepEqual(seen, [8, 12, 16, 20]);
+  assert.equal(guest.skipTo(24 * MS), false);
+  assert.equal(after(0), 22);
+});
+
+test('a guest that something woke before its tick is there when it came', () => {
+  const { guest, sleep, after } = clock();
+  after(1);
+  sleep(2);
+  guest.slept(8 * MS);
+  assert.equal(after(0), 3);
+});
+
+test('a host that was suspended has its guests make up for nothing', () => {
+  const { guest, sleep, after } = clock();
+  after(1);
+  sleep(5_000);
+  guest.slept(4 * MS);
+  assert.equal(after(0), 5_001);
 });

@@ -8,10 +8,13 @@ import type { Clock } from '../host.ts';
 export interface GuestClock extends Clock {
   pause(): void;
   resume(): void;
-  /** Nothing happens before `time`: a clock that need not wait goes there at once. True when it did. */
+  /** Nothing happens before `time`: a clock that need not wait, or is behind, goes there at once. True when it did. */
   skipTo(time: number): boolean;
-  /** All vCPUs were halted until now: the time that has passed was nobody's to miss. */
-  slept(): void;
+  /**
+   * All vCPUs were halted until now, when something came or `due` was past: the guest's time goes on no later than there, and
+   * {@link skipTo} makes up for the rest as soon as it halts again.
+   */
+  slept(due: number): void;
 }
 
 /**
@@ -19,6 +22,8 @@ export interface GuestClock extends Clock {
  * host. While the guest executes, looks are a burst of instructions apart, a millisecond or two.
  */
 const LONGEST_STEP = 5_000_000;
+/** Nanoseconds of sleep beyond what was due that are made up for: a host that was suspended is not a thousand ticks late. */
+const LONGEST_OVERSLEEP = 1_000_000_000;
 
 /**
  * Follows the host's monotonic clock, except while paused. A guest that executes sees no jumps: what the host's scheduler
@@ -48,9 +53,11 @@ export class HostClock implements GuestClock {
     return time - this.behind;
   }
 
-  slept(): void {
+  slept(due: number): void {
+    const last = this.looked - this.behind;
     this.looked = (this.pausedAt ?? this.host()) - this.offset;
-    this.behind = 0;
+    const late = this.looked - Math.max(last, due);
+    this.behind = late > 0 && late <= LONGEST_OVERSLEEP ? late : 0;
   }
 
   pause(): void {
@@ -63,8 +70,11 @@ export class HostClock implements GuestClock {
     this.pausedAt = undefined;
   }
 
-  skipTo(): boolean {
-    return false;
+  skipTo(time: number): boolean {
+    const gap = time - this.now();
+    const skipped = Math.min(gap, this.behind);
+    if (skipped > 0) this.behind -= skipped;
+    return skipped >= gap;
   }
 }
 

@@ -29,6 +29,7 @@ import { DiskTraffic } from './disk-traffic.ts';
 import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
+import { Idleness } from './idleness.ts';
 import { KeyboardAndPointer } from './keyboard-and-pointer.ts';
 import { NetworkTraffic } from './network-traffic.ts';
 import { Processors } from './processors.ts';
@@ -64,11 +65,12 @@ export class Pc implements Guest {
   private resetAsked = false;
   /** The last slice ended with nothing to do. */
   private isHalted = false;
+  private readonly idleness = new Idleness();
+  private readonly audio: AudioMixer | undefined;
   private resumeAsked = false;
   /** Executed instructions a nanosecond, as lately measured; bounds bursts by the next timer. */
   private speed = 0.1;
   private serial: number[] = [];
-  private readonly audio: AudioMixer | undefined;
   private readonly secondSerial: ByteBatch;
   private readonly printed: ByteBatch;
 
@@ -272,7 +274,7 @@ export class Pc implements Guest {
     const { host, clock, timers, cpu } = this;
     const started = host.monotonicNanoseconds();
     const until = started + milliseconds * 1e6;
-    if (this.isHalted) clock.slept();
+    if (this.isHalted) clock.slept(timers.next());
     this.isHalted = false;
     const { disks, network } = this;
     for (;;) {
@@ -312,7 +314,8 @@ export class Pc implements Guest {
           if (wakeIn > 0) {
             this.flushSerial();
             this.isHalted = true;
-            return { state: 'halted', wakeIn, diskBusy: disks.pending > 0 };
+            const slack = this.idleness.halted(clock.now(), cpu.executed, this.isBusy);
+            return { state: 'halted', wakeIn, slack, diskBusy: disks.pending > 0 };
           }
         }
       }
@@ -323,6 +326,11 @@ export class Pc implements Guest {
         return { state: 'running', diskBusy: isBusy };
       }
     }
+  }
+
+  /** Something goes on beside the vCPUs that must be in time. */
+  private get isBusy(): boolean {
+    return this.disks.pending > 0 || (this.audio?.isSounding ?? false);
   }
 
   /** The vCPU that was selected executes until there may be something else to do. */

@@ -99,7 +99,8 @@ export class AudioMixer {
     return ticksAt(this.wiring.clock.now(), AUDIO_HZ);
   }
 
-  private get isSounding(): boolean {
+  /** There is something to hear, or may be at any moment, and somebody hears it. */
+  get isSounding(): boolean {
     return this.isHeard && (this.isPlaying || this.hertz > 0);
   }
 
