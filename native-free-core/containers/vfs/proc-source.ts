@@ -1,0 +1,127 @@
+// What the kernel tells proc(5): the processes that a guest may see, and figures of the machine.
+// Owns only types; the kernel implements them for each PID namespace.
+// Never text: proc.ts knows the formats.
+
+import type { Location, Mount } from './types.ts';
+
+export interface ProcRegion {
+  start: number;
+  end: number;
+  /** As 'r-xp' or 'rw-s'. */
+  permissions: string;
+  offset: number;
+  /** The file mapped, if any. */
+  place: Location | null;
+  /** Instead of a file: '[heap]', '[stack]', '' and the like. */
+  label: string;
+  /** Bytes of it that are in memory. */
+  residentBytes?: number;
+}
+
+export interface ProcDescriptor {
+  /** Where a walk through /proc/PID/fd/N goes on; null for pipes, sockets and their kin. */
+  place: Location | null;
+  /** What readlink shows where there is no place: 'pipe:[7]', 'socket:[8]', 'anon_inode:[eventpoll]'. */
+  label: string;
+  /** Open flags and offset, for fdinfo. */
+  flags: number;
+  position: number;
+}
+
+/** A process or a thread. The same object as long as it lives. */
+export interface ProcTask {
+  readonly pid: number;
+  /** Thread group; equals `pid` for a process. */
+  readonly group: number;
+  readonly name: string;
+  /** R, S, D, T, t, Z, X. */
+  readonly state: string;
+  readonly parent: number;
+  readonly processGroup: number;
+  readonly session: number;
+  /** Device number of the terminal, 0: none. */
+  readonly terminal: number;
+  /** Foreground process group of that terminal, -1: none. */
+  readonly terminalGroup: number;
+  /** Nanoseconds. */
+  readonly userTime: number;
+  readonly systemTime: number;
+  readonly childUserTime: number;
+  readonly childSystemTime: number;
+  readonly nice: number;
+  /** Nanoseconds after the kernel started. */
+  readonly startTime: number;
+  readonly virtualBytes: number;
+  readonly residentBytes: number;
+  readonly peakBytes: number;
+  readonly exitSignal: number;
+  readonly umask: number;
+  /** Real, effective, saved, file system. */
+  readonly uids: readonly [number, number, number, number];
+  readonly gids: readonly [number, number, number, number];
+  readonly groups: readonly number[];
+  readonly signals: { pending: bigint; shared: bigint; blocked: bigint; ignored: bigint; caught: bigint };
+  readonly capabilities: {
+    inheritable: bigint;
+    permitted: bigint;
+    effective: bigint;
+    bounding: bigint;
+    ambient: bigint;
+  };
+  readonly noNewPrivileges: boolean;
+  /** 0 off, 1 strict, 2 filter. */
+  readonly seccomp: number;
+  /** Tasks of the thread group. */
+  threads(): readonly ProcTask[];
+  /** Bytes as the program has them in its memory now. */
+  commandLine(): string;
+  environment(): string;
+  auxiliaryVector(): string;
+  regions(): readonly ProcRegion[];
+  descriptors(): readonly number[];
+  /** The same object as long as the number stands for the same open file. */
+  descriptor(number: number): ProcDescriptor | null;
+  executable(): Location | null;
+  cwd(): Location | null;
+  root(): Location | null;
+  /** Mounts of its namespace, in the order of `MountNamespace.list`. */
+  mounts(): readonly Mount[];
+  /** Soft and hard limits by RLIMIT_* number; Infinity: unlimited. */
+  limit(resource: number): readonly [number, number];
+  /** Path of its cgroup, '/' at the root. */
+  readonly cgroup: string;
+  rename(name: string): void;
+}
+
+export interface ProcMachine {
+  /** Bytes. */
+  memory(): { total: number; free: number; available: number; cached: number; shared: number; buffers: number };
+  readonly cpus: number;
+  /** Nanoseconds since the start: all, and idle over all CPUs. */
+  uptime(): { total: number; idle: number; user: number; system: number };
+  /** Seconds since the epoch at which the kernel started. */
+  readonly bootTime: number;
+  load(): readonly [number, number, number];
+  /** Runnable tasks, and all. */
+  counts(): { runnable: number; tasks: number; forks: number; contextSwitches: number; lastPid: number };
+  /** uname: release ('6.1.0-trivisor') and version ('#1 SMP …'). */
+  readonly release: string;
+  readonly version: string;
+  hostname(): string;
+  setHostname(name: string): void;
+  /** Types of file systems that mount(2) takes; those without a device. */
+  readonly fileSystems: readonly string[];
+  /** 16 bytes as hexadecimal groups. */
+  uuid(): string;
+  readonly bootId: string;
+}
+
+export interface ProcSource {
+  /** Processes that the namespace sees, ascending. */
+  processes(): readonly ProcTask[];
+  /** A process or a thread by number. */
+  task(pid: number): ProcTask | null;
+  /** Who is asking: the task that makes the system call. */
+  current(): ProcTask;
+  readonly machine: ProcMachine;
+}

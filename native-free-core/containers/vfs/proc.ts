@@ -1,0 +1,366 @@
+// proc(5): processes and the machine as files, in the formats that Linux's programs parse.
+// Owns the tree and the texts; every figure comes from the kernel through ProcSource.
+// Never shows a process that the source does not name.
+
+import { errno } from '../errno.ts';
+import { deviceMajor, deviceMinor, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from './constants.ts';
+import type { ProcDescriptor, ProcSource, ProcTask } from './proc-source.ts';
+import { statText, statusText } from './proc-status.ts';
+import { ProviderFs } from './provider.ts';
+import type { Inode, Location, Mount, Nanoseconds } from './types.ts';
+import { isDetached, pathOf } from './walk.ts';
+
+/** PROC_SUPER_MAGIC. */
+const procMagic = 0x9fa0;
+
+export interface ProcOptions {
+  device: number;
+  now: () => Nanoseconds;
+  source: ProcSource;
+}
+
+/** A place as a link of /proc shows it: its path from the reader's root. */
+function shown(place: Location | null, source: ProcSource): string {
+  if (!place) throw errno('ENOENT');
+  const root = source.current().root();
+  const path = (root && pathOf(place, root)) ?? `/${place.dentry.name}`;
+  return isDetached(place) ? `${path} (deleted)` : path;
+}
+
+/** A path in mounts and maps: space, tab, newline and backslash as octal numbers. */
+const escaped = (path: string): string =>
+  path.replace(/[\s\\]/g, (found) => `\\${found.charCodeAt(0).toString(8).padStart(3, '0')}`);
+
+export function makeProc({ device, now, source }: ProcOptions): ProviderFs {
+  const fs = new ProviderFs({ type: 'proc', magic: procMagic, device, now });
+  fs.root = fs.directory({
+    fixed: {
+      ...machineFiles(fs, source),
+      self: fs.link({ target: () => String(source.current().group) }),
+      'thread-self': fs.link({ target: () => `${source.current().group}/task/${source.current().pid}` }),
+      mounts: fs.link({ target: () => 'self/mounts' }),
+      sys: systemTree(fs, source),
+    },
+    dynamic: {
+      names: () => source.processes().map(({ pid }) => String(pid)),
+      find: (name) => (/^[1-9]\d{0,9}$/.test(name) ? source.task(Number(name)) : null),
+      make: (_name, task) => taskDirectory(fs, source, task as ProcTask, true),
+    },
+  });
+  return fs;
+}
+
+const kib = (bytes: number): string => `${String(Math.floor(bytes / 1024)).padStart(8)} kB`;
+const ticks = (nanoseconds: number): number => Math.floor(nanoseconds / 10_000_000);
+
+function machineFiles(fs: ProviderFs, { machine }: ProcSource): Record<string, Inode> {
+  const file = (read: () => string): Inode => fs.file({ read });
+  return {
+    meminfo: file(() => {
+      const { total, free, available, cached, shared, buffers } = machine.memory();
+      const rows: [string, number][] = [
+        ['MemTotal', total],
+        ['MemFree', free],
+        ['MemAvailable', available],
+        ['Buffers', buffers],
+        ['Cached', cached],
+        ['SwapCached', 0],
+        ['Active', total - free - cached],
+        ['Inactive', cached],
+        ['SwapTotal', 0],
+        ['SwapFree', 0],
+        ['Dirty', 0],
+        ['Writeback', 0],
+        ['AnonPages', Math.max(0, total - free - cached)],
+        ['Mapped', cached],
+        ['Shmem', shared],
+        ['CommitLimit', total],
+        ['Committed_AS', total - free],
+      ];
+      return rows.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${kib(bytes)}\n`).join('');
+    }),
+    cpuinfo: file(() =>
+      Array.from({ length: machine.cpus }, (_, at) =>
+        [
+          `processor\t: ${at}`,
+          'vendor_id\t: GenuineIntel',
+          'cpu family\t: 6',
+          'model\t\t: 15',
+          'model name\t: Trivisor shared kernel',
+          'stepping\t: 1',
+          'cache size\t: 4096 KB',
+          `physical id\t: 0\nsiblings\t: ${machine.cpus}\ncore id\t\t: ${at}\ncpu cores\t: ${machine.cpus}`,
+          'fpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: 13\nwp\t\t: yes',
+          'flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm constant_tsc nopl cx16 lahf_lm',
+          'clflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 40 bits physical, 48 bits virtual\n\n',
+        ].join('\n'),
+      ).join(''),
+    ),
+    stat: file(() => {
+      const { idle, user, system } = machine.uptime();
+      const { runnable, forks, contextSwitches } = machine.counts();
+      const row = (share: number): string =>
+        `${ticks(user / share)} 0 ${ticks(system / share)} ${ticks(idle / share)} 0 0 0 0 0 0`;
+      const cpus = Array.from({ length: machine.cpus }, (_, at) => `cpu${at} ${row(machine.cpus)}\n`).join('');
+      return (
+        `cpu  ${row(1)}\n${cpus}intr 0\nctxt ${contextSwitches}\nbtime ${machine.bootTime}\nprocesses ${forks}\n` +
+        `procs_running ${runnable}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`
+      );
+    }),
+    uptime: file(() => {
+      const { total, idle } = machine.uptime();
+      return `${(total / 1e9).toFixed(2)} ${(idle / 1e9).toFixed(2)}\n`;
+    }),
+    loadavg: file(() => {
+      const { runnable, tasks, lastPid } = machine.counts();
+      const load = machine.load().map((value) => value.toFixed(2));
+      return `${load.join(' ')} ${runnable}/${tasks} ${lastPid}\n`;
+    }),
+    version: file(() => `Linux version ${machine.release} (trivisor) ${machine.version}\n`),
+    filesystems: file(() => machine.fileSystems.map((name) => `nodev\t${name}\n`).join('')),
+    cmdline: fs.text('\n'),
+    devices: fs.text(
+      'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n',
+    ),
+    partitions: fs.text('major minor  #blocks  name\n\n'),
+    swaps: fs.text('Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n'),
+    diskstats: fs.text(''),
+    modules: fs.text(''),
+    vmstat: file(() => `nr_free_pages ${Math.floor(machine.memory().free / 4096)}\n`),
+  };
+}
+
+/** sysctl(8)'s tree: what programs read, and the host's name, which they set. */
+function systemTree(fs: ProviderFs, { machine }: ProcSource): Inode {
+  const directory = (fixed: Record<string, Inode>): Inode => fs.directory({ fixed });
+  return directory({
+    kernel: directory({
+      ostype: fs.text('Linux\n'),
+      osrelease: fs.text(`${machine.release}\n`),
+      version: fs.text(`${machine.version}\n`),
+      hostname: fs.file({
+        read: () => `${machine.hostname()}\n`,
+        write: (text) => machine.setHostname(text.replace(/\n.*$/s, '')),
+      }),
+      domainname: fs.text('(none)\n'),
+      pid_max: fs.text('4194304\n'),
+      'threads-max': fs.text('65536\n'),
+      cap_last_cap: fs.text('40\n'),
+      ngroups_max: fs.text('65536\n'),
+      overflowuid: fs.text('65534\n'),
+      overflowgid: fs.text('65534\n'),
+      core_pattern: fs.text('core\n'),
+      randomize_va_space: fs.text('2\n'),
+      shmmax: fs.text('18446744073692774399\n'),
+      random: directory({
+        boot_id: fs.text(`${machine.bootId}\n`),
+        uuid: fs.file({ read: () => `${machine.uuid()}\n` }),
+        entropy_avail: fs.text('256\n'),
+        poolsize: fs.text('256\n'),
+      }),
+    }),
+    vm: directory({
+      overcommit_memory: fs.text('0\n'),
+      max_map_count: fs.text('65530\n'),
+      mmap_min_addr: fs.text('65536\n'),
+      swappiness: fs.text('60\n'),
+    }),
+    fs: directory({
+      'file-max': fs.text('9223372036854775807\n'),
+      nr_open: fs.text('1048576\n'),
+      'pipe-max-size': fs.text('1048576\n'),
+      protected_hardlinks: fs.text('1\n'),
+      protected_symlinks: fs.text('1\n'),
+    }),
+    net: directory({ core: directory({ somaxconn: fs.text('4096\n') }) }),
+  });
+}
+
+function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isProcess: boolean): Inode {
+  const owner = (): { uid: number; gid: number } => ({ uid: task.uids[1], gid: task.gids[1] });
+  const file = (read: () => string, mode = 0o444): Inode => fs.file({ read, mode, owner });
+  const link = (place: () => Location | null): Inode => fs.link({ target: () => shown(place(), source), place, owner });
+  const names = (): string[] => task.descriptors().map(String);
+  const find = (name: string): ProcDescriptor | null => (/^\d{1,9}$/.test(name) ? task.descriptor(Number(name)) : null);
+  const fixed: Record<string, Inode> = {
+    stat: file(() => statText(task)),
+    status: file(() => statusText(task)),
+    statm: file(() => {
+      const pages = (bytes: number): number => Math.ceil(bytes / 4096);
+      return `${pages(task.virtualBytes)} ${pages(task.residentBytes)} 0 0 0 ${pages(task.virtualBytes)} 0\n`;
+    }),
+    cmdline: file(() => task.commandLine()),
+    environ: file(() => task.environment(), 0o400),
+    auxv: file(() => task.auxiliaryVector(), 0o400),
+    comm: fs.file({
+      mode: 0o644,
+      owner,
+      read: () => `${task.name}\n`,
+      write: (text) => task.rename(text.replace(/\n$/, '').slice(0, 15)),
+    }),
+    maps: file(() =>
+      task
+        .regions()
+        .map((region) => regionLine(region, source))
+        .join(''),
+    ),
+    smaps: file(() =>
+      task
+        .regions()
+        .map((region) => regionLine(region, source) + regionFigures(region))
+        .join(''),
+    ),
+    mounts: file(() => mountLines(task, mountLine)),
+    mountinfo: file(() => mountLines(task, mountInfoLine)),
+    cgroup: file(() => `0::${task.cgroup}\n`),
+    limits: file(() => limitsText(task)),
+    oom_score: file(() => '0\n'),
+    oom_score_adj: fs.file({ mode: 0o644, owner, read: () => '0\n', write: () => {} }),
+    loginuid: file(() => '4294967295'),
+    wchan: file(() => '0'),
+    io: file(
+      () => 'rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n',
+      0o400,
+    ),
+    exe: link(() => task.executable()),
+    cwd: link(() => task.cwd()),
+    root: link(() => task.root()),
+    fd: fs.directory({
+      mode: 0o500,
+      owner,
+      dynamic: {
+        names,
+        find,
+        make: (_name, found) => {
+          const { place, label } = found as ProcDescriptor;
+          return fs.link({ owner, target: () => (place ? shown(place, source) : label), place: () => place });
+        },
+      },
+    }),
+    fdinfo: fs.directory({
+      owner,
+      dynamic: {
+        names,
+        find,
+        make: (_name, found) => {
+          const descriptor = found as ProcDescriptor;
+          return file(
+            () =>
+              `pos:\t${descriptor.position}\nflags:\t0${descriptor.flags.toString(8)}\nmnt_id:\t${descriptor.place?.mount.id ?? 0}\n`,
+            0o400,
+          );
+        },
+      },
+    }),
+  };
+  if (isProcess) {
+    fixed.task = fs.directory({
+      owner,
+      dynamic: {
+        names: () => task.threads().map(({ pid }) => String(pid)),
+        find: (name) => task.threads().find(({ pid }) => String(pid) === name) ?? null,
+        make: (_name, thread) => taskDirectory(fs, source, thread as ProcTask, false),
+      },
+    });
+  }
+  return fs.directory({ owner, fixed });
+}
+
+type Region = ReturnType<ProcTask['regions']>[number];
+
+function regionLine({ start, end, permissions, offset, place, label }: Region, source: ProcSource): string {
+  const hex = (value: number, width: number): string => value.toString(16).padStart(width, '0');
+  const inode = place?.dentry.inode;
+  const device = inode ? inode.fileSystem.device : 0;
+  const head =
+    `${hex(start, 8)}-${hex(end, 8)} ${permissions} ${hex(offset, 8)} ` +
+    `${hex(deviceMajor(device), 2)}:${hex(deviceMinor(device), 2)} ${inode?.ino ?? 0}`;
+  const name = place ? shown(place, source).replaceAll('\n', '\\012') : label;
+  return name ? `${head.padEnd(73)}${name}\n` : `${head} \n`;
+}
+
+function regionFigures({ start, end, residentBytes = 0, permissions }: Region): string {
+  const shared = permissions[3] === 's';
+  const rows: [string, number][] = [
+    ['Size', end - start],
+    ['KernelPageSize', 4096],
+    ['MMUPageSize', 4096],
+    ['Rss', residentBytes],
+    ['Pss', residentBytes],
+    ['Shared_Clean', 0],
+    ['Shared_Dirty', shared ? residentBytes : 0],
+    ['Private_Clean', 0],
+    ['Private_Dirty', shared ? 0 : residentBytes],
+    ['Swap', 0],
+  ];
+  return rows.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${kib(bytes)}\n`).join('');
+}
+
+const mountOptions = ({ flags, root }: Mount): string =>
+  [
+    flags & MS_RDONLY || root.fileSystem.readOnly ? 'ro' : 'rw',
+    ...(flags & MS_NOSUID ? ['nosuid'] : []),
+    ...(flags & MS_NODEV ? ['nodev'] : []),
+    ...(flags & MS_NOEXEC ? ['noexec'] : []),
+    'relatime',
+  ].join(',');
+
+/** Lines of the mounts that can be reached from the task's root. */
+function mountLines(task: ProcTask, line: (mount: Mount, path: string) => string): string {
+  const root = task.root();
+  if (!root) throw errno('EINVAL');
+  return task
+    .mounts()
+    .map((mount) => {
+      const path = pathOf({ mount, dentry: mount.root }, root);
+      return path === null ? '' : line(mount, escaped(path));
+    })
+    .join('');
+}
+
+const mountLine = (mount: Mount, path: string): string =>
+  `${escaped(mount.source)} ${path} ${mount.root.fileSystem.type} ${mountOptions(mount)} 0 0\n`;
+
+function mountInfoLine(mount: Mount, path: string): string {
+  const { device, type } = mount.root.fileSystem;
+  let within = '';
+  for (let at = mount.root; at.parent; at = at.parent) within = `/${at.name}${within}`;
+  return (
+    `${mount.id} ${mount.parent?.mount.id ?? mount.id} ${deviceMajor(device)}:${deviceMinor(device)} ${escaped(within) || '/'} ` +
+    `${path} ${mountOptions(mount)} - ${type} ${escaped(mount.source)} ${mount.root.fileSystem.readOnly ? 'ro' : 'rw'}\n`
+  );
+}
+
+/** Name and unit by RLIMIT_* number, in the order of Linux's table. */
+const limitNames: readonly [string, string][] = [
+  ['Max cpu time', 'seconds'],
+  ['Max file size', 'bytes'],
+  ['Max data size', 'bytes'],
+  ['Max stack size', 'bytes'],
+  ['Max core file size', 'bytes'],
+  ['Max resident set', 'bytes'],
+  ['Max processes', 'processes'],
+  ['Max open files', 'files'],
+  ['Max locked memory', 'bytes'],
+  ['Max address space', 'bytes'],
+  ['Max file locks', 'locks'],
+  ['Max pending signals', 'signals'],
+  ['Max msgqueue size', 'bytes'],
+  ['Max nice priority', ''],
+  ['Max realtime priority', ''],
+  ['Max realtime timeout', 'us'],
+];
+
+function limitsText(task: ProcTask): string {
+  const value = (limit: number): string => (Number.isFinite(limit) ? String(limit) : 'unlimited').padEnd(21);
+  const head = `${'Limit'.padEnd(26)}${'Soft Limit'.padEnd(21)}${'Hard Limit'.padEnd(21)}Units     \n`;
+  return (
+    head +
+    limitNames
+      .map(([name, unit], resource) => {
+        const [soft, hard] = task.limit(resource);
+        return `${name.padEnd(26)}${value(soft)}${value(hard)}${unit.padEnd(10)}\n`;
+      })
+      .join('')
+  );
+}
