@@ -19,13 +19,14 @@ const ANSWER = 120;
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-four-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-async function linux(architecture: 'i386' | 'amd64'): Promise<SystemGuest> {
+async function linux(architecture: 'i386' | 'amd64', mortal = false): Promise<SystemGuest> {
   const { kernel, initramfs, append } = await displayGuest(architecture);
   const initrd = join(folder, architecture);
   writeFileSync(initrd, initramfs);
   return startSystem({
     name: `Linux ${architecture}`,
     memoryMiB: 256,
+    mortal,
     kernel: { file: kernel, initrd, append: `${append} console=tty0` },
   });
 }
@@ -41,7 +42,7 @@ systemTest('four-guests', noFreeDos || noIsolinux || nightly, async () => {
     floppy: { file: await freeDosFloppy() },
     boot: 'a',
   });
-  await using narrow = await linux('i386');
+  await using narrow = await linux('i386', true);
   await using wide = await linux('amd64');
   await using installer = await startSystem({
     name: 'the installer',

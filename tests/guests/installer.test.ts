@@ -10,6 +10,9 @@ const FIRMWARE = 120;
 const INSTALLER = 900;
 const ANSWER = 60;
 
+/** MiB: with less, the installer asks no language but tells that there is little memory. */
+const MEMORY = { i386: 768, amd64: 1024 } as const;
+
 /** The chosen line of the boot menu, and that of the installer's list, as the two draw it. */
 const MENU_LINE: Colour = [118, 161, 208];
 const LIST_LINE: Colour = [41, 134, 126];
@@ -18,7 +21,7 @@ for (const architecture of architectures) {
   systemTest(`installer-text-${architecture}`, noIsolinux || (architecture === 'amd64' && nightly), async () => {
     const cdrom = await installerCd(architecture);
     const name = `the ${architecture} text installer`;
-    await using guest = await startSystem({ name, memoryMiB: 512, cdrom, boot: 'd' });
+    await using guest = await startSystem({ name, memoryMiB: MEMORY[architecture], cdrom, boot: 'd' });
     const menu = await guest.waitForPicture('its boot menu', FIRMWARE, (picture) => {
       const [line, ...others] = bandsOf(picture, MENU_LINE);
       return line && others.length === 0 ? { picture, line } : undefined;
@@ -41,7 +44,7 @@ for (const architecture of architectures) {
   systemTest(`installer-gtk-${architecture}`, noIsolinux || nightly, async () => {
     const cdrom = await installerCd(architecture);
     const name = `the ${architecture} graphical installer`;
-    await using guest = await startSystem({ name, memoryMiB: 768, cdrom, boot: 'd' });
+    await using guest = await startSystem({ name, memoryMiB: MEMORY[architecture], cdrom, boot: 'd' });
     const chosen = (colour: Colour, what: string, seconds: number, isRight = (_: { top: number }) => true) =>
       guest.waitForPicture(what, seconds, (picture) => {
         const [line, ...others] = bandsOf(picture, colour);

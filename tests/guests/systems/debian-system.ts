@@ -4,6 +4,7 @@
 
 import { mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DebianArchitecture } from '../../../main/starter/debian-packages.ts';
 import { embedGrub, FIRST_PARTITION, grubCore, noGrub } from './grub.ts';
 import { lacking, tool, verdict } from './host-tools.ts';
 import { image } from './image-cache.ts';
@@ -23,9 +24,20 @@ const PARTITION_BYTES = 1536 * 2 ** 20;
 export const login = { user: 'root', password: 'trivisor' };
 
 const packages = [
-  ...['systemd-sysv', 'dbus', 'udev', 'kmod', 'login', 'passwd', 'e2fsprogs', 'iproute2', 'initramfs-tools'],
-  'linux-image-amd64',
+  'systemd-sysv',
+  'dbus',
+  'udev',
+  'kmod',
+  'login',
+  'passwd',
+  'e2fsprogs',
+  'iproute2',
+  'initramfs-tools',
 ];
+const kernels = { amd64: 'linux-image-amd64', i386: 'linux-image-686' } as const satisfies Record<
+  DebianArchitecture,
+  string
+>;
 
 /** The archive that this host's own apt takes Debian's packages from. */
 function mirror(): string {
@@ -39,13 +51,15 @@ function mirror(): string {
  * The disk: qcow2, compressed, one ext4 partition. GRUB starts the kernel with a console on the display and on the
  * first serial port; systemd runs a login on each.
  */
-export function debianSystem(): Promise<string> {
+export function debianSystem(architecture: DebianArchitecture): Promise<string> {
   return image({
-    name: 'debian-system.qcow2',
+    name: architecture === 'amd64' ? 'debian-system.qcow2' : `debian-system-${architecture}.qcow2`,
     version: 2,
     make(file, work) {
       const root = join(work, 'root');
-      tool('debootstrap', ['--variant=minbase', `--include=${packages.join(',')}`, RELEASE, root, mirror()]);
+      const wanted = [...packages, kernels[architecture]].join(',');
+      const options = [`--arch=${architecture}`, '--variant=minbase', `--include=${wanted}`];
+      tool('debootstrap', [...options, RELEASE, root, mirror()]);
       furnish(root);
       const partition = join(work, 'partition');
       writeFileSync(partition, '');

@@ -180,6 +180,10 @@ class QemuGuest extends SystemGuest {
     await this.#gone;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.ended === undefined) await this.kill();
+  }
+
   #act<Result>(act: () => Promise<Result>): Promise<Result> {
     const result = this.#acts.then(act);
     this.#acts = result.catch(() => {});

@@ -32,6 +32,8 @@ export interface SystemPc {
   bios?: string;
   /** Started directly, without firmware's boot. */
   kernel?: { file: string; initrd: string; append: string };
+  /** It will be killed with what executes it: {@link SystemGuest.kill}. */
+  mortal?: boolean;
 }
 
 export interface Picture {
@@ -76,7 +78,7 @@ export abstract class SystemGuest implements AsyncDisposable {
   abstract powerButton(): void;
   abstract pause(): Promise<void>;
   abstract resume(): Promise<void>;
-  /** Ends the guest with the thread or process that executes it, as a crash would. */
+  /** Ends a `mortal` guest with the thread or process that executes it, as a crash would. */
   abstract kill(): Promise<void>;
   /** How the guest ended; undefined while it runs. */
   abstract readonly ended: SystemEnd | undefined;
@@ -85,9 +87,7 @@ export abstract class SystemGuest implements AsyncDisposable {
     return undefined;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.ended === undefined) await this.kill();
-  }
+  abstract [Symbol.asyncDispose](): Promise<void>;
 
   /** What came out of the serial port, without carriage returns and escape sequences. */
   get serial(): string {

@@ -39,6 +39,7 @@ export const systems = {
     shows: 'logins on display and serial port, packages, files, power-off; the disk whole afterwards',
   },
   'debian-ahci': { system: 'Debian 12 with systemd', from: 'AHCI disk, GRUB', shows: 'the same' },
+  'debian-i386': { system: 'Debian 12 with systemd, 32-bit', from: 'IDE disk, GRUB', shows: 'the same' },
   'four-guests': {
     system: 'FreeDOS, Linux of both widths and an installer at once',
     from: 'one process',

@@ -36,7 +36,8 @@ class TrivisorGuest extends SystemGuest {
         this.serialRaw += decoder.decode(bytes);
       },
       screen: (change) => this.#seen?.(change),
-      machineModule: new URL('./mortal-machine.ts', import.meta.url).href,
+      // Only where it is needed: a machine of the tests has no thread that translates beside it.
+      ...(pc.mortal && { machineModule: new URL('./mortal-machine.ts', import.meta.url).href }),
     });
     void this.run.ended.then(({ reason, detail }) => {
       this.ended = { reason: reason === 'powerOff' ? 'powerOff' : 'other', detail: `${reason}: ${detail}` };
@@ -101,7 +102,7 @@ class TrivisorGuest extends SystemGuest {
   }
 
   async kill(): Promise<void> {
-    if (this.run.state === 'paused') return void (await this.run.forceStop());
+    if (!this.pc.mortal) throw new Error(`${this.pc.name} is not made to be killed.`);
     this.typeSerial(FATAL_INPUT);
     await this.run.ended;
   }
@@ -110,13 +111,13 @@ class TrivisorGuest extends SystemGuest {
     return this.run.report().instructions;
   }
 
-  override async [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.run.forceStop();
   }
 }
 
 function settingsOf(pc: SystemPc): GuestSettings {
-  const { kernel, floppy, disks, boot, ...rest } = pc;
+  const { kernel, floppy, disks, boot, mortal: _, ...rest } = pc;
   return GuestSettings.parse({
     ...rest,
     noReboot: true,
