@@ -226,6 +226,9 @@ test('the inventory: create, list, set, info, start, console, stop, rm', { timeo
   assert.equal((await json('set', 'web server', 'memory=128', 'append=console=ttyS0')).settings.memoryMiB, 128);
   assert.match((await verb('set', 'web server', 'colour=red')).err, /with a KEY of name, kind, memory/);
   assert.equal((await json('info', 'web server')).settings.append, 'console=ttyS0');
+  assert.equal((await verb('set', 'web server', 'net=internal:lab')).status, 0);
+  assert.match((await verb('info', 'web server')).out, /^nets +internal:lab, model=e1000$/m);
+  assert.equal((await verb('set', 'web server', 'net=none')).status, 0);
 
   assert.equal((await json('start', 'web server')).state, 'running');
   assert.equal((await verb('start', 'web server')).status, 1);

@@ -155,14 +155,22 @@ function row({ settings, state }: GuestView): string[] {
 function details({ settings, id, state, createdAt, startedAt, pauseReason, ejectedDisc, lastEnd }: GuestView): string {
   const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
   const lines: [string, string][] = Object.entries(settings)
-    .filter(([, value]) => value !== null && value !== '')
-    .map(([name, value]) => [name, String(value)]);
+    .filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))
+    .map(([name, value]) => [name, Array.isArray(value) ? value.map(deviceText).join('; ') : String(value)]);
   lines.push(['id', id], ['state', state], ['created', time(createdAt)]);
   if (startedAt !== null) lines.push(['started', time(startedAt)]);
   if (pauseReason !== null) lines.push(['paused', pauseReason]);
   if (ejectedDisc !== null) lines.push(['ejected', ejectedDisc]);
   if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
   return table(lines);
+}
+
+/** A disk, a floppy or a network card: what it is made from, and what is set of it. */
+function deviceText(device: object | null): string {
+  if (device === null) return 'none';
+  const [[, first], ...rest] = Object.entries(device) as [[string, unknown], ...[string, unknown][]];
+  const set = rest.filter(([, value]) => value !== null && value !== false);
+  return [first, ...set.map(([name, value]) => (value === true ? name : `${name}=${value}`))].join(', ');
 }
 
 /** A name as a shell takes it. */
