@@ -77,35 +77,35 @@ export const BLOCK_TABLE_ENTRY_BYTES = 16;
 
 /** Micro-ops of decoded blocks, allocated upwards; when full, everything decoded is dropped. */
 export const MICRO_OP_BASE = 0x200000;
-export const MICRO_OP_LIMIT = 0x12c0000;
+export const MICRO_OP_LIMIT = 0x3200000;
 
 /** Records of translations: link slots, guard slots, micro-ops of what TypeScript carries out for them. */
-export const TRANSLATION_BASE = 0x12c0000;
-export const TRANSLATION_LIMIT = 0x15c0000;
+export const TRANSLATION_BASE = MICRO_OP_LIMIT;
+export const TRANSLATION_LIMIT = 0x3ac0000;
 
 /** What page walks in WebAssembly know of the machine, whichever vCPU they are for. */
 export const MachineBook = {
   /** i32: pages of RAM that have been in a TLB. */
-  touchedPages: 0x15c0000,
+  touchedPages: 0x3ac0000,
   /** i32: not 0 while the A20 gate is closed. */
-  a20Closed: 0x15c0004,
+  a20Closed: 0x3ac0004,
   /** i64: bytes of RAM below 4 GiB, and above. */
-  lowRam: 0x15c0008,
-  highRam: 0x15c0010,
+  lowRam: 0x3ac0008,
+  highRam: 0x3ac0010,
 } as const;
 
 /** One byte a page of RAM: 1 where it may have write entries in the TLBs. */
-export const WRITE_MAPPED_BASE = 0x1600000;
+export const WRITE_MAPPED_BASE = 0x3b00000;
 /** One byte a page of RAM: what kind of memory it is, and whether it has been in a TLB. */
-export const PAGE_STATE_BASE = 0x1700000;
+export const PAGE_STATE_BASE = 0x3c00000;
 export const PageState = { kindMask: 3, touched: 4 } as const;
 
 /** One 64-bit map a physical page: which of its 64-byte lines hold bytes of decoded code. */
-export const CODE_LINES_BASE = 0x1800000;
-export const CODE_LINES_LIMIT = 0x2000000;
+export const CODE_LINES_BASE = 0x3d00000;
+export const CODE_LINES_LIMIT = 0x4500000;
 
 /** Guest RAM starts here and is contiguous: first what lies below the PCI hole, then what lies above 4 GiB. */
-export const RAM_BASE = 0x2000000;
+export const RAM_BASE = 0x4800000;
 
 /** RAM below 4 GiB ends here at the latest; PCI, APICs and firmware are above. */
 export const LOW_RAM_LIMIT = 0xc0000000;

@@ -2,7 +2,7 @@
 // Owns the memory, a TLB that maps one page, and the exchange of states.
 // Never decodes: the caller names the encoding.
 
-import { RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_TABLES, TlbKind } from '../../memory/layout.ts';
+import { memoryPages, RAM_BASE, TLB_BASE, TLB_ENTRIES, TLB_TABLES, TlbKind } from '../../memory/layout.ts';
 import type { Encoding } from '../instructions/row.ts';
 import { variantIndex } from '../interpreter/handler-numbers.ts';
 import { U } from '../interpreter/micro-op.ts';
@@ -15,9 +15,10 @@ import type { X87State } from './x87-cases.ts';
 const OPERAND_LINEAR = 0x5000n;
 export const OPERAND_HOST = RAM_BASE + 0x1000;
 const MICRO_OP = 0x200000;
+const PAGES = memoryPages(1 << 20);
 
 export class X87Runner {
-  readonly memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024, shared: true });
+  readonly memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true });
   readonly view = new DataView(this.memory.buffer);
   private readonly table: WebAssembly.Table;
   private readonly flags: () => number;
@@ -26,7 +27,7 @@ export class X87Runner {
   private readonly handlers: ReturnType<typeof buildInterpreter>['handlers'];
 
   constructor() {
-    const { bytes, handlers } = buildInterpreter(1024);
+    const { bytes, handlers } = buildInterpreter(PAGES);
     this.handlers = handlers;
     const instance = instantiateIsolated(bytes, this.memory, {
       cold: () => {
