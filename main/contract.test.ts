@@ -46,6 +46,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     bios: null,
     floppies: [],
     nets: [],
+    virtio: [],
     serial2: null,
     printer: null,
     audio: null,

@@ -41,10 +41,11 @@ const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${
 const DRIVES_MAX = 4;
 export const diskFormats = ['raw', 'qcow2', 'vdi', 'vmdk', 'vhd'] as const;
 /** Controllers that a hard disk can be connected to. */
-export const diskInterfaces = ['ide', 'ahci'] as const;
+export const diskInterfaces = ['ide', 'ahci', 'virtio'] as const;
 /** Disks that the IDE cables take beside the CD drive, and drives that the AHCI controller takes. */
 const IDE_DISKS_MAX = DRIVES_MAX - 1;
 export const AHCI_DRIVES_MAX = 6;
+const VIRTIO_DISKS_MAX = 8;
 /** Drives that a floppy cable takes. */
 const FLOPPIES_MAX = 2;
 
@@ -75,7 +76,9 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
 }
 
 /** Models of network cards. */
-export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa'] as const;
+export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
+/** Virtio devices beside disks and network cards. */
+export const virtioDevices = ['console', 'rng'] as const;
 /** Network cards that a guest has at most. */
 const NETS_MAX = 8;
 /** Of them, cards on the ISA bus. */
@@ -154,11 +157,15 @@ export const GuestSettings = z.strictObject({
     .array(DiskSettings)
     .refine((disks) => onInterface(disks, 'ide') <= IDE_DISKS_MAX, `must be at most ${IDE_DISKS_MAX} with if=ide`)
     .refine((disks) => onInterface(disks, 'ahci') <= AHCI_DRIVES_MAX, `must be at most ${AHCI_DRIVES_MAX} with if=ahci`)
+    .refine(
+      (disks) => onInterface(disks, 'virtio') <= VIRTIO_DISKS_MAX,
+      `must be at most ${VIRTIO_DISKS_MAX} with if=virtio`,
+    )
     .default([])
     .register(settingInfo, {
       flag: '--disk <file>',
       label: 'Disks',
-      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide|ahci][,readonly][,snapshot]; repeatable',
+      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide|ahci|virtio][,readonly][,snapshot]; repeatable',
     }),
   cdrom: path.nullable().default(null).register(settingInfo, {
     flag: '--cdrom <iso>',
@@ -205,6 +212,15 @@ export const GuestSettings = z.strictObject({
       flag: '--net <network>',
       label: 'Network cards',
       help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE][,capture=FILE]; repeatable`,
+    }),
+  virtio: z
+    .array(z.enum(virtioDevices))
+    .refine((devices) => new Set(devices).size === devices.length, 'must name each device once')
+    .default([])
+    .register(settingInfo, {
+      flag: '--virtio <devices>',
+      label: 'Virtio devices',
+      help: `virtio devices beside disks and network cards, separated by commas: ${virtioDevices.join(', ')}`,
     }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',

@@ -50,6 +50,8 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
       command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...drivesOf(name, text)]);
     else if (name === 'nets')
       command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...netsOf(text)]);
+    else if (name === 'virtio')
+      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...wordsOf(text)]);
     else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
     else command.option(flag, description);
   }
@@ -89,6 +91,7 @@ function parse(name: SettingName, text: string): unknown {
   const field = innermost(GuestSettings.shape[name] as z.ZodType);
   if (isDrives(name)) return drivesOf(name, text);
   if (name === 'nets') return netsOf(text);
+  if (name === 'virtio') return wordsOf(text);
   if (paths.includes(name)) return text === '' ? null : resolve(text);
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
@@ -107,7 +110,10 @@ const isDrives = (name: SettingName): name is DriveSetting => name === 'disks' |
 
 /** What may follow the file of a drive, and what a person is told of it. */
 const driveWords = {
-  disks: { keys: { format: diskFormats, if: diskInterfaces }, told: 'format=…, if=ide|ahci, readonly and snapshot' },
+  disks: {
+    keys: { format: diskFormats, if: diskInterfaces },
+    told: 'format=…, if=ide|ahci|virtio, readonly and snapshot',
+  },
   floppies: { keys: {}, told: 'readonly and snapshot' },
 } as const satisfies Record<DriveSetting, { keys: Record<string, readonly string[]>; told: string }>;
 
@@ -150,6 +156,11 @@ function netsOf(text: string): Record<string, unknown>[] {
     else card.model = value;
   }
   return [card];
+}
+
+/** Words that commas separate. */
+function wordsOf(text: string): string[] {
+  return text === '' ? [] : text.split(',');
 }
 
 function innermost(field: z.ZodType): z.ZodType {

@@ -247,16 +247,17 @@ class GuestThread {
     const { openCd, openDisk, openFloppy } = await import('./disk-files.ts');
     const disks: BlockDevice[] = [];
     const ahciDisks: BlockDevice[] = [];
+    const virtioDisks: BlockDevice[] = [];
     for (const disk of guest.disks) {
       const opened = await this.#opened(openDisk(disk));
-      (disk.interface === 'ahci' ? ahciDisks : disks).push(opened);
+      ({ ide: disks, ahci: ahciDisks, virtio: virtioDisks })[disk.interface].push(opened);
     }
     const cdroms = guest.cdrom === null ? [null] : [await this.#inserted('cdrom', openCd(guest.cdrom))];
     const floppies: (BlockDevice | null)[] = guest.floppies.length === 0 ? [null] : [];
     for (const [unit, floppy] of guest.floppies.entries())
       floppies.push(floppy && (await this.#inserted(unit === 0 ? 'floppy0' : 'floppy1', openFloppy(floppy))));
     const ahci = { disks: ahciDisks, cdroms: onAhci ? cdroms : [] };
-    const drives = { disks, cdroms: onAhci ? [] : cdroms, floppies, ahci };
+    const drives = { disks, cdroms: onAhci ? [] : cdroms, floppies, ahci, virtioDisks };
     return machines.createGuest({ ...config, ...drives }, this.#host(guest.deterministic));
   }
 
@@ -599,12 +600,12 @@ function cardOf({ model, address, rom, cable, doorbell }: NetStart): NetworkCard
 }
 
 function configOf(start: GuestStart): GuestConfig {
-  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder } = start;
+  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder, virtio } = start;
   const kernel = start.kernel === null ? {} : { kernel: readBootFile(start.kernel, 'kernel', memoryMiB) };
   const bios = start.kernel !== null || start.bios === null ? {} : { bios: readBiosFile(start.bios) };
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
   const boot = { ...kernel, ...initrd, append };
-  return { kind, memoryMiB, cpus, deterministic, noReboot, translation, boot, bootOrder, ...bios };
+  return { kind, memoryMiB, cpus, deterministic, noReboot, translation, boot, bootOrder, virtio, ...bios };
 }
 
 if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');

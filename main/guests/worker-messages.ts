@@ -3,7 +3,13 @@
 // Never carries guest memory or a counter: those are shared.
 
 import type { ImageFormat } from '../../native-free-core/disk/images.ts';
-import type { GuestEnd, MediumPlace, NetworkModel, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type {
+  GuestEnd,
+  MediumPlace,
+  NetworkModel,
+  TranslationTime,
+  VirtioKind,
+} from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
 import type { SerialPort } from '../contract.ts';
@@ -29,6 +35,8 @@ export interface GuestStart {
   cdromInterface: DiskStart['interface'];
   floppies: readonly (FloppyStart | null)[];
   nets: readonly NetStart[];
+  /** Virtio devices beside disks and cards. */
+  virtio: readonly VirtioKind[];
   outputs: OutputPaths;
 }
 
@@ -51,7 +59,7 @@ export interface DiskStart {
   readOnly: boolean;
   /** Writes are thrown away. */
   snapshot: boolean;
-  interface: 'ide' | 'ahci';
+  interface: 'ide' | 'ahci' | 'virtio';
 }
 
 /** A floppy disk in a drive. */

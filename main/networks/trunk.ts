@@ -4,7 +4,7 @@
 
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { HEADER_BYTES } from '../../native-free-core/devices/net/packets.ts';
+import { HEADER_BYTES } from '../../native-free-core/devices/packets.ts';
 import { RING_FRAME_MAX } from '../../native-free-core/network/packet-ring.ts';
 import type { Switch, SwitchPort } from '../../native-free-core/network/switch.ts';
 import { withLock } from '../files/folders.ts';

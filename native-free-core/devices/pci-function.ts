@@ -66,6 +66,8 @@ export interface PciFunctionSpec {
   bars?: Readonly<Record<number, BarSpec>>;
   /** A BAR was mapped at `base`, moved, or unmapped (undefined): for devices whose memory is more than a handler. */
   onMap?(bar: number, base: number | undefined): void;
+  /** The guest is about to read configuration bytes `offset` to `offset + size - 1`. */
+  onConfigRead?(offset: number, size: number): void;
   /** The guest wrote configuration bytes `offset` to `offset + size - 1`, after the standard header was dealt with. */
   onConfigWrite?(offset: number, size: number): void;
 }
@@ -202,6 +204,7 @@ export class PciFunction {
   }
 
   readConfig(offset: number, size: AccessSize): number {
+    this.spec.onConfigRead?.(offset, size);
     let value = 0;
     // Beyond the end nobody answers.
     for (let i = 0; i < size; i++) value += (this.config[offset + i] ?? 0xff) * 2 ** (8 * i);

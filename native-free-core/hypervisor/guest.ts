@@ -4,7 +4,7 @@
 
 import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { Screen } from '../devices/display/screen.ts';
-import type { PacketPort } from '../devices/net/packets.ts';
+import type { PacketPort } from '../devices/packets.ts';
 import type { AudioChunk } from '../devices/sound/audio-mixer.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { HostUnpack } from '../firmware/boot/payload.ts';
@@ -50,13 +50,21 @@ export interface GuestConfig {
   floppies?: readonly (BlockDevice | null)[];
   /** The same on the AHCI controller, which is there if anything is connected to it. */
   ahci?: { disks: readonly BlockDevice[]; cdroms: readonly (BlockDevice | null)[] };
+  /** Disks on virtio, each a device of its own, in the order a guest finds them. */
+  virtioDisks?: readonly BlockDevice[];
+  /** Further virtio devices. */
+  virtio?: readonly VirtioKind[];
   /** Network cards, in the order a guest finds them. */
   nets?: readonly NetworkCardConfig[];
 }
 
 /** The models of network cards. */
-export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa'] as const;
+export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 export type NetworkModel = (typeof networkModels)[number];
+
+/** Virtio devices beside disks and network cards. */
+export const virtioKinds = ['console', 'rng'] as const;
+export type VirtioKind = (typeof virtioKinds)[number];
 
 /** A network card of a guest, and what it is plugged into. */
 export interface NetworkCardConfig {

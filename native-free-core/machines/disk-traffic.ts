@@ -2,7 +2,7 @@
 // Owns the counts, and the writes that the host had no room for.
 // Never changes a request, and never lets a drive see that the host is full.
 
-import type { Medium } from '../devices/storage/medium.ts';
+import type { ImageMedium } from '../devices/storage/medium.ts';
 import { type BlockDevice, HostFullError } from '../disk/block.ts';
 import type { ControlBlock } from '../hypervisor/control-block.ts';
 
@@ -37,7 +37,7 @@ export class DiskTraffic {
   }
 
   /** A disk whose requests are counted. */
-  medium(disk: BlockDevice): Medium {
+  medium(disk: BlockDevice): ImageMedium {
     return {
       size: disk.size,
       isReadOnly: disk.isReadOnly,
@@ -52,6 +52,7 @@ export class DiskTraffic {
         return this.follow(this.insist(() => disk.write(offset, from)));
       },
       flush: () => this.follow(this.insist(() => disk.flush())),
+      writeZeros: (offset, length) => this.follow(this.insist(() => disk.writeZeros(offset, length))),
       discard: (offset, length) => this.follow(this.insist(() => disk.discard(offset, length))),
     };
   }

@@ -2,7 +2,7 @@
 // Owns the counts.
 // Never changes a frame.
 
-import type { NetworkCard, PacketPort } from '../devices/net/packets.ts';
+import type { NetworkCard, PacketPort } from '../devices/packets.ts';
 import type { ControlBlock } from '../hypervisor/control-block.ts';
 
 export class NetworkTraffic {

@@ -138,6 +138,9 @@ export class Pc implements Guest {
       onReset: () => this.askReset(),
       onProcessorReset: () => this.askProcessorReset(),
       onEnd: (end) => this.finish(end),
+      onConsole: (bytes) => {
+        for (const byte of bytes) this.transmit(byte);
+      },
       onSerial: (byte) => this.transmit(byte),
       onSecondSerial: (byte) => this.secondSerial.add(byte),
       audio: this.audio,
@@ -378,7 +381,15 @@ export class Pc implements Guest {
   }
 
   serialInput(bytes: Uint8Array): void {
-    this.isa.com1.input(bytes);
+    const { console } = this.pci.virtio;
+    if (console?.isInUse && this.isVirtualConsole) console.input(0, bytes);
+    else this.isa.com1.input(bytes);
+  }
+
+  /** Whether the kernel's console, the last that its command line names, is that of virtio. */
+  private get isVirtualConsole(): boolean {
+    const named = this.config.boot.append.match(/(?<!\S)console=\S+/g) ?? [];
+    return named.at(-1)?.startsWith('console=hvc') === true;
   }
 
   secondSerialInput(bytes: Uint8Array): void {

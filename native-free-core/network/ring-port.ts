@@ -2,7 +2,7 @@
 // Owns nothing but which ring is which.
 // Never waits; the other thread is woken through a doorbell that it is given.
 
-import type { PacketPort } from '../devices/net/packets.ts';
+import type { PacketPort } from '../devices/packets.ts';
 import { PacketRing } from './packet-ring.ts';
 
 /** The two rings of a cable, as both ends are told of them. */

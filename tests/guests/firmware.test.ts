@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { unpluggedPort } from '../../native-free-core/devices/net/packets.ts';
+import { unpluggedPort } from '../../native-free-core/devices/packets.ts';
 import { BiosTestMachine, BUFFER, MemoryDisk } from '../../native-free-core/firmware/bios/testing.ts';
 
 const seabios = ['bios.bin', 'bios-256k.bin'].map((name) => `/usr/share/seabios/${name}`);

@@ -3,16 +3,17 @@
 // Never gives a card an address: that is the tests' business.
 
 import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
-import { moduleGuest } from './module-guest.ts';
+import { driverGuest } from './driver-guest.ts';
 
 /** In loading order. Without `af_packet` no DHCP client can send. */
-const modules = ['af_packet', 'mii', '8390', '8390p', 'e1000', '8139cp', '8139too', 'ne2k-pci', 'ne'];
+const modules = ['af_packet', 'e1000', '8139cp', '8139too', 'ne2k-pci', 'ne', 'virtio_pci', 'virtio_net'];
 const folders = [
   ...['drivers/net/mii*', 'drivers/net/ethernet/8390/*', 'drivers/net/ethernet/intel/e1000/*'],
-  ...['drivers/net/ethernet/realtek/*', 'net/packet/*'],
+  ...['drivers/net/ethernet/realtek/*', 'net/packet/*', 'drivers/virtio/*'],
+  ...['drivers/net/virtio_net*', 'drivers/net/net_failover*', 'net/core/failover*'],
 ];
 
 /** A Debian guest whose initramfs, made in `folder`, has loaded the drivers of network cards when its prompt comes. */
 export function networkGuest(architecture: DebianArchitecture, folder: string) {
-  return moduleGuest(architecture, folder, modules, folders);
+  return driverGuest(architecture, folder, { modules, folders });
 }

@@ -30,6 +30,7 @@ interface Card {
 
 const cards: readonly Card[] = [
   { model: 'e1000', architecture: 'amd64', driver: 'e1000', mebibytes: 64 },
+  { model: 'virtio', architecture: 'amd64', driver: 'virtio_net', mebibytes: 64 },
   { model: 'rtl8139', architecture: 'amd64', driver: '8139cp', mebibytes: 64 },
   { model: 'rtl8139c', architecture: 'i386', driver: '8139too', mebibytes: 64 },
   { model: 'ne2k_pci', architecture: 'i386', driver: 'ne2k-pci', mebibytes: 16 },

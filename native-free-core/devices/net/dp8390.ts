@@ -4,7 +4,6 @@
 // Never knows the bus its card sits on.
 
 import type { AccessSize, InterruptLine, SavedState } from '../device.ts';
-import { openState } from '../saved-state.ts';
 import {
   CRC_BYTES,
   FRAME_MAX,
@@ -14,7 +13,8 @@ import {
   isFor,
   multicastBit,
   type PacketPort,
-} from './packets.ts';
+} from '../packets.ts';
+import { openState } from '../saved-state.ts';
 
 /** Ports of a card: sixteen registers, the data port, the reset port. */
 export const PORTS = 32;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IoBus } from '../bus.ts';
+import { frameCheck, multicastBit } from '../packets.ts';
 import { PciBus } from '../pci/pci-bus.ts';
 import { TestLine } from '../testing.ts';
 import { Ne2000Isa, Ne2000Pci } from './ne2000.ts';
-import { frameCheck, multicastBit } from './packets.ts';
 import { TEST_ADDRESS, TestPort, testFrame } from './testing.ts';
 
 const BASE = 0x300;

@@ -3,10 +3,10 @@
 // Never knows what its port leads to.
 
 import type { AccessSize, Bus, Device, InterruptLine, SavedState } from '../device.ts';
+import type { NetworkCard, PacketPort } from '../packets.ts';
 import { PciFunction } from '../pci-function.ts';
 import { openState } from '../saved-state.ts';
 import { Dp8390, PORTS } from './dp8390.ts';
-import type { NetworkCard, PacketPort } from './packets.ts';
 
 const ISA_MEMORY = 16 * 1024;
 const PCI_MEMORY = 32 * 1024;

@@ -3,8 +3,8 @@
 // Never reads a descriptor or guest memory.
 
 import type { SavedState } from '../device.ts';
+import { addWords, FRAME_MIN, fold, JUMBO_MAX } from '../packets.ts';
 import { openState } from '../saved-state.ts';
-import { addWords, FRAME_MIN, fold, JUMBO_MAX } from './packets.ts';
 
 /** Where checksums begin, go and end, and how a long message is cut. Offsets are from the frame's start; an end of 0 is its last byte. */
 export interface TransmitContext {

@@ -3,7 +3,7 @@
 // Never used outside tests.
 
 import type { DmaMemory } from '../dma.ts';
-import type { PacketPort } from './packets.ts';
+import type { PacketPort } from '../packets.ts';
 
 /** Guest memory from address 0 on. */
 export class TestMemory implements DmaMemory {

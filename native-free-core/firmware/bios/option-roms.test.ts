@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { unpluggedPort } from '../../devices/net/packets.ts';
+import { unpluggedPort } from '../../devices/packets.ts';
 import { BiosTestMachine } from './testing.ts';
 
 const LENGTH = 1024;

@@ -4,10 +4,12 @@
 
 import { E1000 } from '../../devices/net/e1000/e1000.ts';
 import { Ne2000Isa, Ne2000Pci } from '../../devices/net/ne2000.ts';
-import type { NetworkCard } from '../../devices/net/packets.ts';
 import { Rtl8139 } from '../../devices/net/rtl8139/rtl8139.ts';
+import type { NetworkCard } from '../../devices/packets.ts';
 import type { PciBus } from '../../devices/pci/pci-bus.ts';
 import type { PciFunction } from '../../devices/pci-function.ts';
+import { VirtioNet } from '../../devices/virtio/net.ts';
+import { VirtioPci } from '../../devices/virtio/pci-transport.ts';
 import type { NetworkCardConfig } from '../../hypervisor/guest.ts';
 import type { BoardWiring } from './wiring.ts';
 
@@ -47,6 +49,7 @@ function isaCard(wiring: BoardWiring, { address, port }: NetworkCardConfig, inde
 
 function pciCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, slot: number): Card {
   const { clock, timers, memory, network } = wiring;
+  if (config.model === 'virtio') return virtioCard(wiring, pci, config, slot);
   const options = { clock, timers, memory, port: network.port(config.port), address: config.address };
   const build = (): Card & { pci: PciFunction } => {
     switch (config.model) {
@@ -64,4 +67,19 @@ function pciCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, sl
   if (config.rom) card.pci.plugRom(config.rom);
   pci.add(slot, 0, card.pci);
   return card;
+}
+
+/** A virtio device is a card of two parts: what polls it is the device, what is plugged in is its PCI function. */
+function virtioCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, slot: number): Card {
+  const { memory, network, messages } = wiring;
+  const device = new VirtioNet({
+    memory,
+    port: network.port(config.port),
+    address: config.address,
+    pairs: wiring.config.cpus,
+  });
+  const card = new VirtioPci(device, messages);
+  if (config.rom) card.pci.plugRom(config.rom);
+  pci.add(slot, 0, card.pci);
+  return { poll: () => device.poll(), reset: () => card.reset() };
 }

@@ -14,12 +14,14 @@ import { AhciController } from '../../devices/storage/ahci-controller.ts';
 import { IdeController } from '../../devices/storage/ide-controller.ts';
 import { Uhci } from '../../devices/usb/uhci.ts';
 import { UsbTablet } from '../../devices/usb/usb-tablet.ts';
+import { VirtioPci } from '../../devices/virtio/pci-transport.ts';
 import { assignPciResources } from '../../firmware/bios/pci-resources.ts';
 import { ECAM_WINDOW } from '../../firmware/memory-map.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { Display } from './display.ts';
 import { ahciDrives, ideCables } from './drives.ts';
 import { plugCards } from './network-cards.ts';
+import { VirtioDevices } from './virtio-devices.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Addresses that memory BARs may take. */
@@ -34,6 +36,7 @@ const PIRQ_IRQS = [11, 5, 11, 5];
 const LEVEL_PORT = 0x4d0;
 const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
 /** Behind what net and sound cards take. */
+const VIRTIO_SLOT = 0x0b;
 const AHCI_SLOT = 0x1e;
 const SOUND_SLOT = 0x1b;
 const WATCHDOG_SLOT = 0x1c;
@@ -52,6 +55,8 @@ export class PciDevices {
   /** A paravirtualized guest has none. */
   readonly display: Display | undefined;
   private readonly cards: readonly { reset(): void }[];
+  readonly virtio: VirtioDevices;
+  private readonly virtioFunctions: readonly VirtioPci[];
   readonly watchdog: Watchdog;
   readonly sound: Ac97;
   readonly usb: Uhci;
@@ -92,6 +97,9 @@ export class PciDevices {
       this.bus.add(2, 0, this.display.adapter.pci);
     }
     this.cards = plugCards(wiring, this.bus);
+    this.virtio = new VirtioDevices(wiring);
+    this.virtioFunctions = this.virtio.all.map((device) => new VirtioPci(device, wiring.messages));
+    for (const [index, { pci }] of this.virtioFunctions.entries()) this.bus.add(VIRTIO_SLOT + index, 0, pci);
     this.tablet = new UsbTablet(clock);
     this.usb = new Uhci({ clock, timers, memory: wiring.memory }, [this.tablet.plug, null]);
     this.bus.add(1, 2, this.usb.pci);
@@ -129,6 +137,7 @@ export class PciDevices {
       this.powerManagement,
       ...(this.display ? [this.display.adapter] : []),
       ...this.cards,
+      ...this.virtioFunctions,
       this.watchdog,
       this.tablet,
       this.usb,

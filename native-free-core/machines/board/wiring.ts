@@ -40,6 +40,8 @@ export interface BoardWiring {
   onProcessorReset(): void;
   /** The guest is over. */
   onEnd(end: GuestEnd): void;
+  /** Bytes that the guest sent to its virtio console. */
+  onConsole(bytes: Uint8Array): void;
   /** Bytes that the first serial port sent. */
   onSerial(byte: number): void;
   /** The same of the second one, and of the parallel port, to which a printer may be connected. */

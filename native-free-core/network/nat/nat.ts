@@ -2,7 +2,7 @@
 // Owns the gateway's address, its DHCP server, and the connections and flows of the guests.
 // Never touches a socket itself, and never lets a guest reach the host's own services unless it was allowed to.
 
-import { addWords, fold } from '../../devices/net/packets.ts';
+import { addWords, fold } from '../../devices/packets.ts';
 import { DhcpServer } from './dhcp.ts';
 import type { HostSockets, HostUdp } from './host-sockets.ts';
 import { readTcp, TcpConnection, TcpFlag, type TcpSegment, tcpMessage } from './tcp-connection.ts';

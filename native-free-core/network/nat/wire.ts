@@ -2,7 +2,7 @@
 // Owns the layout of the headers and their checksums.
 // Never decides what a packet is answered with.
 
-import { addWords, FRAME_MIN, fold } from '../../devices/net/packets.ts';
+import { addWords, FRAME_MIN, fold } from '../../devices/packets.ts';
 
 export const EtherType = { ipv4: 0x0800, arp: 0x0806 } as const;
 export const Protocol = { icmp: 1, tcp: 6, udp: 17 } as const;

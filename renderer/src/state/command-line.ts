@@ -23,8 +23,7 @@ export function createLine(settings: GuestSettingsInput): string {
       continue;
     const flag = info.flag.split(' ')[0];
     if (Array.isArray(value)) {
-      for (const entry of value)
-        words.push(flag, quote(entry !== null && 'network' in entry ? netWord(entry) : driveWord(entry)));
+      for (const entry of value) words.push(flag, quote(entryWord(entry)));
       continue;
     }
     if (value === true) words.push(flag);
@@ -50,6 +49,12 @@ function sizeWord(bytes: number): string {
   ] as const)
     if (bytes % 2 ** power === 0) return `${bytes / 2 ** power}${unit}`;
   return String(bytes);
+}
+
+/** An entry of a list, as its option takes it. */
+function entryWord(entry: NonNullable<GuestSettingsInput['disks' | 'floppies' | 'nets' | 'virtio']>[number]): string {
+  if (typeof entry === 'string') return entry;
+  return entry !== null && 'network' in entry ? netWord(entry) : driveWord(entry);
 }
 
 /** A disk as `--disk` takes it, and a floppy, or an empty drive before one, as `--floppy` does. */

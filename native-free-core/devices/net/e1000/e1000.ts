@@ -5,9 +5,9 @@
 import type { Clock } from '../../../host.ts';
 import type { AccessSize, Device, SavedState, Timer, Timers } from '../../device.ts';
 import type { DmaMemory } from '../../dma.ts';
+import type { NetworkCard, PacketPort } from '../../packets.ts';
 import { PciFunction } from '../../pci-function.ts';
 import { openState } from '../../saved-state.ts';
-import type { NetworkCard, PacketPort } from '../packets.ts';
 import { SerialEeprom } from '../serial-eeprom.ts';
 import { Phy } from './phy.ts';
 import { Receiver } from './receiver.ts';

@@ -3,7 +3,7 @@
 // Never raises an interrupt itself and never keeps a frame.
 
 import type { DmaMemory } from '../../dma.ts';
-import { addWords, CRC_BYTES, FRAME_MAX, FRAME_MIN, fold, frameCheck, isBroadcast, JUMBO_MAX } from '../packets.ts';
+import { addWords, CRC_BYTES, FRAME_MAX, FRAME_MIN, fold, frameCheck, isBroadcast, JUMBO_MAX } from '../../packets.ts';
 import { ADDRESS_COUNT, Control, R, RAH_VALID, ReceiveControl, type RegisterFile, RxChecksum } from './registers.ts';
 
 const DESCRIPTOR_BYTES = 16;

@@ -2,7 +2,7 @@
 // Owns the counts: each stays at its highest value, and reading one clears it (Intel 317453, 13.7).
 // Never decides what is counted as what.
 
-import { CRC_BYTES, isBroadcast, isMulticast } from '../packets.ts';
+import { CRC_BYTES, isBroadcast, isMulticast } from '../../packets.ts';
 import { STATISTICS } from './registers.ts';
 
 const S = {

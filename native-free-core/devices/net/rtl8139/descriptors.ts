@@ -4,8 +4,8 @@
 
 import type { SavedState } from '../../device.ts';
 import type { DmaMemory } from '../../dma.ts';
+import { addWords, CRC_BYTES, fold, frameCheck } from '../../packets.ts';
 import { openState } from '../../saved-state.ts';
-import { addWords, CRC_BYTES, fold, frameCheck } from '../packets.ts';
 import { emptyContext, Segmenter } from '../segmenter.ts';
 import { PlusCommand, R, type RegisterImage } from './registers.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IoBus } from '../../bus.ts';
+import { addWords, fold, frameCheck, multicastBit } from '../../packets.ts';
 import { PciBus } from '../../pci/pci-bus.ts';
 import { TestLine, TestTime } from '../../testing.ts';
-import { addWords, fold, frameCheck, multicastBit } from '../packets.ts';
 import { TEST_ADDRESS, TestMemory, TestPort, testFrame } from '../testing.ts';
 import { Cause, R } from './registers.ts';
 import { Rtl8139 } from './rtl8139.ts';

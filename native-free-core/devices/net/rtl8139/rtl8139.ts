@@ -6,9 +6,6 @@
 import type { Clock } from '../../../host.ts';
 import type { AccessSize, Device, SavedState, Timer, Timers } from '../../device.ts';
 import type { DmaMemory } from '../../dma.ts';
-import { PciFunction } from '../../pci-function.ts';
-import { openState } from '../../saved-state.ts';
-import { ticksAt, timeOfTick } from '../../timers.ts';
 import {
   CRC_BYTES,
   FRAME_MAX,
@@ -19,7 +16,10 @@ import {
   multicastBit,
   type NetworkCard,
   type PacketPort,
-} from '../packets.ts';
+} from '../../packets.ts';
+import { PciFunction } from '../../pci-function.ts';
+import { openState } from '../../saved-state.ts';
+import { ticksAt, timeOfTick } from '../../timers.ts';
 import { SerialEeprom } from '../serial-eeprom.ts';
 import { Descriptors, type FrameKind } from './descriptors.ts';
 import {

@@ -1,0 +1,180 @@
+// Drivers that write anything anywhere: into rings, descriptors, requests and registers, at any time.
+// Whatever they do, no device throws, stays busy or reaches beyond memory; and each works again after a reset.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PacketPort } from '../packets.ts';
+import type { ImageMedium } from '../storage/medium.ts';
+import { VirtioBlock } from './block.ts';
+import { VirtioConsole } from './console.ts';
+import type { VirtioDevice } from './device.ts';
+import { VirtioEntropy } from './entropy.ts';
+import { VirtioNet } from './net.ts';
+import { VirtioPci } from './pci-transport.ts';
+import { Feature, Status } from './standard.ts';
+import { type Layout, TestDriver, TestMemory } from './testing.ts';
+
+const MEMORY = 1 << 18;
+const DISK = 1 << 16;
+const ROUNDS = 300;
+const STEPS = 25;
+
+/** A generator of numbers below `below`; the same for the same seed (xorshift). */
+function random(seed: number): (below: number) => number {
+  let state = seed | 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+/** A disk that throws where it is asked for what it does not have. */
+function disk(): ImageMedium {
+  const bytes = new Uint8Array(DISK);
+  const check = (offset: number, length: number) => {
+    assert.ok(Number.isSafeInteger(offset) && offset >= 0 && offset + length <= DISK, `${length} bytes at ${offset}`);
+  };
+  return {
+    size: DISK,
+    isReadOnly: false,
+    async read(offset, into) {
+      check(offset, into.length);
+      into.set(bytes.subarray(offset, offset + into.length));
+    },
+    async write(offset, from) {
+      check(offset, from.length);
+      bytes.set(from, offset);
+    },
+    async flush() {},
+    async discard(offset, length) {
+      check(offset, length);
+    },
+    async writeZeros(offset, length) {
+      check(offset, length);
+    },
+  };
+}
+
+function cable(next: (below: number) => number): PacketPort {
+  let frame: Uint8Array | undefined;
+  return {
+    isUp: true,
+    send: (sent) => {
+      assert.ok(sent.length >= 14 && sent.length <= 16_128, `a frame of ${sent.length} bytes`);
+      return next(4) > 0;
+    },
+    next: () => (next(3) === 0 ? undefined : (frame ??= new Uint8Array(60 + next(1400)))),
+    advance: () => {
+      frame = undefined;
+    },
+  };
+}
+
+type Make = (memory: TestMemory, next: (below: number) => number, work: Promise<void>[]) => VirtioDevice;
+const devices: Readonly<Record<string, Make>> = {
+  block: (memory, _, work) =>
+    new VirtioBlock({ memory, medium: disk(), serial: 'fuzz', queues: 2, follow: (each) => void work.push(each) }),
+  net: (memory, next) =>
+    new VirtioNet({ memory, port: cable(next), address: Uint8Array.of(2, 0, 0, 0, 0, 1), pairs: 2 }),
+  console: (memory) =>
+    new VirtioConsole({
+      memory,
+      ports: [
+        { name: 'one', output() {} },
+        { name: 'two', output() {} },
+      ],
+    }),
+  entropy: (memory, next) =>
+    new VirtioEntropy({
+      memory,
+      randomness: (into) => {
+        for (let i = 0; i < into.length; i++) into[i] = next(256);
+      },
+    }),
+};
+
+/** Plausible requests, so that damage reaches beyond the queue: a header of small numbers, data, room. */
+function request(driver: TestDriver, next: (below: number) => number): void {
+  const queue = driver.queues[next(driver.queues.length)];
+  const header = new Uint8Array(next(2) === 0 ? 16 : 12 + next(100));
+  for (let i = 0; i < 12; i++) header[i] = next(4) === 0 ? next(16) : 0;
+  const pieces = [{ bytes: header }, { bytes: new Uint8Array(next(3) * 512) }, { room: next(4) * 512 }, { room: 1 }];
+  queue.add(pieces.slice(next(2), 1 + next(4) || 4), next(2) === 0);
+}
+
+async function attack(make: Make, layout: Layout, seed: number): Promise<void> {
+  const next = random(seed);
+  const work: Promise<void>[] = [];
+  const memory = new TestMemory(MEMORY);
+  const device = make(memory, next, work);
+  const pci = new VirtioPci(device, { write() {} });
+  const features = next(2) === 0 ? Feature.eventIndex : 0n;
+  const driver = new TestDriver(
+    memory,
+    device,
+    layout,
+    features | (next(2) === 0 ? device.features & 0xffffffn : 0n),
+    16,
+  );
+  device.transport = pci;
+  const size = 0x4000;
+  for (let step = 0; step < STEPS; step++) {
+    switch (next(6)) {
+      case 0:
+      case 1:
+        try {
+          request(driver, next);
+        } catch (error) {
+          // The driver itself has no room left: descriptors or memory.
+          if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
+        }
+        break;
+      case 2:
+        // Somewhere in the rings, or in what lies behind them.
+        for (let times = next(4); times >= 0; times--)
+          memory.bytes[0x1000 + next(next(2) === 0 ? 0x600 : size)] = next(2) === 0 ? next(256) : next(8);
+        break;
+      case 3:
+        pci.writeMmio(next(0x7000) & ~3, 4, next(0x100000000));
+        break;
+      case 4:
+        pci.writeMmio(next(0x38), ([1, 2] as const)[next(2)], next(256));
+        pci.readMmio(next(0x7000), 1);
+        break;
+      default:
+        break;
+    }
+    for (let index = 0; index < device.queues.length; index++) pci.writeMmio(0x3000 + 4 * index, 2, index);
+    if (device instanceof VirtioNet) device.poll();
+    if (device instanceof VirtioConsole) device.input(next(2), new Uint8Array(next(20)));
+    if (next(4) === 0) await Promise.all(work.splice(0));
+  }
+  await Promise.all(work.splice(0));
+  device.setStatus(0);
+  assert.equal(device.deviceStatus, 0);
+  memory.bytes.fill(0);
+  const again = new TestDriver(memory, device, layout, 0n, 16);
+  assert.equal(device.deviceStatus & Status.needsReset, 0);
+  assert.equal(again.needsReset, false);
+}
+
+/** One seed is new each time; a failure names its own. */
+const seeds = [0x7269_7669, Date.now() & 0x7fff_ffff];
+for (const [name, make] of Object.entries(devices)) {
+  for (const layout of ['split', 'packed'] as const) {
+    test(`a hostile driver of a virtio ${name} device with ${layout} queues`, async (context) => {
+      for (const seed of seeds) {
+        context.diagnostic(`seed ${seed}`);
+        for (let round = 0; round < ROUNDS; round++) {
+          try {
+            await attack(make, layout, seed + round * 7919);
+          } catch (error) {
+            throw new Error(`seed ${seed}, round ${round}`, { cause: error });
+          }
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,40 @@
+// The virtio devices of a machine beside its network cards: which there are, and what they are connected to.
+// Owns what each is given of the machine; whoever plugs them in chooses the transport.
+// Never implements a device.
+
+import { VirtioBlock } from '../../devices/virtio/block.ts';
+import { VirtioConsole } from '../../devices/virtio/console.ts';
+import type { VirtioDevice } from '../../devices/virtio/device.ts';
+import { VirtioEntropy } from '../../devices/virtio/entropy.ts';
+import type { BoardWiring } from './wiring.ts';
+
+/** Disks on virtio that a machine has at most. */
+export const VIRTIO_DISKS_MAX = 8;
+
+export class VirtioDevices {
+  /** In the order a guest finds them: disks first. */
+  readonly all: readonly VirtioDevice[];
+  readonly console: VirtioConsole | null;
+
+  constructor(wiring: BoardWiring) {
+    const { config, memory, disks } = wiring;
+    const { virtioDisks = [], virtio = [] } = config;
+    if (virtioDisks.length > VIRTIO_DISKS_MAX)
+      throw new Error(`A guest has at most ${VIRTIO_DISKS_MAX} virtio disks; ${virtioDisks.length} were asked for.`);
+    const blocks = virtioDisks.map(
+      (disk, index) =>
+        new VirtioBlock({
+          memory,
+          medium: disks.medium(disk),
+          serial: `TV-VD-${index + 1}`,
+          queues: config.cpus,
+          follow: (work) => void disks.follow(work),
+        }),
+    );
+    const port = { name: 'org.trivisor.console', output: (bytes: Uint8Array) => wiring.onConsole(bytes) };
+    this.console = virtio.includes('console') ? new VirtioConsole({ memory, ports: [port] }) : null;
+    const others: VirtioDevice[] = this.console ? [this.console] : [];
+    if (virtio.includes('rng')) others.push(new VirtioEntropy({ memory, randomness: wiring.host.randomness }));
+    this.all = [...blocks, ...others];
+  }
+}
