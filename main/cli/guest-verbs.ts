@@ -165,9 +165,10 @@ function details({ settings, id, state, createdAt, startedAt, pauseReason, eject
   return table(lines);
 }
 
-/** A disk, a floppy or a network card: what it is made from, and what is set of it. */
-function deviceText(device: object | null): string {
+/** A disk, a floppy or a network card: what it is made from, and what is set of it. Other devices are a word. */
+function deviceText(device: object | string | null): string {
   if (device === null) return 'none';
+  if (typeof device === 'string') return device;
   const [[, first], ...rest] = Object.entries(device) as [[string, unknown], ...[string, unknown][]];
   const set = rest.filter(([, value]) => value !== null && value !== false);
   return [first, ...set.map(([name, value]) => (value === true ? name : `${name}=${value}`))].join(', ');
