@@ -3,6 +3,9 @@
 // Owns nothing.
 // Never imported by another module.
 
-import { execute } from './program.ts';
+import { limitEngineThreads } from './engine-threads.ts';
 
-process.exitCode = await execute(process.argv.slice(2));
+const args = process.argv.slice(2);
+limitEngineThreads(args);
+const { execute } = await import('./program.ts');
+process.exitCode = await execute(args);
