@@ -157,7 +157,8 @@ function randomAct(next: (below: number) => number, base: string, context: WalkC
   }
 }
 
-function hostTree(path: string, seen: Map<number, string>, name: string): string[] {
+/** The same of a directory of the host. */
+export function hostTree(path: string, seen: Map<number, string>, name: string): string[] {
   const found = lstatSync(path);
   const kind = found.isDirectory() ? 'd' : found.isSymbolicLink() ? `l ${readlinkSync(path)}` : 'f';
   if (kind === 'd') {
