@@ -469,6 +469,48 @@ export const MediumInspection = z.object({
 });
 export type MediumInspection = z.output<typeof MediumInspection>;
 
+/** What an image of OS-level guests says about how its programs are started. */
+export const ImageConfig = z.object({
+  /** `NAME=value`. */
+  env: z.array(z.string()),
+  entrypoint: z.array(z.string()),
+  cmd: z.array(z.string()),
+  /** Name or number, `:` and a group; empty: root. */
+  user: z.string(),
+  workingDir: z.string(),
+  stopSignal: z.string().nullable(),
+});
+export type ImageConfig = z.output<typeof ImageConfig>;
+
+/** An image of OS-level guests in the store. */
+export const ImageView = z.object({
+  /** `sha256:` and the digest of its configuration. */
+  id: z.string(),
+  name: z.string(),
+  config: ImageConfig,
+  /** Digests of the uncompressed layers, the lowest first, and their bytes. */
+  layers: z.array(z.object({ diffId: z.string(), size: z.number() })),
+  /** Bytes of all layers; images share those that are the same. */
+  size: z.number(),
+  createdAt: z.number(),
+});
+export type ImageView = z.output<typeof ImageView>;
+
+/** How far an import is: bytes read of its source, of how many, if that is known. */
+export const ImageProgress = z.object({
+  source: z.string(),
+  done: z.number(),
+  total: z.number(),
+  doing: z.string(),
+});
+export type ImageProgress = z.output<typeof ImageProgress>;
+
+/** What images are called: as references of registries are, short and without spaces. */
+export const ImageName = z
+  .string()
+  .max(255, 'must be at most 255 characters')
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/@-]*$/, 'must begin with a letter or digit, and have only those and . _ : / @ -');
+
 /** Sizes of a new disk: less holds no file system, more is beyond every format. */
 const NEW_DISK_MIN = 1 << 20;
 const NEW_DISK_MAX = 64 * 2 ** 40;
@@ -573,6 +615,23 @@ export const calls = {
     input: z.strictObject({ path, use: z.enum(mediumUses), format: z.enum(diskFormats).nullable().default(null) }),
     output: MediumInspection,
   },
+  'images.list': { input: nothing, output: z.array(ImageView) },
+  /**
+   * Takes an image into the store: a folder or tar archive of a root file system, an OCI image layout, or a `docker save`
+   * archive. Tells its way by `images.progress`. A name that another image has is a conflict.
+   */
+  'images.import': {
+    input: z.strictObject({
+      source: path,
+      /** By default what the source calls it, or the source's file name. */
+      name: ImageName.nullable().default(null),
+      /** Which of several images in the source. */
+      ref: z.string().min(1).max(255).nullable().default(null),
+    }),
+    output: ImageView,
+  },
+  /** By name or id; layers that no other image has are deleted. */
+  'images.remove': { input: z.strictObject({ image: z.string().min(1) }), output: z.object({ id: z.string() }) },
   'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
   /** The person's own folder if none is named. */
   'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },
@@ -596,6 +655,9 @@ export const events = {
   /** Once a second for each guest that is in memory. */
   'guest.counters': z.object({ id: z.string(), sample: StatsSample }),
   'starter.progress': StarterProgress,
+  'image.added': ImageView,
+  'image.removed': z.object({ id: z.string() }),
+  'images.progress': ImageProgress,
 } as const;
 
 /** Frames a second of the stream `sound`, and bytes of a frame: two samples of 16 bits, left and right, low byte first. */

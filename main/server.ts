@@ -2,6 +2,7 @@
 // Owns the connections' sessions and the check of everything that comes in.
 // Never knows what carries a connection, and never trusts what arrives on one.
 
+import { Images } from './containers/images/images.ts';
 import {
   type CallName,
   type CallOutput,
@@ -83,6 +84,7 @@ export class Server {
   readonly home: string;
   readonly guests: GuestManager;
   readonly #inventory: Inventory;
+  readonly #images: Images;
   readonly #sessions = new Set<Session>();
   readonly #handlers: Handlers;
   /** Called whenever a connection or a guest came or went. */
@@ -104,6 +106,14 @@ export class Server {
       machineModule: options.machineModule,
     });
     this.guests = guests;
+    const images = new Images({
+      home: options.home,
+      inventory: this.#inventory,
+      added: (image) => emit('image.added', image),
+      removed: (id) => emit('image.removed', { id }),
+      progress: (progress) => emit('images.progress', progress),
+    });
+    this.#images = images;
     const starter = new Starter({
       guests,
       progress: (progress) => emit('starter.progress', progress),
@@ -130,6 +140,9 @@ export class Server {
       'media.inspect': ({ path, use, format }) => inspectMedium(path, use, format),
       'kernels.inspect': ({ path }) => inspectKernel(path),
       'files.list': ({ folder }) => listFolder(folder),
+      'images.list': () => images.list(),
+      'images.import': (input) => images.import(input),
+      'images.remove': ({ image }) => images.remove(image),
       'starter.available': () => starter.availability(),
       'starter.create': (input) => starter.create(input),
     };
@@ -172,6 +185,7 @@ export class Server {
   /** Ends every guest without asking it, and every connection. */
   async close(): Promise<void> {
     await this.guests.close();
+    await this.#images.close();
     for (const session of this.#sessions) session.end();
     this.#sessions.clear();
     this.#inventory.close();

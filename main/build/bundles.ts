@@ -33,6 +33,7 @@ export const mainBundles: BuildOptions = {
     'guest-worker': 'main/guests/guest-worker.ts',
     'translation-worker': 'main/guests/translation-worker.ts',
     'network-worker': 'main/networks/network-worker.ts',
+    'import-worker': 'main/containers/images/import-worker.ts',
   },
   // Some packages are CommonJS within: what they `require` of Node has to be found from a module.
   banner: {

@@ -15,7 +15,7 @@ import {
 } from '../disks/disks.ts';
 import { sizeText } from '../disks/inspect.ts';
 import { homeFolder } from '../files/folders.ts';
-import { printJson, Status, tell, UsageError } from './output.ts';
+import { printJson, progressBar, Status, tell, UsageError } from './output.ts';
 
 interface DiskFlags {
   json?: boolean;
@@ -26,9 +26,6 @@ interface DiskFlags {
   fixed?: boolean;
   repair?: boolean;
 }
-
-/** The longest a person waits for the next line of progress (milliseconds). */
-const PACE = 200;
 
 export function addDisk(program: Command, ended: (status: number) => void): void {
   const disk = new Command('disk').description('make, check and convert disk images').copyInheritedSettings(program);
@@ -141,23 +138,4 @@ function details(info: DiskInfo): string {
     ...info.backing.map((name) => ['backing file', name]),
   ];
   return lines.map(([name, value]) => `${name!.padEnd(12)}  ${value}\n`).join('');
-}
-
-/** A bar on standard error where that is a terminal; nothing elsewhere. */
-function progressBar(): { show(part: number): void; end(): void } {
-  const isTerminal = process.stderr.isTTY === true;
-  let last = 0;
-  let isShown = false;
-  return {
-    show(part) {
-      if (!isTerminal || Date.now() - last < PACE) return;
-      last = Date.now();
-      isShown = true;
-      const filled = Math.floor(part * 40);
-      process.stderr.write(`\r[${'#'.repeat(filled)}${' '.repeat(40 - filled)}] ${Math.floor(part * 100)} %`);
-    },
-    end() {
-      if (isShown) process.stderr.write('\r\x1b[K');
-    },
-  };
 }

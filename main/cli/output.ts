@@ -7,6 +7,9 @@ import { Failure } from '../contract.ts';
 /** Exit statuses of the command line; what scripts go by. */
 export const Status = { done: 0, failed: 1, wrong: 2, timeout: 124, interrupted: 130, terminated: 143 } as const;
 
+/** The longest a person waits for the next line of progress (milliseconds). */
+const PACE = 200;
+
 /** A command line that is wrong: one sentence that says what, and what would be right. */
 export class UsageError extends Failure {
   constructor(message: string) {
@@ -42,4 +45,23 @@ export function table(rows: readonly (readonly string[])[]): string {
           .trimEnd()}\n`,
     )
     .join('');
+}
+
+/** A bar on standard error where that is a terminal; nothing elsewhere. */
+export function progressBar(): { show(part: number): void; end(): void } {
+  const isTerminal = process.stderr.isTTY === true;
+  let last = 0;
+  let isShown = false;
+  return {
+    show(part) {
+      if (!isTerminal || Date.now() - last < PACE) return;
+      last = Date.now();
+      isShown = true;
+      const filled = Math.floor(part * 40);
+      process.stderr.write(`\r[${'#'.repeat(filled)}${' '.repeat(40 - filled)}] ${Math.floor(part * 100)} %`);
+    },
+    end() {
+      if (isShown) process.stderr.write('\r\x1b[K');
+    },
+  };
 }

@@ -11,6 +11,7 @@ import { runDaemon } from './daemon.ts';
 import { addDisk } from './disk.ts';
 import { addDisplayVerbs } from './display-verbs.ts';
 import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
+import { addImage } from './image.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addRun } from './run.ts';
 import { addServe } from './serve.ts';
@@ -47,6 +48,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
     command.option('--json', 'print one JSON document').option('--home <dir>', 'folder of the inventory');
   }
   addDisk(program, ended);
+  addImage(program, machineModule);
   program.addCommand(await benchVerb(program, args[0] === 'bench'));
 
   try {

@@ -211,3 +211,14 @@ test('a read-only share and an overlay leave the folder as it is', () => {
   assert.equal(readFileSync(join(path, 'd', 'f'), 'utf8'), 'from the host');
   assert.ok(!existsSync(join(path, 'e')) && fs.root.lookup('d')!.mode >>> 12 === S_IFDIR >>> 12);
 });
+
+test("the host's own root can be served", (t) => {
+  if (!linux) return t.skip('other hosts have several');
+  for (const handles of [true, false]) {
+    const fs = new HostFolderFs({ device: 5, tree: new NodeHostTree('/', handles), readOnly: true, self, now });
+    const { ino } = statSync(folder);
+    assert.equal(resolve(contextOf(fs), null, folder).dentry.inode.ino, ino);
+    assert.equal(fs.tree.status('proc')!.mode >>> 12, 4);
+    assert.ok(fs.tree.list('').includes('proc') && fs.statistics().blockSize > 0);
+  }
+});

@@ -72,9 +72,9 @@ export class NodeHostTree implements HostTree {
 
   /** `folder`: any path; links in it are followed once, here. Throws what realpath throws. */
   constructor(folder: string, handles = process.platform === 'linux') {
-    this.#root = fs.realpathSync.native(folder, 'latin1');
-    // Without handles names are text.
-    if (!handles) this.#root = fs.realpathSync.native(folder);
+    // Without handles names are text. The host's own root is '' here: what follows begins with '/'.
+    const root = handles ? fs.realpathSync.native(folder, 'latin1') : fs.realpathSync.native(folder);
+    this.#root = root.replace(/[/\\]$/, '');
     this.#handles = handles;
   }
 
@@ -154,8 +154,12 @@ export class NodeHostTree implements HostTree {
   }
 
   statistics() {
-    const { bsize, blocks, bfree, files, ffree } = fs.statfsSync(this.#root);
+    const { bsize, blocks, bfree, files, ffree } = fs.statfsSync(this.#whole(''));
     return { blockSize: bsize, blocks, blocksFree: bfree, files, filesFree: ffree };
+  }
+
+  #whole(path: string): string {
+    return path === '' && this.#root !== '' ? this.#root : `${this.#root}/${path}`;
   }
 
   #text(path: string): string | Buffer {
@@ -176,12 +180,12 @@ export class NodeHostTree implements HostTree {
   /** Runs an act with a directory, as something that names in it can be appended to. */
   #in<T>(path: string, act: (directory: string) => T): T {
     if (!this.#handles) {
-      const expected = path ? `${this.#root}/${this.#text(path)}` : this.#root;
+      const expected = this.#whole(`${this.#text(path)}`);
       const native = process.platform === 'win32' ? expected.replaceAll('/', '\\') : expected;
       if (fs.realpathSync.native(expected) !== native) throw failure('ELOOP');
       return act(expected);
     }
-    const expected = path ? `${this.#root}/${path}` : this.#root;
+    const expected = this.#whole(path);
     const handle = fs.openSync(bytes(expected), O_PATH | O_DIRECTORY | O_NOFOLLOW);
     try {
       // With links on the way the handle is somewhere else, and says so.

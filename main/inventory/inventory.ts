@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { type GuestEnd, GuestSettings } from '../contract.ts';
+import { type GuestEnd, GuestSettings, ImageView } from '../contract.ts';
 import { makeFolder } from '../files/folders.ts';
 import { migrations } from './migrations.ts';
 
@@ -122,6 +122,25 @@ export class Inventory {
     this.#database
       .prepare('UPDATE runs SET ended_at = ?, reason = ?, detail = ? WHERE id = ?')
       .run(end.at, end.reason, end.detail, run);
+  }
+
+  /** Images of OS-level guests, the oldest first. */
+  images(): ImageView[] {
+    const rows = this.#database
+      .prepare<[], { image: string }>('SELECT image FROM images ORDER BY created_at, name')
+      .all();
+    return rows.map(({ image }) => ImageView.parse(JSON.parse(image)));
+  }
+
+  /** Adds an image whose name is free. */
+  addImage(image: ImageView): void {
+    this.#database
+      .prepare('INSERT INTO images (name, id, image, created_at) VALUES (?, ?, ?, ?)')
+      .run(image.name, image.id, JSON.stringify(image), image.createdAt);
+  }
+
+  removeImage(name: string): void {
+    this.#database.prepare('DELETE FROM images WHERE name = ?').run(name);
   }
 
   /** For the owner of the home alone: runs that nobody saw end were cut off together with the process they ran in. */

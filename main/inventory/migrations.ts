@@ -20,4 +20,11 @@ export const migrations: readonly string[] = [
      CHECK ((ended_at IS NULL) = (reason IS NULL) AND (ended_at IS NULL) = (detail IS NULL))
    ) STRICT;
    CREATE INDEX runs_by_guest ON runs (guest_id, id);`,
+  // 2: images of OS-level guests. Two names may stand for one image; layers are in the store, by the digests in here.
+  `CREATE TABLE images (
+     name TEXT PRIMARY KEY COLLATE NOCASE,
+     id TEXT NOT NULL,
+     image TEXT NOT NULL CHECK (json_valid(image)),
+     created_at INTEGER NOT NULL
+   ) STRICT;`,
 ];

@@ -40,6 +40,8 @@ export const neededPackages: readonly NeededPackage[] = [
   { name: 'xz-utils', shows: 'xz', without: 'the judgement of unpacked .xz files by xz' },
   { name: 'lz4', shows: 'lz4', without: 'the judgement of unpacked LZ4 frames by lz4' },
   { name: 'lzop', shows: 'lzop', without: 'the judgement of unpacked lzop files by lzop' },
+  { name: 'umoci', shows: 'umoci', without: 'the judgement of imported images by umoci' },
+  { name: 'skopeo', shows: 'skopeo', without: 'the judgement of imported images by skopeo' },
   { name: 'tshark', shows: 'tshark', without: 'the judgement of recorded frames by tshark' },
   { name: 'xorriso', shows: 'xorriso', without: 'guests that mount or start from a CD' },
   { name: 'qemu-utils', shows: 'qemu-img', without: 'the judgement of our disk images by qemu-img' },

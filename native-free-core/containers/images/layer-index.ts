@@ -2,9 +2,9 @@
 // Owns the rules for names, links and whiteouts (OCI image specification, layer.md), and the stored form of the tree.
 // Never reads content, and never lets a name lead out of the root or through a link.
 
-import { makeDevice, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from '../vfs/constants.ts';
+import { makeDevice, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from '../vfs/constants.ts';
 import { nameToText } from '../vfs/names.ts';
-import { OPAQUE } from '../vfs/overlay.ts';
+import { IMPLICIT, isWhiteout, OPAQUE } from '../vfs/overlay.ts';
 import { ImageError } from './image-error.ts';
 import type { TarEntry, TarType } from './tar.ts';
 
@@ -91,9 +91,16 @@ interface TreeNode extends LayerNode {
   children?: Map<string, TreeNode>;
 }
 
+/** A directory that has no member of its own. */
+const implicitDirectory = (): TreeNode => ({
+  ...emptyNode(S_IFDIR | 0o755),
+  xattrs: { [IMPLICIT]: 'y' },
+  children: new Map(),
+});
+
 /** Builds the index of a layer from its members, in their order. */
 export class LayerIndexBuilder {
-  readonly #root: TreeNode = { ...emptyNode(S_IFDIR | 0o755), children: new Map() };
+  readonly #root: TreeNode = implicitDirectory();
   #count = 1;
 
   add(entry: TarEntry): void {
@@ -113,7 +120,8 @@ export class LayerIndexBuilder {
       Object.assign(this.#root, this.#nodeOf(entry, S_IFDIR));
       return;
     }
-    const directory = this.#directory(components, entry.name);
+    const directory = this.#directory(components, entry.name, name.startsWith(WHITEOUT));
+    if (!directory) return;
     const children = directory.children!;
     if (name === OPAQUE_MARK) {
       directory.xattrs[OPAQUE] = 'y';
@@ -123,7 +131,10 @@ export class LayerIndexBuilder {
       const hidden = name.slice(WHITEOUT.length);
       if (hidden === '' || hidden === '.' || hidden === '..')
         throw new ImageError(`The archive has a whiteout of nothing: ${shown(entry.name)}.`);
-      if (!children.has(hidden)) children.set(hidden, emptyNode(S_IFCHR));
+      // A whiteout is about lower layers alone: beside a directory of this one it makes that opaque.
+      const present = children.get(hidden);
+      if (!present) children.set(hidden, emptyNode(S_IFCHR));
+      else if (present.children) present.xattrs[OPAQUE] = 'y';
       return;
     }
     const old = children.get(name);
@@ -140,11 +151,13 @@ export class LayerIndexBuilder {
       throw new ImageError(`The archive has a device 0:0, ${shown(entry.name)}, which no device has.`);
     }
     if (entry.type === 'directory' && old?.children) {
-      const { xattrs } = old;
-      Object.assign(old, made, { xattrs: { ...made.xattrs, ...(OPAQUE in xattrs ? { [OPAQUE]: 'y' } : {}) } });
+      const opaque = Object.hasOwn(old.xattrs, OPAQUE);
+      Object.assign(old, made);
+      if (opaque) old.xattrs[OPAQUE] = 'y';
       return;
     }
     this.#drop(old);
+    if (entry.type === 'directory' && old && isWhiteout(old)) made.xattrs[OPAQUE] = 'y';
     children.set(name, entry.type === 'directory' ? { ...made, children: new Map() } : made);
   }
 
@@ -192,18 +205,24 @@ export class LayerIndexBuilder {
     };
   }
 
-  /** The directory that a member is in; missing ones are made. Throws where a link or a file is in the way. */
-  #directory(components: readonly string[], whole: string): TreeNode {
+  /**
+   * The directory that a member is in; missing ones are made. Throws where a link or a file is in the way; a whiteout there
+   * means nothing, because the file hides what the lower layers had in the directory: null.
+   */
+  #directory(components: readonly string[], whole: string, isWhiteoutMember: boolean): TreeNode | null {
     let at = this.#root;
     for (const part of components) {
       let next = at.children!.get(part);
-      if (!next) {
+      if (!next || (isWhiteout(next) && !isWhiteoutMember)) {
         if (++this.#count > MOST_NODES) throw new ImageError(`The archive has more than ${MOST_NODES} members.`);
-        next = { ...emptyNode(S_IFDIR | 0o755), children: new Map() };
+        const replaces = next !== undefined;
+        next = implicitDirectory();
+        if (replaces) next.xattrs[OPAQUE] = 'y';
         at.children!.set(part, next);
       }
       if (!next.children) {
-        const what = (next.mode & S_IFLNK) === S_IFLNK ? 'the symbolic link' : 'what is no directory,';
+        if (isWhiteoutMember && (next.mode & S_IFMT) !== S_IFLNK) return null;
+        const what = (next.mode & S_IFMT) === S_IFLNK ? 'the symbolic link' : 'what is no directory,';
         throw new ImageError(
           `The archive has a member, ${shown(whole)}, whose name goes through ${what} ${shown(part)}.`,
         );
@@ -217,7 +236,7 @@ export class LayerIndexBuilder {
     const components = componentsOf(entry.target, 'a hard link');
     let at: TreeNode | undefined = this.#root;
     for (const part of components) at = at?.children?.get(part);
-    if (!at || (at.mode & 0o170000) === S_IFDIR || (at.mode === S_IFCHR && at.rdev === 0)) {
+    if (!at || (at.mode & S_IFMT) === S_IFDIR || isWhiteout(at)) {
       throw new ImageError(
         `The archive has a hard link, ${shown(entry.name)}, to ${shown(entry.target)}, which it does not have as a file before.`,
       );
@@ -250,12 +269,12 @@ export function parseLayerIndex(text: string, archiveSize: number): LayerIndex {
     const { mode, uid, gid, nlink, size, offset, rdev, mtime, target, xattrs } = node;
     if (![mode, uid, gid, nlink, size, offset, rdev].every(isCount)) bad();
     if (typeof target !== 'string' || typeof mtime !== 'string' || !/^\d{1,24}$/.test(mtime)) bad();
-    if ((mode & 0o170000) === S_IFREG && offset + size > archiveSize) bad();
+    if ((mode & S_IFMT) === S_IFREG && offset + size > archiveSize) bad();
     if (typeof xattrs !== 'object' || xattrs === null) bad();
     for (const number of Object.values(node.entries ?? {})) {
       if (!Number.isInteger(number) || number <= 0 || number >= index.nodes.length) bad();
     }
-    if (((mode & 0o170000) === S_IFDIR) !== (node.entries !== undefined)) bad();
+    if (((mode & S_IFMT) === S_IFDIR) !== (node.entries !== undefined)) bad();
   }
   if (!index.nodes[0].entries) bad();
   return index;

@@ -198,6 +198,44 @@ test('whiteouts and opaque marks hide what lower layers have', () => {
   assert.equal(root.lookup('__proto__')!.lookup('constructor')!.size, 3);
 });
 
+test('directories that a layer only passes through keep the attributes of the layer below', () => {
+  const lower = layerOf(
+    archiveOf([
+      { name: './', type: 'directory', mode: 0o711 },
+      { name: 'd', type: 'directory', mode: 0o1777, uid: 7 },
+      { name: 'd/x' },
+    ]),
+    1,
+  );
+  const upper = layerOf(archiveOf([{ name: 'd/y' }, { name: 'new/y' }]), 2);
+  const { root } = new OverlayFs({ device: 3, now: () => 1n, lowers: [upper.root, lower.root] });
+  const directory = root.lookup('d')!;
+  assert.deepEqual(
+    [directory.mode & 0o7777, directory.uid, names(directory), directory.listxattr()],
+    [0o1777, 7, ['x', 'y'], []],
+  );
+  assert.deepEqual([root.mode & 0o7777, root.lookup('new')!.mode & 0o7777], [0o711, 0o755]);
+});
+
+test('a whiteout beside what it names hides only what lower layers have there', () => {
+  const lower = layerOf(archiveOf([{ name: 'd/old' }, { name: 'e/old' }, { name: 'f/old' }, { name: 'g/old' }]), 1);
+  const upper = layerOf(
+    archiveOf([
+      ...[{ name: 'd/new' }, { name: '.wh.d' }],
+      ...[{ name: '.wh.e' }, { name: 'e', type: 'directory' as const }, { name: 'e/new' }],
+      ...[{ name: '.wh.f' }, { name: 'f/new' }],
+      ...[{ name: 'g', content: 'a file now' }, { name: 'g/.wh.old' }],
+    ]),
+    2,
+  );
+  const { root } = new OverlayFs({ device: 3, now: () => 1n, lowers: [upper.root, lower.root] });
+  assert.deepEqual(
+    ['d', 'e', 'f'].map((name) => names(root.lookup(name)!)),
+    [['new'], ['new'], ['new']],
+  );
+  assert.equal(root.lookup('g')!.size, 10);
+});
+
 test('a later member replaces an earlier one, as when it is unpacked', () => {
   const { root } = layerOf(
     archiveOf([

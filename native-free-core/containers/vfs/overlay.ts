@@ -16,8 +16,21 @@ const overlayMagic = 0x794c7630;
 /** The attribute that marks a directory of a layer as hiding what lower layers have there, as Linux's overlay does. */
 export const OPAQUE = 'trusted.overlay.opaque';
 
+/**
+ * The attribute that marks a directory of which a layer holds only what is in it: its own attributes are those that a
+ * lower layer has for it.
+ */
+export const IMPLICIT = 'trusted.overlay.implicit';
+
+const isOwnMark = (name: string): boolean => name === OPAQUE || name === IMPLICIT;
+
+/** The inode that tells a file's attributes. */
+const teller = (below: readonly Inode[]): Inode =>
+  below.find((inode) => !inode.listxattr().includes(IMPLICIT)) ?? below[0];
+
 /** A layer's mark that a name of lower layers is gone: a character device 0:0, as Linux's overlay has them. */
-export const isWhiteout = ({ mode, rdev }: Inode): boolean => (mode & S_IFMT) === S_IFCHR && rdev === 0;
+export const isWhiteout = ({ mode, rdev }: Pick<Inode, 'mode' | 'rdev'>): boolean =>
+  (mode & S_IFMT) === S_IFCHR && rdev === 0;
 
 const isOpaque = (inode: Inode): boolean => inode.listxattr().includes(OPAQUE);
 
@@ -32,7 +45,8 @@ export class OverlayFs extends TmpFs {
   readonly #lowers: readonly Inode[];
 
   constructor({ lowers, ...options }: OverlayOptions) {
-    super({ ...options, type: 'overlay', mode: lowers[0].mode & 0o7777, uid: lowers[0].uid, gid: lowers[0].gid });
+    const { mode, uid, gid } = teller(untilOpaque(lowers));
+    super({ ...options, type: 'overlay', mode: mode & 0o7777, uid, gid });
     this.#lowers = lowers;
     (this.root as OverlayDirectory).setLowers(untilOpaque(lowers));
   }
@@ -65,12 +79,13 @@ export class OverlayFs extends TmpFs {
     const top = below[0];
     const known = isDirectory(top.mode) ? undefined : this.#taken.get(top);
     if (known) return known;
-    const inode = this.#adopt(top, below);
+    const inode = this.#adopt(below);
     if (!isDirectory(top.mode) && top.nlink > 1) this.#taken.set(top, inode);
     return inode;
   }
 
-  #adopt(top: Inode, below: readonly Inode[]): TmpInode {
+  #adopt(below: readonly Inode[]): TmpInode {
+    const top = teller(below);
     const made = { mode: top.mode, uid: top.uid, gid: top.gid, rdev: top.rdev };
     const ino = this.takeIno();
     let inode: TmpInode;
@@ -79,7 +94,7 @@ export class OverlayFs extends TmpFs {
     else if (isSymlink(top.mode)) inode = new TmpLink(this, ino, { ...made, target: top.readlink() });
     else inode = new TmpNode(this, ino, made);
     inode.nlink = top.nlink;
-    for (const name of top.listxattr()) if (name !== OPAQUE) inode.setxattr(name, top.getxattr(name), 0);
+    for (const name of top.listxattr()) if (!isOwnMark(name)) inode.setxattr(name, top.getxattr(name), 0);
     inode.atime = top.atime;
     inode.mtime = top.mtime;
     inode.ctime = top.ctime;

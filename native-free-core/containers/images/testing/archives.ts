@@ -24,7 +24,7 @@ export interface Member {
 
 export function archiveOf(members: readonly Member[]): Uint8Array {
   const parts = members.flatMap(({ content = '', type = 'file', name, mode = 0o644, ...rest }) => {
-    const bytes = Buffer.from(content);
+    const bytes = Buffer.from(content, 'latin1');
     const size = bytes.length;
     const defaults = { uid: 0, gid: 0, mtime: 0n, target: '', major: 0, minor: 0 };
     return [tarHeader({ ...defaults, ...rest, name, type, mode, size }), bytes, tarPadding(size)];
