@@ -87,7 +87,8 @@ function furnish(root: string): void {
   write('etc/hostname', 'system\n');
   write('etc/hosts', '127.0.0.1 localhost system\n');
   write('etc/fstab', 'LABEL=system / ext4 errors=remount-ro 0 1\n');
-  tool('chpasswd', ['-R', root], { input: `${login.user}:${login.password}\n` });
+  // The system's own: this host's would look for its modules, of this host's width, in there.
+  tool('chroot', [root, 'chpasswd'], { input: `${login.user}:${login.password}\n` });
   mkdirSync(join(root, 'boot/grub'), { recursive: true });
   tool('cp', ['-r', '/usr/lib/grub/i386-pc', join(root, 'boot/grub/i386-pc')]);
   // Without nomodeset a driver would take the display over from VGA text.
