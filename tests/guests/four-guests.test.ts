@@ -10,7 +10,7 @@ import { freeDosFloppy, noFreeDos } from './systems/freedos.ts';
 import { installerCd, noIsolinux } from './systems/isolinux.ts';
 import { startSystem } from './systems/start.ts';
 import type { SystemGuest } from './systems/system-guest.ts';
-import { nightly, systemTest } from './systems/system-test.ts';
+import { systemTest } from './systems/system-test.ts';
 
 /** Seconds: four boots on two cores, on a noisy machine. */
 const BOOT = 900;
@@ -35,7 +35,7 @@ async function linux(architecture: 'i386' | 'amd64', mortal = false): Promise<Sy
 const work = 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; echo done at $i\n';
 const answer = /^done at 20000$/m;
 
-systemTest('four-guests', noFreeDos || noIsolinux || nightly, async () => {
+systemTest('four-guests', noFreeDos || noIsolinux, async () => {
   await using dos = await startSystem({
     name: 'FreeDOS',
     memoryMiB: 16,
