@@ -68,7 +68,9 @@ export class Images {
   /** Throws a {@link Failure} where there is no such image. */
   async remove(image: string): Promise<{ id: string }> {
     return await this.#locked(async () => {
-      const found = this.find(image);
+      const found = this.lookUp(image);
+      if (!found)
+        throw new Failure('notFound', `There is no image ${image}; trivisor image list shows those there are.`);
       this.#options.inventory.removeImage(found.name);
       this.#collect();
       this.#options.removed(found.id);
@@ -76,15 +78,15 @@ export class Images {
     });
   }
 
-  /** By name, id, or the beginning of an id of at least 12 digits. Throws a {@link Failure}. */
-  find(image: string): ImageView {
+  /** By name, id, or the beginning of an id of at least 12 digits; null where there is none. */
+  lookUp(image: string): ImageView | null {
     const all = this.list();
     const digits = image.replace(/^sha256:/, '').toLowerCase();
-    const found =
+    return (
       all.find(({ name }) => name.toLowerCase() === image.toLowerCase()) ??
-      (/^[0-9a-f]{12,64}$/.test(digits) ? all.find(({ id }) => id.startsWith(`sha256:${digits}`)) : undefined);
-    if (!found) throw new Failure('notFound', `There is no image ${image}; trivisor image list shows those there are.`);
-    return found;
+      (/^[0-9a-f]{12,64}$/.test(digits) ? all.find(({ id }) => id.startsWith(`sha256:${digits}`)) : undefined) ??
+      null
+    );
   }
 
   /** Ends imports under way. */

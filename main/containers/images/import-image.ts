@@ -110,16 +110,18 @@ async function fromRoot(store: LayerStore, archive: AsyncIterable<Uint8Array>): 
   return rootImage(store, await store.keep(await store.take(archive)));
 }
 
-/** An image of one layer, whose configuration is what a shell needs. */
+/** What a root file system without documents is started with: a shell. */
+export const rootConfig = (): ImageConfig => ({
+  env: [defaultPath],
+  entrypoint: [],
+  cmd: ['/bin/sh'],
+  user: '',
+  workingDir: '/',
+  stopSignal: null,
+});
+
 function rootImage(store: LayerStore, layer: StoredLayer): ImportedImage {
-  const config: ImageConfig = {
-    env: [defaultPath],
-    entrypoint: [],
-    cmd: ['/bin/sh'],
-    user: '',
-    workingDir: '/',
-    stopSignal: null,
-  };
+  const config = rootConfig();
   checkPrograms(store, [layer], config);
   const id = sha256(Buffer.from(JSON.stringify({ config, layers: [layer.diffId] })));
   return { id, name: null, config, layers: [layer] };

@@ -5,6 +5,7 @@
 import { mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DebianArchitecture } from '../../../main/starter/debian-packages.ts';
+import { mirror } from './debian-mirror.ts';
 import { embedGrub, FIRST_PARTITION, grubCore, noGrub } from './grub.ts';
 import { lacking, tool, verdict } from './host-tools.ts';
 import { image } from './image-cache.ts';
@@ -38,14 +39,6 @@ const kernels = { amd64: 'linux-image-amd64', i386: 'linux-image-686' } as const
   DebianArchitecture,
   string
 >;
-
-/** The archive that this host's own apt takes Debian's packages from. */
-function mirror(): string {
-  const targets = tool('apt-get', ['indextargets', '--format', '$(CREATED_BY) $(ORIGIN) $(LABEL) $(REPO_URI)']);
-  const found = /^Packages Debian Debian (\S+)$/m.exec(targets);
-  if (found === null) throw new Error("This host's apt knows no archive of Debian's.");
-  return found[1]!;
-}
 
 /**
  * The disk: qcow2, compressed, one ext4 partition. GRUB starts the kernel with a console on the display and on the
