@@ -47,6 +47,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     floppies: [],
     nets: [],
     virtio: [],
+    virtioTransport: 'pci',
     serial2: null,
     printer: null,
     audio: null,

@@ -79,6 +79,8 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 /** Virtio devices beside disks and network cards. */
 export const virtioDevices = ['console', 'rng'] as const;
+/** Where a microvm's virtio devices are: PCI functions, or registers in memory. */
+export const virtioTransports = ['pci', 'mmio'] as const;
 /** Network cards that a guest has at most. */
 const NETS_MAX = 8;
 /** Of them, cards on the ISA bus. */
@@ -221,6 +223,14 @@ export const GuestSettings = z.strictObject({
       flag: '--virtio <devices>',
       label: 'Virtio devices',
       help: `virtio devices beside disks and network cards, separated by commas: ${virtioDevices.join(', ')}`,
+    }),
+  virtioTransport: z
+    .enum(virtioTransports)
+    .default('pci')
+    .register(settingInfo, {
+      flag: '--virtio-transport <transport>',
+      label: 'Virtio transport',
+      help: `how a guest of kind para finds its virtio devices: ${virtioTransports.join(' or ')}`,
     }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',

@@ -10,7 +10,7 @@ import { version } from './version.ts';
 const MIB = 2 ** 20;
 
 /** The kinds of guest that this version can run. */
-export const runnableKinds: readonly GuestKind[] = ['full'];
+export const runnableKinds: readonly GuestKind[] = ['full', 'para'];
 
 /** Memory of this host in MiB; that of its container, where one bounds it. */
 export function hostMemoryMiB(): number {

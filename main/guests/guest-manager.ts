@@ -377,6 +377,7 @@ export function checkSettings(settings: GuestSettings): void {
     );
   const { kernel, kind, disks, cdrom, floppies, nets, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
+  if (kind === 'para') checkPara(settings);
   const hasDrive =
     disks.length > 0 ||
     floppies.some((floppy) => floppy !== null) ||
@@ -397,6 +398,24 @@ export function checkSettings(settings: GuestSettings): void {
     throw new Failure('wrong', (error as Error).message, { cause: error });
   }
   checkMedia(settings);
+}
+
+/** Throws where settings name what a microvm does not have; its disks and cards are those of virtio, whatever is left at its default. */
+function checkPara({ cdrom, floppies, bios, serial2, printer, audio, disks, nets }: GuestSettings): void {
+  const lacks = (what: string): never => {
+    throw new Failure('wrong', `A guest of kind para has no ${what}.`);
+  };
+  if (cdrom !== null) lacks('CD drive: give the image as a disk, read-only');
+  if (floppies.some((floppy) => floppy !== null)) lacks('floppy drives');
+  if (bios !== null) lacks('BIOS');
+  if (serial2 !== null) lacks('second serial port');
+  if (printer !== null) lacks('parallel port');
+  if (audio !== null) lacks('sound card');
+  if (disks.some((disk) => disk.interface === 'ahci')) lacks('AHCI controller: its disks are on virtio');
+  for (const { model, rom } of nets) {
+    if (model !== 'virtio' && model !== 'e1000') lacks(`network card ${model}: its cards are of virtio`);
+    if (rom !== null) lacks('firmware that would look at a boot ROM');
+  }
 }
 
 /** The same of what is in the removable drives. */

@@ -250,7 +250,9 @@ class GuestThread {
     const virtioDisks: BlockDevice[] = [];
     for (const disk of guest.disks) {
       const opened = await this.#opened(openDisk(disk));
-      ({ ide: disks, ahci: ahciDisks, virtio: virtioDisks })[disk.interface].push(opened);
+      // A microvm has no controllers.
+      const place = guest.kind === 'para' ? 'virtio' : disk.interface;
+      ({ ide: disks, ahci: ahciDisks, virtio: virtioDisks })[place].push(opened);
     }
     const cdroms = guest.cdrom === null ? [null] : [await this.#inserted('cdrom', openCd(guest.cdrom))];
     const floppies: (BlockDevice | null)[] = guest.floppies.length === 0 ? [null] : [];
@@ -600,12 +602,25 @@ function cardOf({ model, address, rom, cable, doorbell }: NetStart): NetworkCard
 }
 
 function configOf(start: GuestStart): GuestConfig {
-  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder, virtio } = start;
+  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder, virtio, virtioTransport } =
+    start;
   const kernel = start.kernel === null ? {} : { kernel: readBootFile(start.kernel, 'kernel', memoryMiB) };
   const bios = start.kernel !== null || start.bios === null ? {} : { bios: readBiosFile(start.bios) };
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
   const boot = { ...kernel, ...initrd, append };
-  return { kind, memoryMiB, cpus, deterministic, noReboot, translation, boot, bootOrder, virtio, ...bios };
+  return {
+    kind,
+    memoryMiB,
+    cpus,
+    deterministic,
+    noReboot,
+    translation,
+    boot,
+    bootOrder,
+    virtio,
+    virtioTransport,
+    ...bios,
+  };
 }
 
 if (!parentPort) throw new Error('This module is the thread of a guest; start it as a worker.');

@@ -93,7 +93,7 @@ export class RunningGuest implements DisplaySource {
   constructor(options: RunOptions) {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
-    const { bootOrder, bios, cdromInterface, virtio } = options.settings;
+    const { bootOrder, bios, cdromInterface, virtio, virtioTransport } = options.settings;
     const { serial2, printer, audio } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     const { networks } = options;
@@ -141,6 +141,7 @@ export class RunningGuest implements DisplaySource {
           doorbell,
         })),
         virtio,
+        virtioTransport,
         outputs: { serial2, printer, audio },
         translation: options.translation ?? 'hot',
       },

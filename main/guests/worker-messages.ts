@@ -9,6 +9,7 @@ import type {
   NetworkModel,
   TranslationTime,
   VirtioKind,
+  VirtioTransportKind,
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
@@ -37,6 +38,7 @@ export interface GuestStart {
   nets: readonly NetStart[];
   /** Virtio devices beside disks and cards. */
   virtio: readonly VirtioKind[];
+  virtioTransport: VirtioTransportKind;
   outputs: OutputPaths;
 }
 

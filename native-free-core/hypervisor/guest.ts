@@ -54,6 +54,8 @@ export interface GuestConfig {
   virtioDisks?: readonly BlockDevice[];
   /** Further virtio devices. */
   virtio?: readonly VirtioKind[];
+  /** How a paravirtualized guest finds its virtio devices: PCI functions, which is what is chosen where nothing is said, or registers in memory. */
+  virtioTransport?: VirtioTransportKind;
   /** Network cards, in the order a guest finds them. */
   nets?: readonly NetworkCardConfig[];
 }
@@ -61,6 +63,9 @@ export interface GuestConfig {
 /** The models of network cards. */
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 export type NetworkModel = (typeof networkModels)[number];
+
+export const virtioTransports = ['pci', 'mmio'] as const;
+export type VirtioTransportKind = (typeof virtioTransports)[number];
 
 /** Virtio devices beside disks and network cards. */
 export const virtioKinds = ['console', 'rng'] as const;

@@ -3,9 +3,10 @@
 // Never keeps a reference to the guest.
 
 import type { Guest, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+import { Microvm } from './microvm.ts';
 import { Pc } from './pc.ts';
 
 /** Builds the machine, loads the boot source. Throws an Error with one clear sentence when the image is not bootable. */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
-  return new Pc(config, host);
+  return config.kind === 'para' ? new Microvm(config, host) : new Pc(config, host);
 }

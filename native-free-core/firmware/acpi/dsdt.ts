@@ -52,11 +52,11 @@ const ROUTES = ['PRQA', 'PRQB', 'PRQC', 'PRQD'];
 /** ISA interrupts that nothing else on this machine uses. */
 const LINK_IRQS = [5, 10, 11];
 /** First input of the I/O APIC that PIRQs are wired to. */
-const FIRST_PIRQ_GSI = 16;
+export const FIRST_PIRQ_GSI = 16;
 const PCI_DEVICES = 32;
 
 /** One table of _PRT: for each device and pin, the link device or the global interrupt. */
-function routing(target: (pirq: number) => readonly [Aml, Aml]): Aml {
+export function routing(target: (pirq: number) => readonly [Aml, Aml]): Aml {
   const rows: Aml[] = [];
   // Device 0 is the host bridge, which has no pins.
   for (let slot = 1; slot < PCI_DEVICES; slot++) {
@@ -88,7 +88,7 @@ function isaDevice(what: string, id: string, ...resources: readonly Aml[]): Aml 
   return device(what, name('_HID', eisaId(id)), name('_CRS', resourceTemplate(...resources)));
 }
 
-function serialPort(index: number, base: number, interrupt: number): Aml {
+export function serialPort(index: number, base: number, interrupt: number): Aml {
   return device(
     `COM${index + 1}`,
     name('_HID', eisaId('PNP0501')),
@@ -131,6 +131,22 @@ function isaBridge(options: DsdtOptions): Aml {
     ),
     ...options.serialPorts.map((port, index) => serialPort(index, port.base, port.irq)),
   );
+}
+
+/** A device for each processor. */
+export function processorDevices(processors: readonly number[]): Aml[] {
+  return processors.map((_, index) =>
+    device(
+      `C${index.toString(16).toUpperCase().padStart(3, '0')}`,
+      name('_HID', string('ACPI0007')),
+      name('_UID', integer(index)),
+    ),
+  );
+}
+
+/** How the machine is powered off. */
+export function softOff(): Aml {
+  return name('\\_S5', pack(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0)));
 }
 
 /** The DSDT's AML, without the table header. */
@@ -182,18 +198,18 @@ export function dsdtBody(options: DsdtOptions): Aml {
     name('_UID', integer(0)),
     name('_CRS', resourceTemplate(memory32(HPET_BASE, 0x400))),
   );
-  const processors = options.processors.map((_, index) =>
-    device(
-      `C${index.toString(16).toUpperCase().padStart(3, '0')}`,
-      name('_HID', string('ACPI0007')),
-      name('_UID', integer(index)),
-    ),
-  );
   return concat(
     // The operating system tells which interrupt controllers it uses: 0 the 8259As, 1 the APICs.
     name('\\PICM', integer(0)),
     method('\\_PIC', { parameters: 1 }, store(argument(0), path('\\PICM'))),
-    name('\\_S5', pack(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0))),
-    scope('\\_SB', ...processors, root, memory, timers, ...LINKS.map((_, index) => link(index))),
+    softOff(),
+    scope(
+      '\\_SB',
+      ...processorDevices(options.processors),
+      root,
+      memory,
+      timers,
+      ...LINKS.map((_, index) => link(index)),
+    ),
   );
 }

@@ -9,13 +9,25 @@ import { HPET_BASE, HPET_BLOCK_ID } from '../../devices/hpet.ts';
 import { type Aml, concat, littleEndian } from './aml.ts';
 import { type DsdtOptions, dsdtBody } from './dsdt.ts';
 
-export interface AcpiOptions extends DsdtOptions {
+export interface AcpiLayout {
+  /** The body of the DSDT. */
+  dsdt: Aml;
+  /** APIC ids of the processors. */
+  processors: readonly number[];
+  /** Configuration space in memory, where there is PCI. */
+  ecam?: { base: number };
+  hasHpet: boolean;
+  /** IA-PC boot architecture flags (ACPI 6.4, 5.2.9.3). */
+  bootArchitecture: number;
   ioApicId: number;
   /** Guest-physical address of the first byte; a multiple of 64, within E0000h to FFFFFh so that the RSDP is found. */
   base?: number;
   /** Most bytes that may be used from `base` on. */
   limit?: number;
 }
+
+/** What the tables of a PC are made from. */
+export interface AcpiOptions extends DsdtOptions, Pick<AcpiLayout, 'ioApicId' | 'base' | 'limit'> {}
 
 /** Tables ready to be written into guest memory. */
 export interface AcpiTables {
@@ -68,11 +80,11 @@ function ioAddress(port: number, bits: number): number[] {
 
 /** FADT flags (5.2.9): WBINVD works, C1 works, no sleep button, 32-bit timer, reset register. */
 const FADT_FLAGS = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 8) | (1 << 10);
-/** There are devices on an ISA bus, and an 8042. */
-const BOOT_ARCHITECTURE = 0x0003;
+/** Boot architecture flags of a PC, with devices on an ISA bus and an 8042, and of a machine without those, a VGA and a clock in CMOS. */
+export const BootArchitecture = { pc: 0x0003, bare: 0x0024 } as const;
 const CMOS_CENTURY = 0x32;
 
-function fadt(facs: number, dsdt: number): Uint8Array {
+function fadt(facs: number, dsdt: number, bootArchitecture: number): Uint8Array {
   const none = new Array<number>(12).fill(0);
   return table(
     'FACP',
@@ -97,7 +109,7 @@ function fadt(facs: number, dsdt: number): Uint8Array {
       littleEndian(0xfff, 2), // no C3
       littleEndian(0, 4), // cache flush size and stride: WBINVD does it
       [0, 0, 0, 0, CMOS_CENTURY], // no duty cycle, no alarm day or month
-      littleEndian(BOOT_ARCHITECTURE, 2),
+      littleEndian(bootArchitecture, 2),
       [0],
       littleEndian(FADT_FLAGS, 4),
       ioAddress(AcpiPorts.reset, 8),
@@ -129,7 +141,7 @@ function facs(): Uint8Array {
 const CONFORMS = 0x0000;
 const LEVEL_ACTIVE_HIGH = 0x000d;
 
-function madt(options: AcpiOptions): Uint8Array {
+function madt(options: AcpiLayout): Uint8Array {
   const localApics = options.processors.map((id, index) => [0, 8, index, id, ...littleEndian(1, 4)]);
   const override = (irq: number, gsi: number, flags: number) => [
     ...[2, 10, 0, irq],
@@ -191,8 +203,18 @@ function rsdp(rsdt: number, xsdt: number): Uint8Array {
   return bytes;
 }
 
-/** Builds all tables. Throws a RangeError if they do not fit the space they are given. */
+/** Builds the tables of a PC. Throws a RangeError if they do not fit the space they are given. */
 export function buildAcpiTables(options: AcpiOptions): AcpiTables {
+  return layAcpiTables({
+    ...options,
+    dsdt: dsdtBody(options),
+    hasHpet: true,
+    bootArchitecture: BootArchitecture.pc,
+  });
+}
+
+/** Builds the tables of any machine. Throws a RangeError if they do not fit the space they are given. */
+export function layAcpiTables(options: AcpiLayout): AcpiTables {
   const base = options.base ?? DEFAULT_BASE;
   const limit = options.limit ?? DEFAULT_LIMIT;
   if (base % 64 !== 0) throw new RangeError(`ACPI tables cannot begin at 0x${base.toString(16)}: not a multiple of 64`);
@@ -210,12 +232,12 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
   // The RSDP goes first, where a search from E0000h meets it at once, but names tables that are placed after it.
   const rsdpAddress = place('RSDP', rsdp(0, 0));
   const facsAddress = place('FACS', facs());
-  const dsdtAddress = place('DSDT', table('DSDT', 2, dsdtBody(options)));
-  const fadtAddress = place('FACP', fadt(facsAddress, dsdtAddress));
+  const dsdtAddress = place('DSDT', table('DSDT', 2, options.dsdt));
+  const fadtAddress = place('FACP', fadt(facsAddress, dsdtAddress, options.bootArchitecture));
   const madtAddress = place('APIC', madt(options));
-  const hpetAddress = place('HPET', hpet());
-  const mcfgAddress = place('MCFG', mcfg(options.ecam.base));
-  const list = [fadtAddress, madtAddress, hpetAddress, mcfgAddress];
+  const list = [fadtAddress, madtAddress];
+  if (options.hasHpet) list.push(place('HPET', hpet()));
+  if (options.ecam) list.push(place('MCFG', mcfg(options.ecam.base)));
   const rsdtAddress = place('RSDT', table('RSDT', 1, concat(...list.map((address) => littleEndian(address, 4)))));
   const xsdtAddress = place('XSDT', table('XSDT', 1, concat(...list.map((address) => littleEndian(address, 8)))));
   pieces[0].bytes = rsdp(rsdtAddress, xsdtAddress);

@@ -19,7 +19,7 @@ import { FloppyController } from '../../devices/storage/floppy-controller.ts';
 import { VmwareBackdoor } from '../../devices/vmware-backdoor.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { floppyCable } from './drives.ts';
-import type { BoardWiring } from './wiring.ts';
+import type { PcWiring } from './wiring.ts';
 
 export const COM1 = { base: 0x3f8, irq: 4 };
 export const COM2 = { base: 0x2f8, irq: 3 };
@@ -47,7 +47,7 @@ export class IsaDevices {
   readonly dma: DmaControllers;
   readonly floppy: FloppyController;
 
-  constructor(wiring: BoardWiring) {
+  constructor(wiring: PcWiring) {
     const { config, host, clock, timers, bus, interrupts } = wiring;
     const irq = (number: number) => interrupts.irq(number);
     const ramBytes = config.memoryMiB * MIB;

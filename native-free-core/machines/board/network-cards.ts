@@ -69,16 +69,16 @@ function pciCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, sl
   return card;
 }
 
+/** A network device of virtio, for any transport. Whoever plugs it in has it polled. */
+export function virtioNet(wiring: BoardWiring, { address, port }: NetworkCardConfig): VirtioNet {
+  const { memory, network, config } = wiring;
+  return new VirtioNet({ memory, port: network.port(port), address, pairs: config.cpus });
+}
+
 /** A virtio device is a card of two parts: what polls it is the device, what is plugged in is its PCI function. */
 function virtioCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig, slot: number): Card {
-  const { memory, network, messages } = wiring;
-  const device = new VirtioNet({
-    memory,
-    port: network.port(config.port),
-    address: config.address,
-    pairs: wiring.config.cpus,
-  });
-  const card = new VirtioPci(device, messages);
+  const device = virtioNet(wiring, config);
+  const card = new VirtioPci(device, wiring.messages);
   if (config.rom) card.pci.plugRom(config.rom);
   pci.add(slot, 0, card.pci);
   return { poll: () => device.poll(), reset: () => card.reset() };

@@ -22,7 +22,7 @@ import { Display } from './display.ts';
 import { ahciDrives, ideCables } from './drives.ts';
 import { plugCards } from './network-cards.ts';
 import { VirtioDevices } from './virtio-devices.ts';
-import type { BoardWiring } from './wiring.ts';
+import type { PcWiring } from './wiring.ts';
 
 /** Addresses that memory BARs may take. */
 export const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: ECAM_WINDOW.base - 1 };
@@ -44,7 +44,7 @@ const IDE_IRQS = [14, 15] as const;
 
 export class PciDevices {
   readonly bus: PciBus;
-  private readonly ports: BoardWiring['bus'];
+  private readonly ports: PcWiring['bus'];
   readonly hostBridge: HostBridge;
   readonly isaBridge: IsaBridge;
   readonly ide: IdeController;
@@ -63,7 +63,7 @@ export class PciDevices {
   readonly tablet: UsbTablet;
 
   /** `pm` holds the registers that the power management function decodes. */
-  constructor(wiring: BoardWiring, pm: AcpiPm) {
+  constructor(wiring: PcWiring, pm: AcpiPm) {
     const { config, bus, interrupts, clock, timers } = wiring;
     const irq = (number: number) => interrupts.irq(number);
     this.hostBridge = new HostBridge(({ base, length, ...access }) => wiring.shadow?.set(base, length, access));

@@ -6,6 +6,7 @@ import { VirtioBlock } from '../../devices/virtio/block.ts';
 import { VirtioConsole } from '../../devices/virtio/console.ts';
 import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import { VirtioEntropy } from '../../devices/virtio/entropy.ts';
+import type { VirtioKind } from '../../hypervisor/guest.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Disks on virtio that a machine has at most. */
@@ -32,9 +33,11 @@ export class VirtioDevices {
         }),
     );
     const port = { name: 'org.trivisor.console', output: (bytes: Uint8Array) => wiring.onConsole(bytes) };
-    this.console = virtio.includes('console') ? new VirtioConsole({ memory, ports: [port] }) : null;
+    // A paravirtualized guest has them all.
+    const has = (kind: VirtioKind) => config.kind === 'para' || virtio.includes(kind);
+    this.console = has('console') ? new VirtioConsole({ memory, ports: [port] }) : null;
     const others: VirtioDevice[] = this.console ? [this.console] : [];
-    if (virtio.includes('rng')) others.push(new VirtioEntropy({ memory, randomness: wiring.host.randomness }));
+    if (has('rng')) others.push(new VirtioEntropy({ memory, randomness: wiring.host.randomness }));
     this.all = [...blocks, ...others];
   }
 }

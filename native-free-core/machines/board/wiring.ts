@@ -1,5 +1,5 @@
-// What the parts of a PC's board are given to be built with.
-// Owns the type alone.
+// What the parts of a board are given to be built with.
+// Owns the types alone.
 // Never holds a device.
 
 import type { PhysicalMemory } from '../../cpu/system/physical.ts';
@@ -29,8 +29,6 @@ export interface BoardWiring {
   /** Where message-signalled interrupts go. */
   messages: MessageSink;
   disks: DiskTraffic;
-  /** The ROM below 1 MiB and the RAM behind it, where a ROM image is the firmware. */
-  shadow?: ShadowMemory | undefined;
   network: NetworkTraffic;
   /** The A20 gate was opened or closed. */
   onA20(open: boolean): void;
@@ -44,7 +42,13 @@ export interface BoardWiring {
   onConsole(bytes: Uint8Array): void;
   /** Bytes that the first serial port sent. */
   onSerial(byte: number): void;
-  /** The same of the second one, and of the parallel port, to which a printer may be connected. */
+}
+
+/** The same of a PC's board, which has more. */
+export interface PcWiring extends BoardWiring {
+  /** The ROM below 1 MiB and the RAM behind it, where a ROM image is the firmware. */
+  shadow?: ShadowMemory | undefined;
+  /** Bytes that the second serial port sent, and the parallel port, to which a printer may be connected. */
   onSecondSerial(byte: number): void;
   /** What hears the sound card and the speaker; undefined where nobody does. */
   audio: AudioMixer | undefined;

@@ -1,0 +1,42 @@
+// The machine of para-virtualization: vCPUs, a serial port and virtio devices; no BIOS, a kernel is loaded directly.
+// Owns how it is powered on, and the way to its console.
+// Never implements a device; what is wired where is in `board/microvm-board.ts`.
+
+import type { Guest, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+import { MicrovmBoard } from './board/microvm-board.ts';
+import { type FirmwareTables, Machine } from './machine.ts';
+
+export class Microvm extends Machine implements Guest {
+  protected readonly resettable: readonly { reset(): void }[];
+  private readonly kernel: Uint8Array;
+  private readonly board: MicrovmBoard;
+  private readonly tables: FirmwareTables;
+
+  constructor(config: GuestConfig, host: GuestHost) {
+    super(config, host, 0);
+    if (config.boot.kernel === undefined)
+      throw new Error('A paravirtualized guest needs a kernel: it has no firmware.');
+    this.kernel = config.boot.kernel;
+    this.board = new MicrovmBoard(this.wiring);
+    this.resettable = [...this.interrupts.resettable, ...this.board.resettable];
+    this.tables = this.board.tables(this.processorIds);
+    this.powerOn();
+  }
+
+  protected powerOn(): void {
+    this.processors.boot.apic.programVirtualWire();
+    this.board.program();
+    const { unpack } = this.host;
+    this.loadKernel(this.kernel, this.tables, unpack ? { unpack } : {});
+  }
+
+  serialInput(bytes: Uint8Array): void {
+    const { console } = this.board.virtio;
+    if (console?.isInUse && this.isVirtualConsole) console.input(0, bytes);
+    else this.board.com1.input(bytes);
+  }
+
+  powerButton(): void {
+    this.board.pm.pressPowerButton();
+  }
+}
