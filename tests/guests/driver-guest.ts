@@ -16,6 +16,8 @@ export interface DriverGuestOptions {
   folders: readonly string[];
   /** Further files of the initramfs. */
   extra?: readonly CpioEntry[];
+  /** Where its shells are, in place of the usual ones. */
+  terminals?: readonly string[];
 }
 
 /** Module names are written with either; a file has one of them. */
@@ -34,7 +36,7 @@ function dependencies(module: Buffer): string[] {
 export async function driverGuest(
   architecture: DebianArchitecture,
   folder: string,
-  { modules, folders, extra }: DriverGuestOptions,
+  { modules, folders, extra, terminals }: DriverGuestOptions,
 ) {
   const guest = await debianGuest(architecture);
   const packages = new DebianPackages({ architecture });
@@ -65,6 +67,7 @@ export async function driverGuest(
     busybox: readFileSync(join(busybox, 'bin/busybox')),
     modules: packed,
     ...(extra ? { extra } : {}),
+    ...(terminals ? { terminals } : {}),
   };
   writeFileSync(initrd, busyboxInitramfs(system));
   return { ...guest, initrd };

@@ -30,7 +30,7 @@ for (const { architecture, transport, console: line, cpus, bus } of ways) {
     const own = mkdtempSync(join(folder, 'run-'));
     const disk = join(own, 'disk');
     makeDisk(disk, 'from the disk\n');
-    const bare = await virtioGuest(architecture, folder);
+    const bare = await virtioGuest(architecture, folder, line);
     const append = line === 'ttyS0' ? bare.append : `${bare.append} console=${line}`;
     await using console = new GuestConsole(
       runCommand(

@@ -18,7 +18,7 @@ const folders = [
   ...['crypto/crc*', 'lib/crc*', 'fs/ext4/*', 'fs/jbd2/*', 'fs/mbcache*'],
 ];
 
-/** A Debian guest whose initramfs, made in `folder`, has loaded the drivers, and `more`, when its prompt comes. */
-export function virtioGuest(architecture: DebianArchitecture, folder: string, more: readonly string[] = []) {
-  return driverGuest(architecture, folder, { modules: [...modules, ...more], folders });
+/** A Debian guest whose initramfs, made in `folder`, has loaded the drivers when its prompt comes, on `terminal`. */
+export function virtioGuest(architecture: DebianArchitecture, folder: string, terminal = 'ttyS0') {
+  return driverGuest(architecture, folder, { modules, folders, terminals: [terminal] });
 }
