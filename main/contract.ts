@@ -86,31 +86,52 @@ const NETS_MAX = 8;
 /** Of them, cards on the ISA bus. */
 const ISA_NETS_MAX = 2;
 
-/** A network card, and what it is plugged into. */
-export const NetSettings = z.strictObject({
-  /**
-   * `internal:NAME`: a network of guests alone, found by its name by all guests of this home. `nat`: the world, through the
-   * host's own sockets; with `nat+host` also the host's own services, at the gateway's address.
-   */
-  network: z
-    .string()
-    .regex(
-      /^(nat(\+host)?|internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31})$/,
-      'must be nat, nat+host or internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
-    ),
-  model: z.enum(networkModels).default('e1000'),
-  /** Null: one of its own, which stays the same for a guest of the inventory. */
-  mac: z
-    .string()
-    .regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'must be the address of a card, like 02:00:00:00:00:01')
-    .refine((mac) => mac !== '00:00:00:00:00:00', 'must be the address of a card, not zero')
-    .nullable()
-    .default(null),
-  /** An option ROM, by which firmware boots from the network. */
-  rom: path.nullable().default(null),
-  /** A pcapng file, in which all frames of the card are recorded. */
-  capture: path.nullable().default(null),
+/** Ports of the host that lead to one card at most. */
+const FORWARDS_MAX = 64;
+const port = z.int('must be a port').min(1, 'must be a port, 1 to 65535').max(65_535, 'must be a port, 1 to 65535');
+
+/** A port of the host that leads to one of a guest. */
+export const ForwardSettings = z.strictObject({
+  protocol: z.enum(['tcp', 'udp']).default('tcp'),
+  /** Where the host listens: nobody but the host itself reaches the default. */
+  address: z.ipv4('must be an IPv4 address of the host, like 127.0.0.1 or 0.0.0.0').default('127.0.0.1'),
+  port,
+  guestPort: port,
 });
+export type ForwardSettings = z.output<typeof ForwardSettings>;
+
+/** A network card, and what it is plugged into. */
+export const NetSettings = z
+  .strictObject({
+    /**
+     * `internal:NAME`: a network of guests alone, found by its name by all guests of this home. `nat`: the world, through the
+     * host's own sockets; with `nat+host` also the host's own services, at the gateway's address.
+     */
+    network: z
+      .string()
+      .regex(
+        /^(nat(\+host)?|internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31})$/,
+        'must be nat, nat+host or internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
+      ),
+    model: z.enum(networkModels).default('e1000'),
+    /** Null: one of its own, which stays the same for a guest of the inventory. */
+    mac: z
+      .string()
+      .regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'must be the address of a card, like 02:00:00:00:00:01')
+      .refine((mac) => mac !== '00:00:00:00:00:00', 'must be the address of a card, not zero')
+      .nullable()
+      .default(null),
+    /** An option ROM, by which firmware boots from the network. */
+    rom: path.nullable().default(null),
+    /** A pcapng file, in which all frames of the card are recorded. */
+    capture: path.nullable().default(null),
+    /** Ports of the host that lead to the guest; on `nat` and `nat+host` only. */
+    forwards: z.array(ForwardSettings).max(FORWARDS_MAX, `must be at most ${FORWARDS_MAX}`).default([]),
+  })
+  .refine(({ network, forwards }) => forwards.length === 0 || network.startsWith('nat'), {
+    message: 'can only be of a card that is plugged into nat or nat+host',
+    path: ['forwards'],
+  });
 export type NetSettings = z.output<typeof NetSettings>;
 
 export const GuestSettings = z.strictObject({
@@ -213,7 +234,7 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, {
       flag: '--net <network>',
       label: 'Network cards',
-      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE][,capture=FILE]; repeatable`,
+      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE][,capture=FILE][,forward=[ADDRESS:]PORT:GUESTPORT[/udp]]; repeatable`,
     }),
   virtio: z
     .array(z.enum(virtioDevices))

@@ -139,7 +139,20 @@ function drivesOf(name: DriveSetting, text: string): (Record<string, unknown> | 
   return [drive];
 }
 
-/** `NETWORK[,model=…][,mac=…][,rom=FILE][,capture=FILE]` as the card that it names; `none` and no text are no card. */
+/** `[ADDRESS:]PORT:GUESTPORT[/tcp|/udp]` as the forward that it names. */
+function forwardOf(text: string): Record<string, unknown> {
+  const match = /^(?:(\d+(?:\.\d+){3}):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text);
+  if (!match) throw new InvalidArgumentError(`A forward is [ADDRESS:]PORT:GUESTPORT[/udp], like 8080:80, not ${text}.`);
+  const [, address, port, guestPort, protocol] = match;
+  return {
+    ...(address && { address }),
+    ...(protocol && { protocol }),
+    port: Number(port),
+    guestPort: Number(guestPort),
+  };
+}
+
+/** `NETWORK[,model=…][,mac=…][,rom=FILE][,capture=FILE][,forward=…]…` as the card that it names; `none` and no text are no card. */
 function netsOf(text: string): Record<string, unknown>[] {
   if (text === '' || text === 'none') return [];
   const [network, ...words] = text.split(',');
@@ -149,8 +162,11 @@ function netsOf(text: string): Record<string, unknown>[] {
     if (key === 'mac') card.mac = value.toLowerCase();
     else if (key === 'rom') card.rom = resolve(value);
     else if (key === 'capture') card.capture = resolve(value);
+    else if (key === 'forward') card.forwards = [...((card.forwards as unknown[]) ?? []), forwardOf(value)];
     else if (key !== 'model')
-      throw new InvalidArgumentError(`After the network come model=…, mac=…, rom=… and capture=…, not ${word}.`);
+      throw new InvalidArgumentError(
+        `After the network come model=…, mac=…, rom=…, capture=… and forward=…, not ${word}.`,
+      );
     else if (!(networkModels as readonly string[]).includes(value))
       throw new InvalidArgumentError(`The model is one of ${networkModels.join(', ')}.`);
     else card.model = value;

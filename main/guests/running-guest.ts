@@ -72,6 +72,9 @@ export class RunningGuest implements DisplaySource {
   readonly #worker: Worker;
   readonly #control = new ControlBlock();
   readonly #plugs: readonly Plug[];
+  readonly #arePlugged: Promise<unknown>;
+  /** Why a cable could not be plugged in, in one sentence. */
+  #unplugged: string | null = null;
   readonly #changed: () => void;
   readonly #output: Record<SerialPort, (bytes: Uint8Array) => void>;
   readonly #sound: (bytes: Uint8Array) => void;
@@ -113,9 +116,15 @@ export class RunningGuest implements DisplaySource {
     this.#settleEnded = ended.resolve;
     // Whoever does not ask for the start still learns of its failure through `ended`.
     this.started.catch(() => {});
+    const stations = nets.map(({ mac }, index) => cardAddress(mac, options.identity ?? options.settings.name, index));
     this.#plugs = networks
-      ? nets.map(({ network, capture }) => networks.plug(network, this.#control.buffer, capture))
+      ? nets.map(({ network, capture, forwards }, index) =>
+          networks.plug(network, this.#control.buffer, { station: stations[index]!, capture, forwards }),
+        )
       : [];
+    this.#arePlugged = Promise.all(this.#plugs.map(({ ready }) => ready));
+    // Asked about once the guest executes, if it ever does.
+    this.#arePlugged.catch(() => {});
     const start: WorkerStart = {
       control: this.#control.buffer,
       guest: {
@@ -135,7 +144,7 @@ export class RunningGuest implements DisplaySource {
         floppies,
         nets: this.#plugs.map(({ cable, doorbell }, index) => ({
           model: nets[index].model,
-          address: cardAddress(nets[index].mac, options.identity ?? options.settings.name, index),
+          address: stations[index],
           rom: nets[index].rom,
           cable,
           doorbell,
@@ -288,8 +297,7 @@ export class RunningGuest implements DisplaySource {
   #receive(message: FromWorker): void {
     switch (message.type) {
       case 'started':
-        this.#settleStarted(null);
-        if (this.#state === 'starting') this.#setState('running');
+        void this.#begin();
         return;
       case 'refused':
         this.#settleStarted(new Failure('failed', message.message));
@@ -323,8 +331,23 @@ export class RunningGuest implements DisplaySource {
       }
       case 'ended':
         this.#lastPicture = message.picture ?? null;
-        this.#finish(message.end);
+        this.#finish(this.#unplugged === null ? message.end : { reason: 'error', detail: this.#unplugged });
     }
+  }
+
+  /** The guest executes; it has started once its cables are plugged in as well. */
+  async #begin(): Promise<void> {
+    try {
+      await this.#arePlugged;
+    } catch (error) {
+      this.#unplugged = (error as Error).message;
+      this.#settleStarted(new Failure('failed', this.#unplugged));
+      // It may have written to its disks already: it ends as one that is stopped.
+      await this.forceStop();
+      return;
+    }
+    this.#settleStarted(null);
+    if (this.#state === 'starting') this.#setState('running');
   }
 
   /** The worker holds the guest by itself, or lets it go on again (null). */

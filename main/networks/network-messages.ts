@@ -2,6 +2,7 @@
 // Owns the message types of both directions.
 // Never carries a frame: those travel in the rings of a cable.
 
+import type { Forward } from '../../native-free-core/network/nat/forwards.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
 
 /** `workerData` of the thread. */
@@ -23,7 +24,13 @@ export type ToNetworks =
       meeting: string | null;
       /** A file in which all frames of the card are recorded, or null. */
       capture: string | null;
+      /** The card's hardware address, and the ports of the host that lead to it; on translated networks only. */
+      station: Uint8Array;
+      forwards: readonly Forward[];
     }
   | { type: 'unplug'; id: number };
 
-export type FromNetworks = { type: 'problem'; message: string };
+export type FromNetworks =
+  | { type: 'problem'; message: string }
+  /** The cable is plugged in; `problem`: a port cannot be forwarded, in one sentence. */
+  | { type: 'plugged'; id: number; problem: string | null };

@@ -5,6 +5,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import type { Forward } from '../../native-free-core/network/nat/forwards.ts';
+import type { HostListener } from '../../native-free-core/network/nat/host-sockets.ts';
 import { Nat } from '../../native-free-core/network/nat/nat.ts';
 import { PacketRing } from '../../native-free-core/network/packet-ring.ts';
 import { Switch, type SwitchPort } from '../../native-free-core/network/switch.ts';
@@ -27,6 +29,8 @@ class GuestPort {
   readonly #toGuest: PacketRing;
   readonly #slots: Int32Array;
   readonly #capture: CaptureFile | null;
+  readonly #listeners: HostListener[] = [];
+  #isClosed = false;
 
   constructor(network: Network, { network: name, cable, control, capture }: ToNetworks & { type: 'plug' }) {
     this.#network = network;
@@ -69,7 +73,18 @@ class GuestPort {
     Atomics.notify(this.#slots, ControlSlot.doorbell);
   }
 
+  /** Opens the ports of the host that lead to this card; rejects with one sentence where one cannot be had. */
+  async forward(forwards: readonly Forward[], station: Uint8Array): Promise<void> {
+    for (const forward of forwards) {
+      const listener = await this.#network.forward(forward, station);
+      if (this.#isClosed) listener.close();
+      else this.#listeners.push(listener);
+    }
+  }
+
   close(): void {
+    this.#isClosed = true;
+    for (const listener of this.#listeners) listener.close();
     // What the guest sent last is still on its way.
     while (this.carry());
     this.#toGuest.isOpen = false;
@@ -111,6 +126,11 @@ class Network {
     this.#nat?.flush();
   }
 
+  async forward(forward: Forward, station: Uint8Array): Promise<HostListener> {
+    if (!this.#nat) throw new Error('Ports are forwarded to guests of a translated network only: of nat and nat+host.');
+    return this.#nat.forward(forward, station);
+  }
+
   leave(port: GuestPort): void {
     this.ports.delete(port);
     if (this.ports.size > 0) return;
@@ -148,6 +168,12 @@ class NetworkThread {
     const port = new GuestPort(network, message);
     network.ports.add(port);
     this.#ports.set(id, port);
+    const plugged = (problem: string | null): void =>
+      parentPort!.postMessage({ type: 'plugged', id, problem } satisfies FromNetworks);
+    port.forward(message.forwards, message.station).then(
+      () => plugged(null),
+      (error: Error) => plugged(error.message),
+    );
   }
 
   /** Carries frames until the last cable is unplugged. */

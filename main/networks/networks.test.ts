@@ -1,16 +1,29 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import { GATEWAY } from '../../native-free-core/network/nat/nat.ts';
+import { readTcp, TcpFlag } from '../../native-free-core/network/nat/tcp-connection.ts';
+import {
+  dword,
+  type IpPacket,
+  ipFrames,
+  putDword,
+  readIp,
+  readUdp,
+  udpPacket,
+} from '../../native-free-core/network/nat/wire.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
 import { Switch } from '../../native-free-core/network/switch.ts';
 import { cardAddress } from './addresses.ts';
-import { Networks } from './networks.ts';
+import { type CardOptions, Networks } from './networks.ts';
 import { Trunk } from './trunk.ts';
 
 function newHome(context: TestContext): string {
@@ -20,15 +33,16 @@ function newHome(context: TestContext): string {
 }
 
 /** A guest's end of a cable, without the guest. */
-function plug(networks: Networks, network: string, capture: string | null = null) {
+function plug(networks: Networks, network: string, options: Partial<CardOptions> = {}) {
   const control = new ControlBlock();
-  const { cable, doorbell, close } = networks.plug(network, control.buffer, capture);
+  const card = { station: cardAddress(null, 'test', 0), ...options };
+  const { cable, doorbell, ready, close } = networks.plug(network, control.buffer, card);
   const bell = new Int32Array(doorbell);
   const port = new RingPort(cable, () => {
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
   });
-  return { port, close, rings: () => Atomics.load(control.slots, ControlSlot.doorbell) };
+  return { port, ready, close, rings: () => Atomics.load(control.slots, ControlSlot.doorbell) };
 }
 
 /** A broadcast frame from the station `from`, with one byte of data. */
@@ -152,6 +166,107 @@ test('addresses are of one station, stable, and differ by guest and card', () =>
   assert.deepEqual(cardAddress('02:0a:ff:00:00:01', 'a', 1), Uint8Array.of(2, 10, 255, 0, 0, 1));
 });
 
+/** Asks for an address as `station` and gives the one that is offered and acknowledged. */
+async function lease(port: RingPort, station: Uint8Array): Promise<number> {
+  const ask = (type: number, wanted: number): void => {
+    const message = new Uint8Array(300);
+    message.set([1, 1, 6, 0, 9, 9, 9, 9]);
+    message.set(station, 28);
+    putDword(message, 236, 0x63825363);
+    message.set([53, 1, type, 50, 4], 240);
+    putDword(message, 245, wanted);
+    message[249] = 255;
+    const packet = udpPacket({ address: 0, port: 68 }, { address: 0xffffffff, port: 67 }, message);
+    for (const frame of ipFrames(new Uint8Array(6).fill(255), station, packet)) port.send(frame);
+  };
+  ask(1, 0);
+  const offer = readUdp((await packet(port))!)!;
+  const address = dword(offer.data, 16);
+  ask(3, address);
+  assert.equal(readUdp((await packet(port))!)!.data[242], 5);
+  return address;
+}
+
+/** The next IP packet that comes. */
+async function packet(port: RingPort): Promise<IpPacket> {
+  for (;;) {
+    const next = port.next();
+    const found = next && readIp(next.slice());
+    if (next) port.advance();
+    if (found) return found;
+    if (!next) await sleep(2);
+  }
+}
+
+test('ports of the host lead to a guest: datagrams there and back, connections to where it was called', {
+  timeout: 60_000,
+}, async (context) => {
+  const networks = new Networks({ home: newHome(context) });
+  const station = cardAddress(null, 'forwarded', 0);
+  const [tcp, udp] = [await freePort(), await freePort()];
+  const forwards = [
+    { protocol: 'tcp', address: '127.0.0.1', port: tcp, guestPort: 80 },
+    { protocol: 'udp', address: '127.0.0.1', port: udp, guestPort: 53 },
+  ] as const;
+  const guest = plug(networks, 'nat', { station, forwards });
+  await guest.ready;
+  await until(() => guest.port.isUp);
+  const early = connect(tcp, '127.0.0.1');
+  await once(early, 'close');
+  const address = await lease(guest.port, station);
+
+  const stranger = createSocket('udp4');
+  context.after(() => stranger.close());
+  const answered = once(stranger, 'message');
+  stranger.send('ask', udp, '127.0.0.1');
+  const question = await packet(guest.port);
+  const { from, to, data } = readUdp(question)!;
+  assert.deepEqual([question.source, question.destination, to], [GATEWAY, address, 53]);
+  assert.equal(Buffer.from(data).toString(), 'ask');
+  const answer = udpPacket({ address, port: 53 }, { address: GATEWAY, port: from }, Buffer.from('answer'));
+  for (const frame of ipFrames(new Uint8Array(6), station, answer)) guest.port.send(frame);
+  const [text, { port: answeredFrom }] = (await answered) as [Buffer, { port: number }];
+  assert.deepEqual([text.toString(), answeredFrom], ['answer', udp]);
+
+  const caller = connect(tcp, '127.0.0.1');
+  context.after(() => caller.destroy());
+  const call = await packet(guest.port);
+  const syn = readTcp(call.payload)!;
+  assert.deepEqual([call.source, syn.to, syn.flags, syn.segmentMax], [GATEWAY, 80, TcpFlag.syn, 1460]);
+  guest.close();
+  await once(caller, 'close');
+  await networks.settled();
+  const gone = connect(tcp, '127.0.0.1');
+  const [error] = (await once(gone, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNREFUSED');
+});
+
+test('a port that cannot be had is told in one sentence', { timeout: 60_000 }, async (context) => {
+  const networks = new Networks({ home: newHome(context) });
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  context.after(() => taken.close());
+  const { port } = taken.address() as AddressInfo;
+  const forward = { protocol: 'tcp', address: '127.0.0.1', port, guestPort: 80 } as const;
+  for (const [network, forwards, sentence] of [
+    ['nat', [forward], `Port ${port} of 127.0.0.1 is used by another program; forward another one.`],
+    ['nat', [{ ...forward, address: '192.0.2.1' }], /^192\.0\.2\.1 is no address of this host/],
+    ['internal:x', [forward], /^Ports are forwarded to guests of a translated network only/],
+  ] as const) {
+    const guest = plug(networks, network, { forwards });
+    await assert.rejects(guest.ready, { message: sentence });
+    guest.close();
+  }
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 /** Why tshark cannot judge; false where it can. */
 const noTshark =
   spawnSync('tshark', ['--version'], { stdio: 'ignore' }).status === 0 ? false : 'the host has no tshark (tshark)';
@@ -160,7 +275,7 @@ test('a recording is what tshark takes it for', { skip: noTshark, timeout: 60_00
   const home = newHome(context);
   const file = join(home, 'capture.pcapng');
   const networks = new Networks({ home });
-  const a = plug(networks, 'internal:one', file);
+  const a = plug(networks, 'internal:one', { capture: file });
   const b = plug(networks, 'internal:one');
   await until(() => a.port.isUp && b.port.isUp);
   const before = Date.now() / 1000;

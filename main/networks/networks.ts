@@ -4,6 +4,7 @@
 
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
+import type { Forward } from '../../native-free-core/network/nat/forwards.ts';
 import { type CableBuffers, newCable } from '../../native-free-core/network/ring-port.ts';
 import { makeFolder } from '../files/folders.ts';
 import { localSocketPath } from '../home/socket-path.ts';
@@ -12,10 +13,22 @@ import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.
 /** The worker lies beside this module, in a checkout; in a bundle beside the bundle. */
 const workerUrl = new URL(`./network-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
+/** A card, and what is known of it beside what it is plugged into. */
+export interface CardOptions {
+  /** Its hardware address. */
+  station: Uint8Array;
+  /** A file in which its frames are recorded. */
+  capture?: string | null;
+  /** Ports of the host that lead to it. */
+  forwards?: readonly Forward[];
+}
+
 /** A cable of a guest's card, plugged in. */
 export interface Plug {
   readonly cable: CableBuffers;
   readonly doorbell: SharedArrayBuffer;
+  /** Resolves once the ports of the host are open that lead to it; rejects with an Error of one sentence where one is not. */
+  readonly ready: Promise<void>;
   close(): void;
 }
 
@@ -23,7 +36,7 @@ export class Networks {
   readonly #home: string;
   #worker: Worker | null = null;
   #doorbell = new SharedArrayBuffer(64);
-  #plugs = new Map<number, ToNetworks & { type: 'plug' }>();
+  #plugs = new Map<number, (problem: string | null) => void>();
   #ids = 0;
   readonly #leaving = new Set<Promise<void>>();
 
@@ -33,18 +46,21 @@ export class Networks {
   }
 
   /**
-   * Plugs a card into the network that a guest's settings name. `control` is the guest's control block; `capture` a file
-   * in which the frames are recorded. Throws an Error with one sentence if the home has no place for the network.
+   * Plugs a card into the network that a guest's settings name. `control` is the guest's control block. Throws an Error with
+   * one sentence if the home has no place for the network.
    */
-  plug(network: string, control: SharedArrayBuffer, capture: string | null = null): Plug {
+  plug(network: string, control: SharedArrayBuffer, { station, capture = null, forwards = [] }: CardOptions): Plug {
     const id = ++this.#ids;
     const cable = newCable();
     const meeting = this.#meeting(network);
-    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting, capture };
+    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting, capture, station, forwards };
     const worker = (this.#worker ??= this.#start());
-    this.#plugs.set(id, message);
+    const ready = Promise.withResolvers<void>();
+    this.#plugs.set(id, (problem) => (problem === null ? ready.resolve() : ready.reject(new Error(problem))));
+    // Who does not wait for it learns nothing by it either.
+    ready.promise.catch(() => {});
     worker.postMessage(message);
-    return { cable, doorbell: this.#doorbell, close: () => this.#unplug(id) };
+    return { cable, doorbell: this.#doorbell, ready: ready.promise, close: () => this.#unplug(id) };
   }
 
   /** Resolves when the threads are over whose last cable was unplugged: recordings are whole then. */
@@ -53,6 +69,7 @@ export class Networks {
   }
 
   #unplug(id: number): void {
+    this.#plugs.get(id)?.('The cable was unplugged.');
     if (!this.#plugs.delete(id) || !this.#worker) return;
     this.#worker.postMessage({ type: 'unplug', id } satisfies ToNetworks);
     if (this.#plugs.size > 0) return;
@@ -67,10 +84,14 @@ export class Networks {
     this.#doorbell = new SharedArrayBuffer(64);
     const workerData: NetworkStart = { doorbell: this.#doorbell };
     const worker = new Worker(workerUrl, { workerData, name: 'networks' });
-    worker.on('message', ({ message }: FromNetworks) => process.emitWarning(message));
+    worker.on('message', (message: FromNetworks) => {
+      if (message.type === 'problem') process.emitWarning(message.message);
+      else this.#plugs.get(message.id)?.(message.problem);
+    });
     // A fault in this thread cuts every cable of the process, and ends no guest.
     worker.on('error', (error) => {
       process.emitWarning(`The networks of the guests failed: ${error.message}`);
+      for (const settle of this.#plugs.values()) settle(`The networks failed: ${error.message}`);
       if (this.#worker === worker) this.#worker = null;
     });
     return worker;

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
-import { type AddressInfo, createServer, type Server } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestConsole } from './console.ts';
 import { noDebian, prompt } from './debian.ts';
 import { needsTrivisor, runCommand } from './engines.ts';
@@ -27,6 +28,32 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/** A port that nobody listens to at the moment. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Sends `data` to a port and gives what comes back; tries again while nobody listens inside. */
+async function visitor(port: number, data: Buffer): Promise<string> {
+  for (const deadline = performance.now() + ANSWER * 1000; ; await sleep(200)) {
+    const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+    let heard = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      heard += text;
+    });
+    socket.end(data);
+    const error = await new Promise<Error | null>((resolve) => {
+      socket.on('error', resolve).on('close', () => resolve(null));
+    });
+    if (!error && heard !== '') return heard;
+    assert.ok(performance.now() < deadline, 'the guest did not answer');
+  }
+}
+
 test('a Debian guest gets an address, reaches servers of the host through it, and is refused where it must be', {
   skip: noDebian || needsTrivisor,
 }, async () => {
@@ -40,11 +67,15 @@ test('a Debian guest gets an address, reaches servers of the host through it, an
       socket.on('end', () => uploaded.resolve(sum.digest('hex')));
     }),
   );
+  const forwarded = await freePort();
   const guest = await networkGuest('amd64', folder);
   const patient = { ...guest, append: `${guest.append} no_timer_check` };
   const home = join(folder, 'home');
   await using console = new GuestConsole(
-    runCommand(patient, ...['--net', 'nat+host', '--net', 'nat,model=rtl8139', '--home', home]),
+    runCommand(
+      patient,
+      ...['--net', `nat+host,forward=${forwarded}:7000`, '--net', 'nat,model=rtl8139', '--home', home],
+    ),
   );
   await console.waitFor(prompt, BOOT);
   const ask = async (command: string, answer: RegExp, seconds = ANSWER) => {
@@ -76,6 +107,14 @@ test('a Debian guest gets an address, reaches servers of the host through it, an
   assert.equal(await uploaded.promise, createHash('md5').update(Buffer.alloc(BYTES)).digest('hex'));
   const reach = `nc 10.0.2.2 ${upload} < /dev/null > /dev/null 2>&1; echo reached=$?`;
   await ask(reach, /^reached=0$/m);
+  // Somebody outside comes in by the forwarded port, talks and is talked to.
+  console.type('nc -l -p 7000 < /run/lease | md5sum; echo served=$?\n');
+  const visit = await visitor(forwarded, data);
+  assert.equal(visit, `${script.join('\n')}\n`);
+  const [heard] = await console.waitFor(/^[0-9a-f]{32}(?= )/m, COPY);
+  assert.equal(heard, createHash('md5').update(data).digest('hex'));
+  await console.waitFor(/^served=0$/m, ANSWER);
+  await console.waitFor(prompt, ANSWER);
   // The other card's network was not allowed to reach the host.
   await ask(
     'ifconfig eth0 down; ifconfig eth1 up; udhcpc -i eth1 -n -q -t 10 -s /run/lease 2>/dev/null',

@@ -89,6 +89,11 @@ export class DhcpServer {
     }
   }
 
+  /** The address that the station with this hardware address has; undefined where it has none. */
+  addressOf(station: Uint8Array): Address | undefined {
+    return this.leases.get(station.join());
+  }
+
   /** The station's address; where all are taken, that of the station which was not heard of for the longest time. */
   private lease(station: string): Address | undefined {
     const { first, count } = this.options;

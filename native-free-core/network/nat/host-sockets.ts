@@ -33,11 +33,31 @@ export interface HostUdp {
   close(): void;
 }
 
+/** A socket of the host that waits for others. */
+export interface HostListener {
+  close(): void;
+}
+
 export interface HostSockets {
   /** Milliseconds of a clock that does not go back. */
   now(): number;
   random(into: Uint8Array): void;
   connectTcp(address: string, port: number, events: HostTcpEvents): HostTcp;
+  /**
+   * Listens at an address of the host. `accepted` is given what makes a connection's {@link HostTcp} of its events. Rejects
+   * with an Error of one sentence where nobody can listen there.
+   */
+  listenTcp(
+    address: string,
+    port: number,
+    accepted: (connect: (events: HostTcpEvents) => HostTcp) => void,
+  ): Promise<HostListener>;
+  /** The same for datagrams; the socket sends from where it listens. */
+  listenUdp(
+    address: string,
+    port: number,
+    received: (bytes: Uint8Array, address: string, port: number) => void,
+  ): Promise<HostUdp>;
   openUdp(received: (bytes: Uint8Array, address: string, port: number) => void): HostUdp;
   /** Where the host asks for names. */
   nameServer(): { address: string; port: number } | undefined;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HostSockets, HostTcpEvents } from './host-sockets.ts';
+import type { HostSockets, HostTcp, HostTcpEvents } from './host-sockets.ts';
 import { GATEWAY, NAME_SERVER, Nat } from './nat.ts';
 import { readTcp, TcpFlag, tcpMessage } from './tcp-connection.ts';
 import {
@@ -57,6 +57,10 @@ function lab({ allowHost = false } = {}) {
     received(bytes: Uint8Array, address: string, port: number): void;
     isClosed: boolean;
   }[] = [];
+  const listeners: {
+    listener: { isClosed: boolean };
+    accepted(connect: (events: HostTcpEvents) => HostTcp): void;
+  }[] = [];
   const sockets: HostSockets = {
     now: () => time.now,
     random: (into) => into.fill(0xff),
@@ -71,6 +75,19 @@ function lab({ allowHost = false } = {}) {
         send: (bytes, address, port) => void socket.sent.push([[...bytes], address, port]),
         close: () => void (socket.isClosed = true),
       };
+    },
+    listenTcp(_address, _port, accepted) {
+      const listener = { isClosed: false, close: () => void (listener.isClosed = true) };
+      listeners.push({ listener, accepted });
+      return Promise.resolve(listener);
+    },
+    listenUdp(_address, _port, received) {
+      const socket = { sent: [] as unknown[], received, isClosed: false };
+      udp.push(socket);
+      return Promise.resolve({
+        send: (bytes: Uint8Array, address: string, port: number) => void socket.sent.push([[...bytes], address, port]),
+        close: () => void (socket.isClosed = true),
+      });
     },
     nameServer: () => ({ address: '127.0.0.53', port: 53 }),
     isOwn: (address) => address === '192.168.1.7',
@@ -111,7 +128,15 @@ function lab({ allowHost = false } = {}) {
     sendTcp(ack, 2, 0, undefined, { window });
     return tcp.at(-1)!;
   };
-  return { nat, time, tcp, udp, frames, send, packets, sendTcp, segments, open };
+  /** Somebody outside connects to a forwarded port. */
+  const accept = () => {
+    listeners.at(-1)!.accepted((events) => {
+      tcp.push(fakeTcp('', 0, events));
+      return tcp.at(-1)!;
+    });
+    return tcp.at(-1)!;
+  };
+  return { nat, time, tcp, udp, frames, send, packets, sendTcp, segments, open, accept, listeners };
 }
 
 const bytes = (length: number, seed = 0) => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) + seed) & 0xff);
@@ -383,4 +408,89 @@ test('floods and garbage: connections are bounded, nothing throws, nothing is an
     if (below(100) === 0) other.tick();
   }
   assert.ok(frames.length < 10, 'nearly all have wrong checksums');
+});
+
+const FORWARD = { protocol: 'tcp', address: '127.0.0.1', port: 8080, guestPort: 80 } as const;
+
+test('forwarded TCP: the guest is called, answers, and both talk; it refuses, or does not answer', async () => {
+  const { nat, sendTcp, segments, accept, time } = lab();
+  await nat.forward(FORWARD, HARDWARE);
+  const early = accept();
+  assert.equal(early.isDestroyed, true, 'nobody knows where the guest is');
+  // The guest is heard, at an address that it gave itself.
+  sendTcp(reset, 0, 0);
+  const socket = accept();
+  const [call] = segments();
+  assert.deepEqual([call.flags, call.to, call.sequence, call.segmentMax, call.scale], [syn, 80, 0xffffffff, 1460, 2]);
+  socket.events.data(bytes(3000));
+  assert.deepEqual(segments(), [], 'nothing is sent before it has answered');
+  const guest = { to: GATEWAY, port: call.from, from: 80 };
+  sendTcp(syn | ack, 500, 77, undefined, guest);
+  assert.deepEqual(segments(), [], 'an answer to something else');
+  sendTcp(syn | ack, 500, 0, undefined, { ...guest, options: [2, 4, 4, 0, 1, 3, 3, 0] });
+  const data = segments();
+  assert.deepEqual(
+    data.map(({ flags, sequence, acknowledged, data: { length } }) => [flags & ~8, sequence, acknowledged, length]),
+    [
+      [ack, 0, 501, 1024],
+      [ack, 1024, 501, 1024],
+      [ack, 2048, 501, 952],
+    ],
+  );
+  sendTcp(ack, 501, 3000, bytes(50, 4), guest);
+  assert.deepEqual(socket.written, [...bytes(50, 4)]);
+  sendTcp(ack | fin, 551, 3000, undefined, guest);
+  socket.events.ended();
+  assert.equal(socket.isEnded, true);
+  sendTcp(ack, 552, 3001, undefined, guest);
+  time.now += 2001;
+  nat.tick();
+  assert.equal(nat.size, 0);
+
+  const refused = accept();
+  const [second] = segments().slice(-1);
+  assert.notEqual(second.from, call.from);
+  sendTcp(reset | ack, 0, 0, undefined, { ...guest, port: second.from });
+  assert.equal(refused.isDestroyed, true);
+
+  const unheard = accept();
+  segments();
+  let calls = 0;
+  for (let i = 0; i < 40; i++) {
+    time.now += 10_000;
+    nat.tick();
+    calls += segments().filter(({ flags }) => flags === syn).length;
+  }
+  assert.equal(calls, 10);
+  assert.equal(unheard.isDestroyed, true);
+  assert.equal(nat.size, 0);
+});
+
+test('forwarded UDP: each stranger gets the guest’s answers, and they are bounded', async () => {
+  const { nat, send, packets, udp, sendTcp } = lab();
+  await nat.forward({ ...FORWARD, protocol: 'udp' }, HARDWARE);
+  sendTcp(reset, 0, 0);
+  const [socket] = udp;
+  socket.received(Uint8Array.of(1), '127.0.0.1', 5000);
+  socket.received(Uint8Array.of(2), '127.0.0.1', 6000);
+  socket.received(Uint8Array.of(3), '127.0.0.1', 5000);
+  const asked = packets().map((packet) => readUdp(packet)!);
+  assert.deepEqual(
+    asked.map(({ to, data }) => [to, data[0]]),
+    [
+      [80, 1],
+      [80, 2],
+      [80, 3],
+    ],
+  );
+  assert.equal(asked[0].from, asked[2].from);
+  const answer = (port: number, from = 80) =>
+    send(udpPacket({ address: GUEST, port: from }, { address: GATEWAY, port }, Uint8Array.of(9)));
+  answer(asked[1].from);
+  answer(asked[1].from, 81);
+  assert.deepEqual(socket.sent, [[[9], '127.0.0.1', 6000]], 'from the port that was asked, and no other');
+  for (let port = 1; port < 1000; port++) socket.received(Uint8Array.of(1), '10.9.9.9', port);
+  packets();
+  answer(asked[1].from);
+  assert.equal(socket.sent.length, 1, 'forgotten for others');
 });

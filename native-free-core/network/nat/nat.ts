@@ -1,10 +1,12 @@
-// The translated network: guests reach the world through ordinary sockets of the host, and nobody reaches them.
+// The translated network: guests reach the world through ordinary sockets of the host, and are reached where a port of the
+// host was forwarded to them.
 // Owns the gateway's address, its DHCP server, and the connections and flows of the guests.
 // Never touches a socket itself, and never lets a guest reach the host's own services unless it was allowed to.
 
 import { addWords, fold } from '../../devices/packets.ts';
 import { DhcpServer } from './dhcp.ts';
-import type { HostSockets, HostUdp } from './host-sockets.ts';
+import { type Forward, Forwards } from './forwards.ts';
+import type { HostListener, HostSockets, HostTcp, HostTcpEvents, HostUdp } from './host-sockets.ts';
 import { readTcp, TcpConnection, TcpFlag, type TcpSegment, tcpMessage } from './tcp-connection.ts';
 import {
   type Address,
@@ -57,6 +59,10 @@ export interface NatOptions {
   allowHost: boolean;
 }
 
+/** Whether an address is one that a guest of this network may have. */
+const isGuest = (address: Address): boolean =>
+  (address & MASK) >>> 0 === NETWORK && address !== GATEWAY && address !== NAME_SERVER;
+
 interface Flow {
   socket: HostUdp;
   usedAt: number;
@@ -76,9 +82,37 @@ export class Nat {
   private readonly connections = new Map<string, TcpConnection>();
   /** By the guest's address and port: one socket each, so that answers find back whoever sends them. */
   private readonly flows = new Map<string, Flow>();
+  private readonly forwards: Forwards;
 
   constructor(options: NatOptions) {
     this.options = options;
+    this.forwards = new Forwards({
+      sockets: options.sockets,
+      find: (station) => this.find(station),
+      call: (guest, from, connect) => this.call(guest, from, connect),
+      send: (guest, from, bytes) => this.sendIp(udpPacket({ address: GATEWAY, port: from }, guest, bytes)),
+    });
+  }
+
+  /**
+   * Lets a port of the host lead to the guest with hardware address `station`, until the answer is closed. Rejects with an
+   * Error of one sentence where nobody can listen there.
+   */
+  forward(forward: Forward, station: Uint8Array): Promise<HostListener> {
+    return this.forwards.add(forward, station);
+  }
+
+  /** Where a guest is: at the address that it was given, or else the one that it was last heard from. */
+  private find(station: Uint8Array): Address | undefined {
+    const leased = this.dhcp.addressOf(station);
+    if (leased !== undefined) {
+      if (!this.stations.has(leased)) this.learn(leased, station);
+      return leased;
+    }
+    const name = station.join();
+    let heard: Address | undefined;
+    for (const [address, hardware] of this.stations) if (hardware.join() === name) heard = address;
+    return heard;
   }
 
   /** Connections and flows that there are. */
@@ -94,7 +128,7 @@ export class Nat {
     const packet = readIp(frame);
     if (packet === undefined) return;
     if (packet.protocol === Protocol.udp && this.dhcpMessage(packet)) return;
-    if ((packet.source & MASK) >>> 0 !== NETWORK || packet.source === GATEWAY || packet.source === NAME_SERVER) return;
+    if (!isGuest(packet.source)) return;
     this.learn(packet.source, frame.subarray(6, 12));
     if (packet.protocol === Protocol.icmp) this.echo(packet);
     else if (packet.protocol === Protocol.udp) this.udp(packet);
@@ -105,6 +139,7 @@ export class Nat {
   tick(): void {
     const now = this.options.sockets.now();
     for (const connection of [...this.connections.values()]) connection.tick(now);
+    this.forwards.tick(now);
     for (const [key, flow] of this.flows) if (now - flow.usedAt > FLOW_IDLE) this.closeFlow(key);
   }
 
@@ -136,6 +171,7 @@ export class Nat {
     if (request.length < ARP_BYTES || dword(request, 0) !== 0x00010800 || dword(request, 4) !== 0x06040001) return;
     const wanted = dword(request, 24);
     const asker = dword(request, 14);
+    if (isGuest(asker)) this.learn(asker, request.subarray(8, 14));
     if ((wanted !== GATEWAY && wanted !== NAME_SERVER) || asker === wanted) return;
     const reply = new Uint8Array(60);
     reply.set(frame.subarray(6, 12));
@@ -188,7 +224,10 @@ export class Nat {
   private udp(packet: IpPacket): void {
     const message = readUdp(packet);
     if (message === undefined || !isSumRight(packet)) return;
-    const target = this.target(packet.destination, message.to);
+    const isAnswer =
+      packet.destination === GATEWAY &&
+      this.forwards.answered(packet.source, message.from, message.to, message.data.slice());
+    const target = isAnswer ? undefined : this.target(packet.destination, message.to);
     if (target === undefined) return;
     // Each destination has a socket of its own: an answer comes from where the question went, and only that one.
     const key = `${packet.source}:${message.from}>${packet.destination}:${message.to}`;
@@ -228,22 +267,45 @@ export class Nat {
       this.refuse(packet, segment);
       return;
     }
+    // What the closures keep must not hold on to the guest's ring.
+    const syn = { ...segment, data: new Uint8Array(0) };
+    const guest = { address: packet.source, port: segment.from };
+    this.connect(guest, { address: packet.destination, port: segment.to }, syn, (events) =>
+      this.options.sockets.connectTcp(target.address, target.port, events),
+    );
+  }
+
+  /** A connection between a guest and what it takes `peer` for; `syn` where the guest began it. */
+  private connect(
+    guest: { address: Address; port: number },
+    peer: { address: Address; port: number },
+    syn: TcpSegment | undefined,
+    connect: (events: HostTcpEvents) => HostTcp,
+  ): void {
+    const key = `${guest.address}:${guest.port}>${peer.address}:${peer.port}`;
+    const ends = { source: guest.address, destination: peer.address };
     const start = new Uint8Array(4);
     const { sockets } = this.options;
     sockets.random(start);
     const wiring = {
       now: () => sockets.now(),
       send: (answer: Parameters<typeof tcpMessage>[2], options?: number[]) =>
-        this.sendTcp(packet, tcpMessage(segment.to, segment.from, answer, options)),
+        this.sendTcp(ends, tcpMessage(peer.port, guest.port, answer, options)),
       onClosed: () => this.connections.delete(key),
     };
-    // What the closures keep must not hold on to the guest's ring.
-    packet = { ...packet, payload: new Uint8Array(0) };
-    const syn = { ...segment, data: new Uint8Array(0) };
-    const connection = new TcpConnection(wiring, syn, dword(start, 0), (events) =>
-      sockets.connectTcp(target.address, target.port, events),
-    );
-    this.connections.set(key, connection);
+    this.connections.set(key, new TcpConnection(wiring, syn, dword(start, 0), connect));
+  }
+
+  /** For {@link Forwards}. */
+  private call(
+    guest: { address: Address; port: number },
+    from: number,
+    connect: (events: HostTcpEvents) => HostTcp,
+  ): boolean {
+    const key = `${guest.address}:${guest.port}>${GATEWAY}:${from}`;
+    if (this.connections.size >= CONNECTIONS_MAX || this.connections.has(key)) return false;
+    this.connect(guest, { address: GATEWAY, port: from }, undefined, connect);
+    return true;
   }
 
   private sendTcp({ source, destination }: Pick<IpPacket, 'source' | 'destination'>, payload: Uint8Array): void {

@@ -1,4 +1,4 @@
-// One TCP connection of a guest, ended here and continued by a socket of the host (RFC 9293).
+// One TCP connection of a guest, ended here and continued by a socket of the host (RFC 9293), whoever of the two began it.
 // Owns both directions' sequence numbers, what was sent and not acknowledged, and the timers of that.
 // Never knows Ethernet or IP: it is given segments and gives segments.
 
@@ -136,16 +136,17 @@ function ahead(a: number, b: number): number {
 export class TcpConnection {
   private readonly wiring: TcpWiring;
   private readonly host: HostTcp;
-  private state: 'connecting' | 'greeting' | 'open' | 'closed' = 'connecting';
+  /** `calling`: the guest was greeted and has not answered; `greeting`: it was answered. */
+  private state: 'connecting' | 'calling' | 'greeting' | 'open' | 'closed';
   /** First byte not acknowledged by the guest, next to send, and all that was ever sent. */
   private unacknowledged: number;
   private next: number;
   private furthest: number;
   /** The next byte expected of the guest. */
-  private expected: number;
-  private guestWindow: number;
-  private readonly guestScale: number | null;
-  private readonly segmentMax: number;
+  private expected = 0;
+  private guestWindow = 0;
+  private guestScale: number | null = null;
+  private segmentMax = SEGMENT_DEFAULT;
   private readonly queue = new ByteQueue();
   private isPaused = false;
   /** The host will send nothing more; our FIN went out; the guest's came. */
@@ -163,14 +164,20 @@ export class TcpConnection {
   private retransmitAt = Infinity;
   private forgetAt = Infinity;
 
-  /** `connect` opens the host's socket. `start` is our first sequence number. */
-  constructor(wiring: TcpWiring, syn: TcpSegment, start: number, connect: (events: HostTcpEvents) => HostTcp) {
+  /**
+   * `syn` is what the guest began with, and `connect` opens the host's socket; without one the host's socket is open, and the
+   * guest is called. `start` is our first sequence number.
+   */
+  constructor(
+    wiring: TcpWiring,
+    syn: TcpSegment | undefined,
+    start: number,
+    connect: (events: HostTcpEvents) => HostTcp,
+  ) {
     this.wiring = wiring;
     this.unacknowledged = this.next = this.furthest = start >>> 0;
-    this.expected = (syn.sequence + 1) >>> 0;
-    this.guestWindow = syn.window;
-    this.guestScale = syn.scale ?? null;
-    this.segmentMax = Math.max(64, Math.min(syn.segmentMax ?? SEGMENT_DEFAULT, SEGMENT_MAX));
+    this.state = syn ? 'connecting' : 'calling';
+    if (syn) this.meet(syn);
     this.host = connect({
       connected: () => this.greet(),
       data: (bytes) => this.fromHost(bytes),
@@ -181,6 +188,15 @@ export class TcpConnection {
       },
       closed: (reason) => this.hostClosed(reason),
     });
+    if (!syn) this.call();
+  }
+
+  /** What the guest's SYN says of it. */
+  private meet(syn: TcpSegment): void {
+    this.expected = (syn.sequence + 1) >>> 0;
+    this.guestWindow = syn.window;
+    this.guestScale = syn.scale ?? null;
+    this.segmentMax = Math.max(64, Math.min(syn.segmentMax ?? SEGMENT_DEFAULT, SEGMENT_MAX));
   }
 
   private get window(): number {
@@ -197,6 +213,12 @@ export class TcpConnection {
     this.wiring.send({ sequence, acknowledged: this.expected, flags, window: told, data }, options);
   }
 
+  private call(): void {
+    this.next = this.furthest = (this.unacknowledged + 1) >>> 0;
+    this.sendGreeting();
+    this.expectAnswer();
+  }
+
   private greet(): void {
     if (this.state !== 'connecting') return;
     this.state = 'greeting';
@@ -206,9 +228,10 @@ export class TcpConnection {
   }
 
   private sendGreeting(): void {
-    const scale = this.guestScale === null ? [] : [1, 3, 3, SCALE];
+    const isCall = this.state === 'calling';
+    const scale = isCall || this.guestScale !== null ? [1, 3, 3, SCALE] : [];
     const options = [2, 4, SEGMENT_MAX >> 8, SEGMENT_MAX & 0xff, ...scale];
-    this.emit(TcpFlag.syn | TcpFlag.acknowledge, this.unacknowledged, undefined, options);
+    this.emit(TcpFlag.syn | (isCall ? 0 : TcpFlag.acknowledge), this.unacknowledged, undefined, options);
   }
 
   private expectAnswer(): void {
@@ -257,6 +280,10 @@ export class TcpConnection {
   /** A segment of the guest. */
   receive(segment: TcpSegment): void {
     const { flags } = segment;
+    if (this.state === 'calling') {
+      this.hearAnswer(segment);
+      return;
+    }
     if ((flags & TcpFlag.reset) !== 0) {
       // Only one that is in the window ends the connection (RFC 9293, 3.10.7.4).
       const at = ahead(segment.sequence, this.expected);
@@ -273,6 +300,23 @@ export class TcpConnection {
     if (segment.data.length > 0 || (flags & TcpFlag.fin) !== 0) this.take(segment);
     this.pump();
     this.lingerIfDone();
+  }
+
+  /** The guest was called: what it says counts only if it has heard us (RFC 9293, 3.10.7.3). */
+  private hearAnswer(segment: TcpSegment): void {
+    const { flags } = segment;
+    if ((flags & TcpFlag.acknowledge) === 0 || segment.acknowledged !== this.furthest) return;
+    if ((flags & TcpFlag.reset) !== 0) {
+      this.close();
+      return;
+    }
+    if ((flags & TcpFlag.syn) === 0) return;
+    this.meet(segment);
+    this.state = 'open';
+    this.unacknowledged = segment.acknowledged;
+    this.settle();
+    this.owesAcknowledgement = true;
+    this.pump();
   }
 
   /** What the guest has got of us; false if it names what was never sent. */
@@ -364,7 +408,7 @@ export class TcpConnection {
     this.duplicates = 0;
     this.recoverTo = null;
     this.retransmitAt = Infinity;
-    if (this.state === 'greeting') {
+    if (this.state === 'greeting' || this.state === 'calling') {
       this.sendGreeting();
       this.expectAnswer();
       return;

@@ -70,12 +70,23 @@ function driveWord(drive: NonNullable<GuestSettingsInput['disks' | 'floppies']>[
 }
 
 /** A network card as `--net` takes it. */
-function netWord({ network, model, mac, rom, capture }: NonNullable<GuestSettingsInput['nets']>[number]): string {
+function netWord({
+  network,
+  model,
+  mac,
+  rom,
+  capture,
+  forwards,
+}: NonNullable<GuestSettingsInput['nets']>[number]): string {
   const words = [network];
   if (model && model !== 'e1000') words.push(`model=${model}`);
   if (mac) words.push(`mac=${mac}`);
   if (rom) words.push(`rom=${rom}`);
   if (capture) words.push(`capture=${capture}`);
+  for (const { protocol, address, port, guestPort } of forwards ?? []) {
+    const place = address && address !== '127.0.0.1' ? `${address}:` : '';
+    words.push(`forward=${place}${port}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`);
+  }
   return words.join(',');
 }
 
