@@ -10,6 +10,7 @@ import type { BlockDevice } from '../disk/block.ts';
 import type { HostUnpack } from '../firmware/boot/payload.ts';
 import type { ControlBlock } from './control-block.ts';
 import type { GuestInput } from './guest-input.ts';
+import type { ParavirtInterfaceName } from './paravirt.ts';
 
 /** How a guest begins. `kernel` is a bzImage, an ELF/PVH vmlinux or a multiboot image: the loader tells them apart. */
 export interface BootSource {
@@ -35,6 +36,8 @@ export interface GuestConfig {
    * tests and measurements; what the guest sees is the same.
    */
   translation?: TranslationTime;
+  /** What the guest is told about its hypervisor; where left out, a guest of kind para KVM's interface, any other nothing. */
+  paravirt?: ParavirtInterfaceName;
   boot: BootSource;
   /** Devices to boot from, in order, where there is no kernel: a floppy, c disk, d CD, n network. */
   bootOrder?: string;
@@ -89,6 +92,8 @@ export interface GuestHost {
   /** Milliseconds since the Unix epoch, for the RTC; ignored in deterministic mode. */
   wallMilliseconds(): number;
   randomness(into: Uint8Array): void;
+  /** Nanoseconds that the guest's thread has executed on a processor of the host: what is missing was stolen from the guest. */
+  processorNanoseconds?(): number;
   /**
    * A thread beside the guest's that translates its code, given the guest's memory; where there is none, and in
    * deterministic mode, the guest's own does.

@@ -4,6 +4,9 @@
 
 import type { Clock } from '../host.ts';
 
+/** Wall time of deterministic runs: 2025-01-01 00:00 UTC. */
+export const DETERMINISTIC_WALL = 1_735_689_600_000;
+
 /** Guest time that can stand still and, while every vCPU is halted, be moved on. */
 export interface GuestClock extends Clock {
   pause(): void;

@@ -11,8 +11,11 @@ import type { MmioHandler } from '../devices/device.ts';
 import type { PicPair } from '../devices/legacy/pic.ts';
 import type { TimerQueue } from '../devices/timers.ts';
 import type { GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+import type { ParavirtInterface } from '../hypervisor/paravirt.ts';
 import type { GuestClock } from './guest-clock.ts';
 import type { HypervisorTime } from './hypervisor-time.ts';
+import { paravirtInterface } from './paravirt-interface.ts';
+import { StolenTime } from './stolen-time.ts';
 import { Vcpu } from './vcpu.ts';
 
 /** The time-stamp counter and the APIC timer tick once a nanosecond. */
@@ -48,6 +51,11 @@ export class Processors {
   /** Physical address of each vCPU's APIC registers. */
   private readonly apicAt: (number | undefined)[] = [];
   private readonly claimed = new Set<number>();
+  /** What the guest knows of its hypervisor, if anything. */
+  private readonly paravirt: ParavirtInterface | undefined;
+  private readonly stolen: StolenTime;
+  /** Who is to have the next turn, by a vCPU's wish. */
+  private preferred: Vcpu | undefined;
 
   constructor(wiring: ProcessorsWiring) {
     const { config, host, bus, clock, timers, time } = wiring;
@@ -58,6 +66,20 @@ export class Processors {
       takeNmi: () => this.current.takeNmi(),
     };
     const timestamp = () => Math.floor(clock.now());
+    this.paravirt = paravirtInterface(wiring, {
+      timestampHz: TSC_HZ,
+      timestamp: (vcpu, now) => BigInt.asUintN(64, BigInt(now) + this.cpu.stateOf(vcpu, S.tscOffset)),
+      vcpu: (apicId) => this.vcpus.find(({ apic }) => apic.id === apicId),
+      prefer: (vcpu) => {
+        this.preferred = vcpu;
+        this.cpu.leave();
+      },
+      flushTlb: () => this.cpu.system.mmu.flushAll(),
+      withdrawSilentEnd: (vcpu) => this.vcpus[vcpu].apic.withdrawSilentEnd(),
+      physical: () => this.cpu.system.physical,
+    });
+    const { paravirt } = this;
+    this.stolen = new StolenTime(wiring, paravirt);
     this.cpu = new Cpu(
       wiring.memory,
       wiring.ramBytes,
@@ -80,6 +102,10 @@ export class Processors {
         },
         // Whatever it waits for, only another vCPU or time can bring.
         pause: () => this.cpu.leave(),
+        hypervisor: paravirt !== undefined,
+        hypervisorLeaf: (leaf, subleaf) => paravirt?.leaf(leaf, subleaf),
+        timestampMoved: () => paravirt?.timestampMoved?.(this.current.id),
+        hypercall: () => this.hypercall(),
       },
       translationOptions(
         config.translation ?? 'hot',
@@ -102,7 +128,9 @@ export class Processors {
             timeOf: (value) => Number(BigInt.asIntN(64, value - tscOffset(id))) * (1e9 / TSC_HZ),
           },
           timerHertz: TSC_HZ,
+          ...(paravirt?.endOfInterruptFlag ? { silentEnd: paravirt.endOfInterruptFlag(id) } : {}),
           onEvent: (vcpu) => this.noteEvent(vcpu),
+          onInitialize: () => paravirt?.resetVcpu?.(id),
           onInit: (vcpu) => {
             if (vcpu.id === 0) wiring.onInit();
             else if (vcpu === this.current) cpu.leave();
@@ -122,6 +150,9 @@ export class Processors {
 
   /** RESET of all; the boot processor has the turn, and nothing is decoded. */
   reset(): void {
+    this.paravirt?.reset();
+    this.preferred = undefined;
+    this.stolen.reset();
     for (const vcpu of this.vcpus.toReversed()) {
       this.current = vcpu;
       this.cpu.switchTo(vcpu.id);
@@ -139,9 +170,19 @@ export class Processors {
     const count = vcpus.length;
     // Firmware that waited for a drive may have woken it between two runs.
     current.end(this.cpu.system);
-    if (count === 1) return current.isRunnable;
+    if (count === 1) {
+      const begins = current.isRunnable && current.begin(this.cpu.system);
+      if (!begins) this.stolen.idle();
+      return begins;
+    }
     let chosen: Vcpu | undefined;
     let others = 0;
+    const { preferred } = this;
+    this.preferred = undefined;
+    if (preferred?.isRunnable && this.enter(preferred)) {
+      this.cpu.system.set32(S.othersWait, vcpus.some((vcpu) => vcpu !== preferred && vcpu.isRunnable) ? 1 : 0);
+      return true;
+    }
     for (let step = 1; step <= count; step++) {
       const vcpu = vcpus[(current.id + step) % count];
       if (!vcpu.isRunnable) continue;
@@ -149,9 +190,12 @@ export class Processors {
         others = 1;
         break;
       }
-      if (vcpu === this.current ? vcpu.begin(this.cpu.system) : this.enter(vcpu)) chosen = vcpu;
+      if (this.enter(vcpu)) chosen = vcpu;
     }
-    if (!chosen) return false;
+    if (!chosen) {
+      this.stolen.idle();
+      return false;
+    }
     this.cpu.system.set32(S.othersWait, others);
     return true;
   }
@@ -159,8 +203,7 @@ export class Processors {
   /** Gives a vCPU the turn, whether it has something to do or not, for whoever looks at its state. Between two runs only. */
   attend(id: number): void {
     this.current.end(this.cpu.system);
-    this.current = this.vcpus[id];
-    this.cpu.switchTo(id);
+    this.turnTo(this.vcpus[id]);
   }
 
   /** Some vCPU has something to do. */
@@ -176,18 +219,50 @@ export class Processors {
 
   /** The vCPU that was selected executes about `instructions`. */
   run(instructions: number): RunEnd {
-    return this.cpu.run(instructions);
+    return this.stolen.run(this.current.id, () => this.cpu.run(instructions));
   }
 
   private enter(vcpu: Vcpu): boolean {
+    this.turnTo(vcpu);
+    return vcpu.begin(this.cpu.system);
+  }
+
+  private turnTo(vcpu: Vcpu): void {
+    const { current, paravirt, stolen } = this;
+    if (vcpu === current) return;
+    paravirt?.left?.(current.id);
+    if (current.isRunnable) stolen.waits(current.id);
     this.current = vcpu;
     this.cpu.switchTo(vcpu.id);
-    return vcpu.begin(this.cpu.system);
+    paravirt?.entered?.(vcpu.id, stolen.waited(vcpu.id));
   }
 
   private noteEvent(vcpu: Vcpu): void {
     if (vcpu === this.current) this.cpu.interruptChanged();
-    else if (vcpu.isRunnable) this.cpu.system.set32(S.othersWait, 1);
+    else if (vcpu.isRunnable) {
+      this.stolen.waits(vcpu.id);
+      this.cpu.system.set32(S.othersWait, 1);
+    }
+  }
+
+  /** VMCALL or VMMCALL of the present vCPU. */
+  private hypercall(): boolean {
+    if (!this.paravirt) return false;
+    const { system } = this.cpu;
+    const [rax, rcx, rdx, rbx, , , rsi] = Array.from({ length: 7 }, (_, index) => system.reg(index));
+    const answer = this.paravirt.hypercall(this.current.id, {
+      ...{ rax, rbx, rcx, rdx, rsi },
+      r8: system.code64 ? system.reg(8) : 0n,
+      is64: system.code64,
+      privilege: system.cpl,
+    });
+    if (answer === undefined) return false;
+    if (system.code64) system.setReg(0, answer);
+    else {
+      system.setReg32(0, Number(BigInt.asUintN(32, answer)));
+      if (this.paravirt.answersInPairs) system.setReg32(2, Number(BigInt.asUintN(64, answer) >> 32n));
+    }
+    return true;
   }
 
   // ---- the APICs' registers
@@ -220,7 +295,7 @@ export class Processors {
   private readMsr(index: number): bigint | undefined {
     if (index === APIC_BASE_MSR) return this.current.apic.base;
     if (index === TSC_DEADLINE_MSR) return this.current.apic.tscDeadline;
-    return undefined;
+    return this.paravirt?.readMsr(this.current.id, index);
   }
 
   private writeMsr(index: number, value: bigint): boolean | undefined {
@@ -229,6 +304,6 @@ export class Processors {
       this.current.apic.tscDeadline = value;
       return true;
     }
-    return undefined;
+    return this.paravirt?.writeMsr(this.current.id, index, value);
   }
 }

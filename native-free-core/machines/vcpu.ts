@@ -9,11 +9,14 @@ import { LocalApic, type LocalApicWiring } from '../devices/apic/local-apic.ts';
 
 const INTERRUPTS_ENABLED = 0x200;
 
-export interface VcpuWiring extends Pick<LocalApicWiring, 'external' | 'clock' | 'timers' | 'tsc' | 'timerHertz'> {
+export interface VcpuWiring
+  extends Pick<LocalApicWiring, 'external' | 'clock' | 'timers' | 'tsc' | 'timerHertz' | 'silentEnd'> {
   id: number;
   apicBus: ApicBus;
   /** Its interrupts, or what else waits for it, have changed. */
   onEvent(vcpu: Vcpu): void;
+  /** What INIT is to anybody else than the processor itself, when the vCPU has its turn. */
+  onInitialize?(vcpu: Vcpu): void;
   /** INIT, which on the boot processor starts the machine anew. */
   onInit(vcpu: Vcpu): void;
   /** The page of its APIC's registers is at `base`, or nowhere. */
@@ -31,6 +34,10 @@ export class Vcpu {
   private waiting: boolean;
   /** Vector of a start-up message that has come, or -1. */
   private startup = -1;
+  /** Another vCPU has woken it, without an interrupt: the HLT it is in, or its next one, is over. */
+  private woken = false;
+  private readonly onInitialize: ((vcpu: Vcpu) => void) | undefined;
+  private readonly onEvent: (vcpu: Vcpu) => void;
   // How it stood when anybody last looked.
   private halted = false;
   private interruptible = false;
@@ -39,6 +46,8 @@ export class Vcpu {
   constructor(wiring: VcpuWiring) {
     const { id, apicBus, onEvent } = wiring;
     this.id = id;
+    this.onEvent = onEvent;
+    this.onInitialize = wiring.onInitialize;
     this.waiting = id !== 0;
     this.apic = new LocalApic({
       ...wiring,
@@ -82,6 +91,7 @@ export class Vcpu {
     this.nmi = this.initialize = false;
     this.waiting = this.id !== 0;
     this.startup = -1;
+    this.woken = false;
     this.halted = this.interruptible = this.nmiBlocked = false;
     this.apic.reset();
   }
@@ -90,8 +100,14 @@ export class Vcpu {
   get isRunnable(): boolean {
     if (this.initialize) return true;
     if (this.waiting) return this.startup >= 0;
-    if (!this.halted) return true;
+    if (!this.halted || this.woken) return true;
     return (this.nmi && !this.nmiBlocked) || (this.interruptible && this.apic.pending);
+  }
+
+  /** Ends its HLT as an interrupt would; where it is not in one, its next HLT. */
+  wake(): void {
+    this.woken = true;
+    this.onEvent(this);
   }
 
   /** An NMI waits; taking it clears it. */
@@ -107,12 +123,18 @@ export class Vcpu {
       this.initialize = false;
       this.waiting = true;
       this.nmi = false;
+      this.woken = false;
       cpu.initialize();
+      this.onInitialize?.(this);
     }
     if (this.waiting && this.startup >= 0) {
       cpu.startUp(this.startup);
       this.waiting = false;
       this.startup = -1;
+    }
+    if (this.woken && cpu.get32(S.halted) !== 0) {
+      this.woken = false;
+      cpu.set32(S.halted, 0);
     }
     return !this.waiting;
   }

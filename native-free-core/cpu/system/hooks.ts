@@ -47,6 +47,8 @@ export interface CpuHooks {
   numericError(): void;
   /** PAUSE, where another vCPU could execute (S.othersWait): the code waits for something. */
   pause(): void;
+  /** The guest has set its time-stamp counter to another time. */
+  timestampMoved(): void;
   /** VMCALL and VMMCALL: false where the machine offers no hypercalls (#UD). */
   hypercall(): boolean;
 }
@@ -70,5 +72,6 @@ export const CPU_HOOK_DEFAULTS: CpuHooks = {
   writeTaskPriority: () => {},
   numericError: () => {},
   pause: () => {},
+  timestampMoved: () => {},
   hypercall: () => false,
 };

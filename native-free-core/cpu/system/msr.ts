@@ -144,6 +144,7 @@ export function writeMsr(cpu: SystemCpu, index: number, value: bigint): void {
     case Msr.tscAdjust:
       cpu.set64(S.tscOffset, BigInt.asUintN(64, cpu.get64(S.tscOffset) + value - cpu.get64(S.tscAdjust)));
       cpu.set64(S.tscAdjust, value);
+      cpu.hooks.timestampMoved();
       return;
     case Msr.apicBase: {
       const taken = cpu.hooks.writeMsr(index, value);
@@ -197,6 +198,7 @@ function setTimestamp(cpu: SystemCpu, value: bigint): void {
   const offset = BigInt.asUintN(64, value - BigInt(cpu.hooks.timestamp()));
   cpu.set64(S.tscAdjust, BigInt.asUintN(64, cpu.get64(S.tscAdjust) + offset - cpu.get64(S.tscOffset)));
   cpu.set64(S.tscOffset, offset);
+  cpu.hooks.timestampMoved();
 }
 
 function writeEfer(cpu: SystemCpu, value: bigint): void {

@@ -56,8 +56,24 @@ export interface LocalApicWiring {
   tsc: TimeStampCounter;
   /** Frequency of the timer in Hz; 1 GHz where left out. */
   timerHertz?: number;
+  /** How a guest may end interrupts without writing the register; no guest can where it is left out. */
+  silentEnd?: SilentEnd;
   /** The APIC base MSR was written: the register page is at `base`, or nowhere if not `enabled`. */
   onBase?(base: number, enabled: boolean): void;
+}
+
+/**
+ * An agreement with the guest's kernel: it marks the end of an interrupt in memory, where nobody sees that at once. It holds
+ * for an edge-triggered interrupt that is the only one in service while no other waits, because then nothing follows from
+ * its end.
+ */
+export interface SilentEnd {
+  /** Offers it for the interrupt that is being taken; false where the guest does not want to. */
+  offer(): boolean;
+  /** Whether the guest has ended the interrupt since. */
+  isTaken(): boolean;
+  /** From now on the guest writes the register. */
+  withdraw(): void;
 }
 
 /** What {@link LocalApic.highestPending} gives for an external interrupt, whose vector only acknowledging tells. */
@@ -111,6 +127,8 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
   /** An ExtINT message arrived over the bus. */
   private externalMessage = false;
   private pendingVector = -1;
+  /** The interrupt in service may end silently. */
+  private mayEndSilently = false;
 
   constructor(wiring: LocalApicWiring) {
     this.wiring = wiring;
@@ -147,6 +165,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
   }
 
   get arbitrationPriority(): number {
+    this.settle();
     return this.ppr();
   }
 
@@ -190,6 +209,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
       this.error(ERROR_RECEIVED_ILLEGAL_VECTOR);
       return;
     }
+    this.withdrawSilentEnd();
     this.irr.add(vector);
     if (level) this.tmr.add(vector);
     else this.tmr.remove(vector);
@@ -290,10 +310,29 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
       return external;
     }
     if (vector < 0) return this.spurious & 0xff;
+    this.withdrawSilentEnd();
+    const isAlone = this.isr.highest() < 0;
     this.irr.remove(vector);
     this.isr.add(vector);
+    if (isAlone && this.irr.highest() < 0 && !this.tmr.has(vector))
+      this.mayEndSilently = this.wiring.silentEnd?.offer() === true;
     this.update();
     return vector;
+  }
+
+  /** Sees an end of the interrupt in service that the guest did not tell. */
+  private settle(): void {
+    if (!this.mayEndSilently || !this.wiring.silentEnd?.isTaken()) return;
+    this.mayEndSilently = false;
+    this.endOfInterrupt();
+  }
+
+  /** From now on the end of the interrupt in service is told: something depends on it, or the guest's memory is not to be used. */
+  withdrawSilentEnd(): void {
+    this.settle();
+    if (!this.mayEndSilently) return;
+    this.mayEndSilently = false;
+    this.wiring.silentEnd?.withdraw();
   }
 
   private endOfInterrupt(): void {
@@ -317,6 +356,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
   }
 
   set taskPriorityClass(value: number) {
+    this.settle();
     this.tpr = (value & 0x0f) << 4;
     this.update();
   }
@@ -329,6 +369,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
   }
 
   private readRegister(index: number): number {
+    this.settle();
     if (index >= 0x10 && index < 0x18) return this.isr.words[index - 0x10];
     if (index >= 0x18 && index < 0x20) return this.tmr.words[index - 0x18];
     if (index >= 0x20 && index < 0x28) return this.irr.words[index - 0x20];
@@ -376,6 +417,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
   }
 
   private writeRegister(index: number, value: number): void {
+    this.withdrawSilentEnd();
     if (index >= 0x32 && index <= 0x37) {
       this.writeLvt(index - 0x32, value);
       return;
@@ -521,6 +563,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
 
   /** State after INIT: everything but the id and the base (SDM vol. 3, 11.4.7.3). */
   private initialize(): void {
+    this.mayEndSilently = false;
     for (const set of [this.irr, this.isr, this.tmr]) set.words.fill(0);
     this.lvt.fill(LVT_MASKED);
     this.tpr = 0;
@@ -545,6 +588,7 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
   }
 
   save(): SavedState {
+    this.withdrawSilentEnd();
     return {
       version: 1,
       irr: [...this.irr.words],

@@ -16,7 +16,7 @@ import { pcBios } from '../../firmware/bios/pc-bios.ts';
 import type { BiosMachine, BiosMemory, BiosProcessor, BootLetter } from '../../firmware/bios/processor.ts';
 import { TRAP_PORT } from '../../firmware/bios/rom-builder.ts';
 import { memoryMap } from '../../firmware/memory-map.ts';
-import { DETERMINISTIC_WALL } from './isa-devices.ts';
+import { DETERMINISTIC_WALL } from '../guest-clock.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Disk, CD, floppy, network: what is tried where nobody says. */

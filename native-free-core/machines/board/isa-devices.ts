@@ -18,6 +18,7 @@ import { fanOut, GatedLine } from '../../devices/lines.ts';
 import { FloppyController } from '../../devices/storage/floppy-controller.ts';
 import { VmwareBackdoor } from '../../devices/vmware-backdoor.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
+import { DETERMINISTIC_WALL } from '../guest-clock.ts';
 import { floppyCable } from './drives.ts';
 import type { PcWiring } from './wiring.ts';
 
@@ -27,8 +28,6 @@ export const LPT1 = { base: 0x378, irq: 7 };
 const IRQ = { pit: 0, keyboard: 1, floppy: 6, rtc: 8, acpi: 9, mouse: 12, numericError: 13 };
 const FLOPPY_DMA = 2;
 const MIB = 1 << 20;
-/** Wall time of deterministic runs: 2025-01-01 00:00 UTC. */
-export const DETERMINISTIC_WALL = 1_735_689_600_000;
 
 export class IsaDevices {
   readonly pit: Pit;
