@@ -75,6 +75,9 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
   return disks.filter((disk) => disk.interface === wanted).length;
 }
 
+/** What a guest may be told about its hypervisor. */
+export const paravirtChoices = ['auto', 'none', 'kvm', 'hyperv'] as const;
+
 /** Models of network cards. */
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 /** Virtio devices beside disks and network cards. */
@@ -169,6 +172,11 @@ export const GuestSettings = z.strictObject({
     flag: '--initrd <file>',
     label: 'Initial RAM disk',
     help: 'the initrd or initramfs beside the kernel',
+  }),
+  paravirt: z.enum(paravirtChoices).default('auto').register(settingInfo, {
+    flag: '--paravirt <interface>',
+    label: 'Paravirtualization',
+    help: 'what the guest is told about its hypervisor: none, kvm or hyperv; auto tells a guest of kind para kvm, others none',
   }),
   append: z
     .string()

@@ -337,6 +337,7 @@ class GuestThread {
     return {
       control: this.#control,
       monotonicNanoseconds: () => performance.now() * 1e6,
+      processorNanoseconds,
       wallMilliseconds: () => Date.now(),
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
       ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
@@ -601,9 +602,16 @@ function cardOf({ model, address, rom, cable, doorbell }: NetStart): NetworkCard
   return { model, address, ...(rom === null ? {} : { rom: readOptionRom(rom) }), port: new RingPort(cable, wake) };
 }
 
+/** Nanoseconds that this thread has executed on any of the host's processors. */
+function processorNanoseconds(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) * 1000;
+}
+
 function configOf(start: GuestStart): GuestConfig {
   const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder, virtio, virtioTransport } =
     start;
+  const paravirt = start.paravirt === 'auto' ? {} : { paravirt: start.paravirt };
   const kernel = start.kernel === null ? {} : { kernel: readBootFile(start.kernel, 'kernel', memoryMiB) };
   const bios = start.kernel !== null || start.bios === null ? {} : { bios: readBiosFile(start.bios) };
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
@@ -620,6 +628,7 @@ function configOf(start: GuestStart): GuestConfig {
     virtio,
     virtioTransport,
     ...bios,
+    ...paravirt,
   };
 }
 

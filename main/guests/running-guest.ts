@@ -97,7 +97,7 @@ export class RunningGuest implements DisplaySource {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
     const { bootOrder, bios, cdromInterface, virtio, virtioTransport } = options.settings;
-    const { serial2, printer, audio } = options.settings;
+    const { serial2, printer, audio, paravirt } = options.settings;
     if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
@@ -138,6 +138,7 @@ export class RunningGuest implements DisplaySource {
         bios,
         initrd,
         append,
+        paravirt,
         disks,
         cdrom,
         cdromInterface,

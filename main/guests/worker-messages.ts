@@ -13,7 +13,7 @@ import type {
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
-import type { SerialPort } from '../contract.ts';
+import type { GuestSettings, SerialPort } from '../contract.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 import type { OutputPaths } from './output-files.ts';
 
@@ -30,6 +30,7 @@ export interface GuestStart {
   bios: string | null;
   initrd: string | null;
   append: string;
+  paravirt: GuestSettings['paravirt'];
   translation: TranslationTime;
   disks: readonly DiskStart[];
   cdrom: string | null;
