@@ -103,6 +103,12 @@ export const ForwardSettings = z.strictObject({
 });
 export type ForwardSettings = z.output<typeof ForwardSettings>;
 
+/** A forward as the command line takes it: `[ADDRESS:]PORT:GUESTPORT[/udp]`. */
+export function forwardText({ protocol, address, port, guestPort }: z.input<typeof ForwardSettings>): string {
+  const place = address === undefined || address === '127.0.0.1' ? '' : `${address}:`;
+  return `${place}${port}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`;
+}
+
 /** A network card, and what it is plugged into. */
 export const NetSettings = z
   .strictObject({

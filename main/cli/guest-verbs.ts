@@ -4,7 +4,7 @@
 
 import type { Command } from 'commander';
 import type { Client, GuestView } from '../contract.ts';
-import { Failure } from '../contract.ts';
+import { Failure, type ForwardSettings, forwardText } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
 import { type HomeOptions, visitHome } from '../home/home.ts';
 import { ensureOwner } from './daemon.ts';
@@ -171,7 +171,11 @@ function deviceText(device: object | string | null): string {
   if (typeof device === 'string') return device;
   const [[, first], ...rest] = Object.entries(device) as [[string, unknown], ...[string, unknown][]];
   const set = rest.filter(([, value]) => value !== null && value !== false);
-  return [first, ...set.map(([name, value]) => (value === true ? name : `${name}=${value}`))].join(', ');
+  const texts = set.flatMap(([name, value]) => {
+    if (Array.isArray(value)) return value.map((forward: ForwardSettings) => `forward=${forwardText(forward)}`);
+    return value === true ? name : `${name}=${value}`;
+  });
+  return [first, ...texts].join(', ');
 }
 
 /** A name as a shell takes it. */

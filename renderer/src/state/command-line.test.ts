@@ -21,11 +21,21 @@ test('every other setting is on the line, quoted as a shell takes it', () => {
         { file: '/c', format: 'vdi', readOnly: true },
       ],
       cdrom: '/d.iso',
-      nets: [{ network: 'internal:lab' }, { network: 'internal:dmz', mac: '02:00:00:00:00:01' }],
+      nets: [
+        { network: 'internal:lab' },
+        {
+          network: 'nat',
+          mac: '02:00:00:00:00:01',
+          forwards: [
+            { port: 8080, guestPort: 80 },
+            { protocol: 'udp', address: '0.0.0.0', port: 53, guestPort: 53 },
+          ],
+        },
+      ],
       deterministic: true,
       noReboot: false,
     }),
-    String.raw`trivisor create 'My guest' --kind para --memory 512 --cpus 2 --kernel /k --initrd /i --append 'console=ttyS0 x='\''y'\''' --disk '/a b.img,snapshot' --disk /c,format=vdi,readonly --cdrom /d.iso --net internal:lab --net internal:dmz,mac=02:00:00:00:00:01 --deterministic`,
+    String.raw`trivisor create 'My guest' --kind para --memory 512 --cpus 2 --kernel /k --initrd /i --append 'console=ttyS0 x='\''y'\''' --disk '/a b.img,snapshot' --disk /c,format=vdi,readonly --cdrom /d.iso --net internal:lab --net nat,mac=02:00:00:00:00:01,forward=8080:80,forward=0.0.0.0:53:53/udp --deterministic`,
   );
 });
 

@@ -2,7 +2,14 @@
 // Owns the quoting.
 // Never runs anything.
 
-import { GuestSettings, type GuestSettingsInput, type NewDisk, type SettingName, settingInfo } from '../contract.ts';
+import {
+  forwardText,
+  GuestSettings,
+  type GuestSettingsInput,
+  type NewDisk,
+  type SettingName,
+  settingInfo,
+} from '../contract.ts';
 
 /** The `trivisor create` line that makes a guest of these settings; what has its default is left out. */
 export function createLine(settings: GuestSettingsInput): string {
@@ -83,10 +90,7 @@ function netWord({
   if (mac) words.push(`mac=${mac}`);
   if (rom) words.push(`rom=${rom}`);
   if (capture) words.push(`capture=${capture}`);
-  for (const { protocol, address, port, guestPort } of forwards ?? []) {
-    const place = address && address !== '127.0.0.1' ? `${address}:` : '';
-    words.push(`forward=${place}${port}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`);
-  }
+  for (const forward of forwards ?? []) words.push(`forward=${forwardText(forward)}`);
   return words.join(',');
 }
 
