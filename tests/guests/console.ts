@@ -4,7 +4,7 @@
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { stripVTControlCharacters } from 'node:util';
-import type { CommandLine } from './engines.ts';
+import { type CommandLine, patience } from './engines.ts';
 
 export interface Ended {
   /** Exit status; null if a signal ended it. */
@@ -60,7 +60,7 @@ export class GuestConsole implements AsyncDisposable {
 
   /** Waits until something matches that no earlier wait has used up. Rejects after `seconds`, or when the guest ends. */
   async waitFor(pattern: RegExp, seconds: number): Promise<RegExpExecArray> {
-    const deadline = performance.now() + seconds * 1000;
+    const deadline = performance.now() + seconds * patience * 1000;
     for (;;) {
       const match = pattern.exec(this.text.slice(this.#read));
       if (match) {
@@ -69,7 +69,7 @@ export class GuestConsole implements AsyncDisposable {
       }
       const left = deadline - performance.now();
       if (this.#isOver) throw new Error(`The guest ended before ${pattern} came.\n${this.#tail()}`);
-      if (left <= 0) throw new Error(`${pattern} did not come within ${seconds} seconds.\n${this.#tail()}`);
+      if (left <= 0) throw new Error(`${pattern} did not come within ${seconds * patience} seconds.\n${this.#tail()}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#changed = () => {
@@ -89,8 +89,8 @@ export class GuestConsole implements AsyncDisposable {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(new Error(`Not ended after ${seconds} seconds.\n${this.#tail()}`)),
-        seconds * 1000,
+        () => reject(new Error(`Not ended after ${seconds * patience} seconds.\n${this.#tail()}`)),
+        seconds * patience * 1000,
       );
     });
     try {

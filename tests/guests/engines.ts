@@ -40,6 +40,9 @@ export const translation: TranslationTime = (() => {
   return known;
 })();
 
+/** How many times longer a guest may take that executes in another way than usual. */
+export const patience: number = { hot: 1, eager: 8, off: 3 }[translation];
+
 /** The command line of `trivisor` with these arguments. */
 export function trivisorCommand(...args: string[]): CommandLine {
   if (args[0] === 'run' && translation !== 'hot' && !args.includes('--translation'))
