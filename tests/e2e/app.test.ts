@@ -195,7 +195,7 @@ const steps: readonly [string, Step][] = [
       const disk = join(folder, 'home', 'disks', 'Installed.qcow2');
       assert.equal(
         line,
-        `trivisor disk create ${disk} 2G --format qcow2 && trivisor create Installed --disk ${disk} --cdrom ${iso}`,
+        `trivisor disk create ${disk} 2G --format qcow2 && trivisor create Installed --disk ${disk} --cdrom ${iso} --net nat`,
       );
       await button(page, 'Create').click();
       await page.getByRole('heading', { name: 'Installed' }).waitFor();

@@ -11,6 +11,7 @@ import {
   type SettingName,
   settingInfo,
 } from '../contract.ts';
+import { type NetDraft, netDraft, netSettings, usualCard } from './net-draft.ts';
 import { diskPath } from './new-disk.ts';
 import { mebibytes } from './words.ts';
 
@@ -27,14 +28,21 @@ export interface DiskDraft extends DiskSettings {
 
 /** The draft as its controls hold it: text wherever a person types. */
 export interface DraftFields
-  extends Omit<GuestSettings, 'memoryMiB' | 'cpus' | 'kernel' | 'initrd' | 'cdrom' | 'bios' | 'disks'> {
+  extends Omit<
+    GuestSettings,
+    'memoryMiB' | 'cpus' | 'kernel' | 'initrd' | 'cdrom' | 'bios' | 'serial2' | 'printer' | 'audio' | 'disks' | 'nets'
+  > {
   memoryMiB: number | null;
   cpus: number | null;
   kernel: string;
   initrd: string;
   cdrom: string;
   bios: string;
+  serial2: string;
+  printer: string;
+  audio: string;
   disks: DiskDraft[];
+  nets: NetDraft[];
 }
 
 const defaults = GuestSettings.parse({ name: 'guest' });
@@ -47,13 +55,17 @@ export class Draft {
   touched = $state<Partial<Record<SettingName, boolean>>>({});
 
   constructor(from?: GuestSettings) {
-    if (!from) return;
+    if (!from) {
+      // As a person expects of a new PC; the command line gives what it is told to.
+      this.fields.nets = [usualCard()];
+      return;
+    }
     this.fields = toFields(from);
     this.source = from.kernel === null ? 'drives' : 'kernel';
   }
 
   readonly input: GuestSettingsInput = $derived.by(() => {
-    const { kernel, initrd, append, bios, floppies, disks, ...fields } = this.fields;
+    const { kernel, initrd, append, bios, floppies, disks, nets, ...fields } = this.fields;
     const boot =
       this.source === 'kernel'
         ? // An emptied path is none: the schema says what is wanted.
@@ -65,6 +77,10 @@ export class Draft {
       memoryMiB: fields.memoryMiB ?? Number.NaN,
       cpus: fields.cpus ?? Number.NaN,
       cdrom: fields.cdrom || null,
+      serial2: fields.serial2 || null,
+      printer: fields.printer || null,
+      audio: fields.audio || null,
+      nets: fields.deterministic ? [] : nets.map(netSettings),
       disks: disks.map(({ fresh: _, ...disk }) => disk),
       // A drive without a disk in it is no setting.
       floppies: filled(floppies),
@@ -90,6 +106,8 @@ export class Draft {
     const problems: Partial<Record<SettingName, string>> = {};
     for (const issue of this.#parsed.error?.issues ?? []) {
       const name = issue.path[0] as SettingName;
+      // A card's own fields tell what is wrong with them.
+      if (name === 'nets' && issue.path.length > 1) continue;
       problems[name] ??= `${label(name)} ${issue.message}.`;
     }
     return problems;
@@ -121,13 +139,17 @@ export class Draft {
 }
 
 function toFields(settings: GuestSettings): DraftFields {
-  const { kernel, initrd, cdrom, bios, disks, ...rest } = settings;
+  const { kernel, initrd, cdrom, bios, serial2, printer, audio, disks, nets, ...rest } = settings;
   return {
     ...rest,
     kernel: kernel ?? '',
     initrd: initrd ?? '',
     cdrom: cdrom ?? '',
     bios: bios ?? '',
+    serial2: serial2 ?? '',
+    printer: printer ?? '',
+    audio: audio ?? '',
+    nets: nets.map(netDraft),
     disks: disks.map((disk) => ({ ...disk, fresh: null })),
   };
 }

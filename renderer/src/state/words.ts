@@ -2,7 +2,7 @@
 // Owns the wording; no state.
 // Never decides anything.
 
-import type { EndReason, GuestKind, GuestState, GuestView } from '../contract.ts';
+import type { DiskSettings, EndReason, GuestKind, GuestState, GuestView } from '../contract.ts';
 
 export const kindNames: Record<GuestKind, string> = { full: 'Full', para: 'Para', os: 'OS-level' };
 
@@ -31,6 +31,18 @@ const endNames: Record<EndReason, string> = {
 
 export const isBadEnd = (reason: EndReason): boolean =>
   reason === 'tripleFault' || reason === 'error' || reason === 'crashed';
+
+export const interfaceNames: Record<DiskSettings['interface'], string> = {
+  ide: 'IDE',
+  ahci: 'AHCI (SATA)',
+  virtio: 'Virtio',
+};
+
+/** A guest's state in a few words, and why it is so where nobody asked for it. */
+export function stateName({ state, pauseReason, lastEnd }: GuestView): string {
+  if (state === 'paused' && pauseReason !== null) return 'Paused: host full';
+  return state === 'off' && lastEnd !== null && isBadEnd(lastEnd.reason) ? 'Off after an error' : stateNames[state];
+}
 
 /** What the state means beyond its name: `Powered off 3 minutes ago`. */
 export function stateDetail(guest: GuestView, now: number): string {

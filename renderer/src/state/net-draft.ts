@@ -1,0 +1,83 @@
+// A network card as its row in the dialog holds it, and the way from and to the contract's settings.
+// Owns the names of networks and models, and what is told wrong of which field.
+// Never knows which networks there are: an internal one is there by its name.
+
+import { type NetSettings, type networkModels, NetSettings as Schema } from '../contract.ts';
+
+export const netPlaces = ['nat', 'nat+host', 'internal'] as const;
+export type NetPlace = (typeof netPlaces)[number];
+
+export const netPlaceNames: Record<NetPlace, string> = {
+  nat: 'NAT',
+  'nat+host': 'NAT, and this host’s services',
+  internal: 'Internal network',
+};
+export const netPlaceMeanings: Record<NetPlace, string> = {
+  nat: 'Reaches what this host reaches; nothing reaches the guest',
+  'nat+host': 'As NAT, and this host’s own services at the gateway’s address',
+  internal: 'Guests with the same network’s name reach each other, and nothing else',
+};
+export const netModelNames: Record<(typeof networkModels)[number], string> = {
+  e1000: 'Intel PRO/1000 (e1000)',
+  rtl8139: 'Realtek RTL8139C+',
+  rtl8139c: 'Realtek RTL8139C',
+  ne2k_pci: 'NE2000, PCI',
+  ne2k_isa: 'NE2000, ISA',
+};
+
+/** A card with text wherever a person types. */
+export interface NetDraft {
+  place: NetPlace;
+  /** Of the internal network; kept while another is chosen. */
+  name: string;
+  model: NetSettings['model'];
+  mac: string;
+  rom: string;
+  capture: string;
+}
+
+const INTERNAL = 'internal:';
+
+/** The card that a new guest has, and that is added: the one that every system has a driver for, on the network that needs nothing. */
+export const usualCard = (): NetDraft => ({ place: 'nat', name: 'lab', model: 'e1000', mac: '', rom: '', capture: '' });
+
+export function netDraft({ network, model, mac, rom, capture }: NetSettings): NetDraft {
+  const isInternal = network.startsWith(INTERNAL);
+  return {
+    place: isInternal ? 'internal' : (network as NetPlace),
+    name: isInternal ? network.slice(INTERNAL.length) : usualCard().name,
+    model,
+    mac: mac ?? '',
+    rom: rom ?? '',
+    capture: capture ?? '',
+  };
+}
+
+/** The settings that a row stands for, unchecked: the contract's schema is the judge. Addresses may be typed in any usual way. */
+export function netSettings({ place, name, model, mac, rom, capture }: NetDraft): NetSettings {
+  return {
+    network: place === 'internal' ? `${INTERNAL}${name}` : place,
+    model,
+    mac: mac.trim().toLowerCase().replaceAll('-', ':') || null,
+    rom: rom || null,
+    capture: capture || null,
+  };
+}
+
+/** What is wrong with the fields of a row, each as a sentence; nothing where all is well. */
+export function netProblems(draft: NetDraft): { name: string; mac: string } {
+  const problems = { name: '', mac: '' };
+  for (const { path, message } of Schema.safeParse(netSettings(draft)).error?.issues ?? []) {
+    if (path[0] === 'network')
+      problems.name = 'The network needs a name of 1 to 32 letters, digits, dots, dashes or underscores.';
+    if (path[0] === 'mac') problems.mac = `The address ${message}.`;
+  }
+  return problems;
+}
+
+/** A card in one line: `NAT · Intel PRO/1000 (e1000)`. */
+export function netText(settings: NetSettings): string {
+  const { place, name, model, mac } = netDraft(settings);
+  const where = place === 'internal' ? `Internal network ${name}` : netPlaceNames[place];
+  return [where, netModelNames[model], ...(mac ? [mac] : [])].join(' · ');
+}
