@@ -19,9 +19,11 @@ test('the page is its own scheme and host alone', () => {
 
 test("guests' windows are told apart by their hash", () => {
   assert.equal(guestWindow(`${PAGE_URL}#/console/a`), 'console');
+  assert.equal(guestWindow(`${PAGE_URL}#/console/a/2`), 'console');
   assert.equal(guestWindow(`${PAGE_URL}#/display/a`), 'display');
-  for (const other of [PAGE_URL, `${PAGE_URL}#/console/`, `${PAGE_URL}#/display/a/b`, 'https://app/#/console/a'])
-    assert.equal(guestWindow(other), null, other);
+  for (const hash of ['', '#/console/', '#/console/a/3', '#/console/a/2/', '#/display/a/b', '#/display/a/2'])
+    assert.equal(guestWindow(`${PAGE_URL}${hash}`), null, hash);
+  assert.equal(guestWindow('https://app/#/console/a'), null);
 });
 
 test('an address stands for a file of the folder or for none', () => {

@@ -31,7 +31,7 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
  * `full FILE` (the host has no room while there is this file), `tone HERTZ` (play it for ever, while somebody listens).
  *
  * On the second serial port it answers everything, and does the lines `lock`, `unlock` and `eject` with its CD drive. It
- * shows who listens, and what is put into its drives.
+ * shows what is put into its drives, and whether anybody hears its tone.
  */
 export function createGuest(config: GuestConfig, host: GuestHost): Guest {
   const decoder = new TextDecoder();
@@ -181,7 +181,7 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
       }
     },
     listen(listening) {
-      if (listening !== isHeard) screen.show(listening ? 'heard' : 'unheard');
+      if (listening !== isHeard && script[step]?.startsWith('tone')) screen.show(listening ? 'heard' : 'unheard');
       isHeard = listening;
     },
     changeMedium(place, medium, force) {

@@ -13,7 +13,7 @@ import DisplayWindow from './display/DisplayWindow.svelte';
 const target = document.getElementById('app');
 if (!target) throw new Error('The page has no #app element.');
 
-const [, what, of] = /^#\/(console|display)\/([^/]+)$/.exec(window.location.hash) ?? [];
-if (of)
-  mount(what === 'display' ? DisplayWindow : ConsoleWindow, { target, props: { guestId: decodeURIComponent(of) } });
-else mount(App, { target });
+const [, what, of, port] = /^#\/(console|display)\/([^/]+)(\/2)?$/.exec(window.location.hash) ?? [];
+if (!of) mount(App, { target });
+else if (what === 'display') mount(DisplayWindow, { target, props: { guestId: decodeURIComponent(of) } });
+else mount(ConsoleWindow, { target, props: { guestId: decodeURIComponent(of), port: port ? 2 : 1 } });

@@ -2,12 +2,14 @@
 // Owns the console windows' names and first size.
 // Never knows whether that window is a browser's or Electron's.
 
+import type { SerialPort } from '../contract.ts';
+
 /** False where the browser kept the window from opening. */
-export function openConsole(guestId: string): boolean {
+export function openConsole(guestId: string, port: SerialPort = 1): boolean {
   const url = new URL(window.location.href);
-  url.hash = `#/console/${encodeURIComponent(guestId)}`;
+  url.hash = `#/console/${encodeURIComponent(guestId)}${port === 1 ? '' : `/${port}`}`;
   // A window of that name which is there already only gets the hash it has: it is not loaded anew.
-  const opened = window.open(url, `trivisor-console-${guestId}`, 'popup,width=860,height=560');
+  const opened = window.open(url, `trivisor-console-${guestId}-${port}`, 'popup,width=860,height=560');
   opened?.focus();
   return opened !== null;
 }

@@ -27,7 +27,12 @@ export function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-export class Session {
+/** Makes calls: the whole app's session, or a window's own client. */
+export interface Caller {
+  call<Name extends CallName>(name: Name, input: CallInput<Name>): Promise<CallOutput<Name>>;
+}
+
+export class Session implements Caller {
   phase = $state<'connecting' | 'ready' | 'lost'>('connecting');
   /** Why the connection is lost. */
   reason = $state('');
