@@ -42,6 +42,8 @@ const DRIVES_MAX = 4;
 export const diskFormats = ['raw', 'qcow2', 'vdi', 'vmdk', 'vhd'] as const;
 /** Controllers that a hard disk can be connected to. */
 export const diskInterfaces = ['ide', 'ahci', 'virtio'] as const;
+/** Controllers that the CD drive can be connected to. */
+export const cdInterfaces = ['ide', 'ahci'] as const;
 /** Disks that the IDE cables take beside the CD drive, and drives that the AHCI controller takes. */
 const IDE_DISKS_MAX = DRIVES_MAX - 1;
 export const AHCI_DRIVES_MAX = 6;
@@ -209,7 +211,7 @@ export const GuestSettings = z.strictObject({
     label: 'CD',
     help: 'an ISO image in the CD drive',
   }),
-  cdromInterface: z.enum(diskInterfaces).default('ide').register(settingInfo, {
+  cdromInterface: z.enum(cdInterfaces).default('ide').register(settingInfo, {
     flag: '--cdrom-interface <bus>',
     label: 'CD drive’s controller',
     help: 'what the CD drive is connected to: ide or ahci',

@@ -34,7 +34,7 @@ export interface GuestStart {
   translation: TranslationTime;
   disks: readonly DiskStart[];
   cdrom: string | null;
-  cdromInterface: DiskStart['interface'];
+  cdromInterface: 'ide' | 'ahci';
   floppies: readonly (FloppyStart | null)[];
   nets: readonly NetStart[];
   /** Virtio devices beside disks and cards. */

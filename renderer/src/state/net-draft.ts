@@ -23,6 +23,7 @@ export const netModelNames: Record<(typeof networkModels)[number], string> = {
   rtl8139c: 'Realtek RTL8139C',
   ne2k_pci: 'NE2000, PCI',
   ne2k_isa: 'NE2000, ISA',
+  virtio: 'Virtio (systems with its driver)',
 };
 
 /** A card with text wherever a person types. */

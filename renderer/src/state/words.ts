@@ -2,7 +2,7 @@
 // Owns the wording; no state.
 // Never decides anything.
 
-import type { DiskSettings, EndReason, GuestKind, GuestState, GuestView } from '../contract.ts';
+import type { DiskSettings, EndReason, GuestKind, GuestSettings, GuestState, GuestView } from '../contract.ts';
 
 export const kindNames: Record<GuestKind, string> = { full: 'Full', para: 'Para', os: 'OS-level' };
 
@@ -36,6 +36,13 @@ export const interfaceNames: Record<DiskSettings['interface'], string> = {
   ide: 'IDE',
   ahci: 'AHCI (SATA)',
   virtio: 'Virtio',
+};
+
+type VirtioDevice = GuestSettings['virtio'][number];
+export const virtioNames: Record<VirtioDevice, string> = { console: 'Virtio console', rng: 'Virtio random numbers' };
+export const virtioMeanings: Record<VirtioDevice, string> = {
+  console: 'Ports for what a guest’s system and this host say to each other',
+  rng: 'This host’s randomness, so that a guest has enough of it at its start',
 };
 
 /** A guest's state in a few words, and why it is so where nobody asked for it. */
