@@ -121,6 +121,12 @@ test('network cards are chosen with the guest, and told by its line and its sett
   const dialog = await begin('Networked', 'input');
   const line = () => dialog.getByTestId('line').textContent();
   assert.match((await line())!, / --net nat$/, 'a new guest has a card, as a PC has');
+  const first = dialog.getByRole('group', { name: 'Network card 1', exact: true });
+  await button(first, 'Port forward').click();
+  assert.match((await line())!, / --net nat,forward=2222:22$/);
+  await first.getByLabel('Guest’s port').fill('');
+  await first.getByText(/^The guest’s port /).waitFor();
+  await first.getByLabel('Guest’s port').fill('80');
   await button(dialog, 'Network card').click();
   const second = dialog.getByRole('group', { name: 'Network card 2' });
   await second.getByLabel('Plugged into').selectOption({ label: 'Internal network' });
@@ -134,7 +140,7 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await second.getByLabel('Address', { exact: true }).fill('02-00-00-00-00-0A');
   await second.getByLabel('Recording', { exact: true }).fill(join(folder, 'frames.pcapng'));
   const card = `internal:lab,model=ne2k_pci,mac=02:00:00:00:00:0a,capture=${join(folder, 'frames.pcapng')}`;
-  assert.ok((await line())!.endsWith(` --net nat --net ${card}`), (await line())!);
+  assert.ok((await line())!.endsWith(` --net nat,forward=2222:80 --net ${card}`), (await line())!);
   await dialog.getByText('Expert settings').click();
   await dialog.getByLabel('Deterministic').check();
   await dialog.getByText('A deterministic guest has no network').waitFor();
@@ -148,7 +154,7 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await look(page, 'dialog-expert');
   await create(dialog, 'Networked');
   const settings = page.getByRole('region', { name: 'Settings' });
-  await settings.getByText('NAT · Intel PRO/1000 (e1000)').waitFor();
+  await settings.getByText('NAT · Intel PRO/1000 (e1000) · 127.0.0.1:2222 → 80').waitFor();
   await settings.getByText('Internal network lab · NE2000, PCI · 02:00:00:00:00:0a').waitFor();
   await settings.getByText('AHCI (SATA)').waitFor();
   // A guest that is off: its cards are changed in the same rows.
@@ -159,7 +165,7 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await edit.getByLabel('Network’s name').fill('dmz');
   await button(edit, 'Save').click();
   await settings.getByText('Internal network dmz · NE2000, PCI · 02:00:00:00:00:0a').waitFor();
-  assert.equal(await settings.getByText('NAT · Intel PRO/1000 (e1000)').count(), 0);
+  assert.equal(await settings.getByText('NAT · Intel').count(), 0);
 });
 
 test('media of a running guest are changed from its details and its display, by force where it has locked its drive', {

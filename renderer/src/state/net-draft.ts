@@ -2,7 +2,7 @@
 // Owns the names of networks and models, and what is told wrong of which field.
 // Never knows which networks there are: an internal one is there by its name.
 
-import { type NetSettings, type networkModels, NetSettings as Schema } from '../contract.ts';
+import { type ForwardSettings, type NetSettings, type networkModels, NetSettings as Schema } from '../contract.ts';
 
 export const netPlaces = ['nat', 'nat+host', 'internal'] as const;
 export type NetPlace = (typeof netPlaces)[number];
@@ -26,6 +26,15 @@ export const netModelNames: Record<(typeof networkModels)[number], string> = {
   virtio: 'Virtio (systems with its driver)',
 };
 
+/** A port of the host that leads to the guest, while it is being filled in. */
+export interface ForwardDraft extends Omit<ForwardSettings, 'port' | 'guestPort'> {
+  port: number | null;
+  guestPort: number | null;
+}
+
+/** What most people forward first, from a port that needs no rights and that only the host itself reaches. */
+export const usualForward = (): ForwardDraft => ({ protocol: 'tcp', address: '127.0.0.1', port: 2222, guestPort: 22 });
+
 /** A card with text wherever a person types. */
 export interface NetDraft {
   place: NetPlace;
@@ -35,14 +44,19 @@ export interface NetDraft {
   mac: string;
   rom: string;
   capture: string;
+  /** Kept while the card is on an internal network, which has none. */
+  forwards: ForwardDraft[];
 }
 
 const INTERNAL = 'internal:';
 
 /** The card that a new guest has, and that is added: the one that every system has a driver for, on the network that needs nothing. */
-export const usualCard = (): NetDraft => ({ place: 'nat', name: 'lab', model: 'e1000', mac: '', rom: '', capture: '' });
+export const usualCard = (): NetDraft => ({
+  ...{ place: 'nat', name: 'lab', model: 'e1000', mac: '', rom: '', capture: '' },
+  forwards: [],
+});
 
-export function netDraft({ network, model, mac, rom, capture }: NetSettings): NetDraft {
+export function netDraft({ network, model, mac, rom, capture, forwards }: NetSettings): NetDraft {
   const isInternal = network.startsWith(INTERNAL);
   return {
     place: isInternal ? 'internal' : (network as NetPlace),
@@ -51,26 +65,43 @@ export function netDraft({ network, model, mac, rom, capture }: NetSettings): Ne
     mac: mac ?? '',
     rom: rom ?? '',
     capture: capture ?? '',
+    forwards: forwards.map((forward) => ({ ...forward })),
   };
 }
 
 /** The settings that a row stands for, unchecked: the contract's schema is the judge. Addresses may be typed in any usual way. */
-export function netSettings({ place, name, model, mac, rom, capture }: NetDraft): NetSettings {
+export function netSettings({ place, name, model, mac, rom, capture, forwards }: NetDraft): NetSettings {
   return {
     network: place === 'internal' ? `${INTERNAL}${name}` : place,
     model,
     mac: mac.trim().toLowerCase().replaceAll('-', ':') || null,
     rom: rom || null,
     capture: capture || null,
+    forwards:
+      place === 'internal'
+        ? []
+        : forwards.map(({ port, guestPort, ...rest }) => ({
+            ...rest,
+            port: port ?? Number.NaN,
+            guestPort: guestPort ?? Number.NaN,
+          })),
   };
 }
 
+const forwardWords: Record<string, string> = {
+  address: 'The host’s address',
+  port: 'The host’s port',
+  guestPort: 'The guest’s port',
+};
+
 /** What is wrong with the fields of a row, each as a sentence; nothing where all is well. */
-export function netProblems(draft: NetDraft): { name: string; mac: string } {
-  const problems = { name: '', mac: '' };
+export function netProblems(draft: NetDraft): { name: string; mac: string; forwards: string } {
+  const problems = { name: '', mac: '', forwards: '' };
   for (const { path, message } of Schema.safeParse(netSettings(draft)).error?.issues ?? []) {
     if (path[0] === 'network')
       problems.name = 'The network needs a name of 1 to 32 letters, digits, dots, dashes or underscores.';
+    if (path[0] === 'forwards' && problems.forwards === '')
+      problems.forwards = `${forwardWords[String(path[2])] ?? 'Forwards'} ${message}.`;
     if (path[0] === 'mac') problems.mac = `The address ${message}.`;
   }
   return problems;
@@ -78,7 +109,11 @@ export function netProblems(draft: NetDraft): { name: string; mac: string } {
 
 /** A card in one line: `NAT · Intel PRO/1000 (e1000)`. */
 export function netText(settings: NetSettings): string {
-  const { place, name, model, mac } = netDraft(settings);
+  const { place, name, model, mac, forwards } = netDraft(settings);
   const where = place === 'internal' ? `Internal network ${name}` : netPlaceNames[place];
-  return [where, netModelNames[model], ...(mac ? [mac] : [])].join(' · ');
+  const ports = forwards.map(
+    ({ protocol, address, port, guestPort }) =>
+      `${address}:${port} → ${guestPort}${protocol === 'udp' ? ' (UDP)' : ''}`,
+  );
+  return [where, netModelNames[model], ...(mac ? [mac] : []), ...ports].join(' · ');
 }

@@ -45,6 +45,13 @@ export const virtioMeanings: Record<VirtioDevice, string> = {
   rng: 'This host’s randomness, so that a guest has enough of it at its start',
 };
 
+export const paravirtNames: Record<GuestSettings['paravirt'], string> = {
+  auto: 'By kind: KVM for para, nothing for full',
+  none: 'Nothing',
+  kvm: 'KVM',
+  hyperv: 'Hyper-V',
+};
+
 /** A guest's state in a few words, and why it is so where nobody asked for it. */
 export function stateName({ state, pauseReason, lastEnd }: GuestView): string {
   if (state === 'paused' && pauseReason !== null) return 'Paused: host full';
