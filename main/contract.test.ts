@@ -38,6 +38,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     cpus: 1,
     kernel: '/k',
     initrd: null,
+    paravirt: 'auto',
     append: '',
     disks: [],
     cdrom: null,
