@@ -198,6 +198,18 @@ export class Cpu {
     this.u32[S.interruptsQuiet >>> 2] = this.interrupts.pending() ? 0 : 1;
   }
 
+  /** Keeps the executing vCPU's whole state, VCPU_STATE_BYTES of it, for {@link restoreState}. Between two instructions only. */
+  saveState(into: Uint8Array): void {
+    into.set(this.system.u8.subarray(STATE_BASE, STATE_BASE + VCPU_STATE_BYTES));
+  }
+
+  /** Another program's state becomes the executing vCPU's. Between two runs only; the TLBs are the caller's to flush. */
+  restoreState(from: Uint8Array): void {
+    this.system.u8.set(from, STATE_BASE);
+    this.system.updateTlb();
+    this.u32[S.interruptsQuiet >>> 2] = this.interrupts.pending() ? 0 : 1;
+  }
+
   /** A field of 64 bits of a vCPU's state, whoever has the turn. */
   stateOf(vcpu: number, field: number): bigint {
     const { system } = this;
@@ -282,7 +294,8 @@ export class Cpu {
       this.u32[S.exitPc >>> 2] = 0;
       this.running = true;
       if (this.singleStepping) this.step();
-      else this.execute(lastDelivery - this.deliveries);
+      // What stops a program is its supervisor's to hear of, at once.
+      else this.execute(system.hooks.supervisor ? 0 : lastDelivery - this.deliveries);
       this.running = false;
       this.instructions += this.burst - (i32[S.budget >>> 2] + this.held);
       const exit = i32[S.exit >>> 2];

@@ -48,6 +48,8 @@ export const TlbBook = {
   filledGlobal: TLB_BOOK + 4,
   /** i32: not 0 while data breakpoints keep pages out of the TLBs. */
   watching: TLB_BOOK + 8,
+  /** i32: not 0 where translations do not come from page tables, and WebAssembly must leave all misses to TypeScript. */
+  walksElsewhere: TLB_BOOK + 12,
 } as const;
 /** Offset in a bank: the vCPU's state while another vCPU executes. */
 export const SAVED_STATE = TLB_BOOK + 0x1000;

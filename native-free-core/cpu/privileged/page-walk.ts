@@ -248,7 +248,8 @@ const walkPage: HelperFunction = {
       f.brIf(
         unusual,
         or(
-          or(load(loadOp.i32_load, state32(S.tlbBank), TlbBook.watching), state32(MachineBook.a20Closed)),
+          // Both are i32 fields side by side.
+          or(ne(load(loadOp.i64_load, state32(S.tlbBank), TlbBook.watching), c64(0)), state32(MachineBook.a20Closed)),
           eqz(and(cr0, c32(Cr0.pg))),
         ),
       );

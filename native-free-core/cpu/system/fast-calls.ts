@@ -50,6 +50,11 @@ export function sysexit(cpu: SystemCpu, to64: boolean): void {
 
 /** SYSCALL. The decoder admits it in 64-bit code only, as Intel's processors do. */
 export function syscall(cpu: SystemCpu): void {
+  const { supervisor } = cpu.hooks;
+  if (supervisor) {
+    supervisor.systemCall();
+    return;
+  }
   if (!cpu.longMode || (cpu.efer & Efer.sce) === 0) throw invalidOpcode();
   const flags = cpu.flags() & ~Flag.rf;
   cpu.setReg(1, cpu.nextIp);

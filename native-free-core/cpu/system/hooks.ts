@@ -2,6 +2,8 @@
 // Owns the interfaces and the defaults of a machine that has none of it.
 // Never implements a device.
 
+import type { Supervisor } from './supervisor.ts';
+
 /** Port I/O. Values are unsigned and `size` bytes wide. */
 export interface PortBus {
   readPort(port: number, size: 1 | 2 | 4): number;
@@ -51,6 +53,8 @@ export interface CpuHooks {
   timestampMoved(): void;
   /** VMCALL and VMMCALL: false where the machine offers no hypercalls (#UD). */
   hypercall(): boolean;
+  /** Programs execute in user mode alone, and this stands in for their operating system; undefined: the guest has its own. */
+  readonly supervisor?: Supervisor;
 }
 
 let ticks = 0;

@@ -62,6 +62,11 @@ const CONTRIBUTORY = (1 << 0) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13);
 export function deliverEvent(cpu: SystemCpu, event: Event): void {
   cpu.set32(S.interruptShadow, 0);
   cpu.set32(S.halted, 0);
+  const { supervisor } = cpu.hooks;
+  if (supervisor) {
+    supervisor.exception({ ...event, isSoftware: event.source >= EventSource.software });
+    return;
+  }
   if (cpu.realMode) deliverReal(cpu, event);
   else deliverProtected(cpu, event);
   cpu.updateMode();

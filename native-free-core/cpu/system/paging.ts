@@ -18,6 +18,7 @@ import {
 import { S, Vector } from '../state.ts';
 import type { SystemCpu } from './core.ts';
 import { Access, PageWalk } from './page-walk.ts';
+import type { PageTranslation } from './supervisor.ts';
 import { LinkNumbers, type MappedPage, Tlb } from './tlb.ts';
 
 const HIGH = 0x1_0000_0000;
@@ -36,7 +37,7 @@ export class Mmu {
   private nonCanonical: bigint | undefined;
   private readonly cpu: SystemCpu;
   private readonly u32: Uint32Array;
-  private readonly pageWalk: PageWalk;
+  private readonly pageWalk: PageTranslation;
   private readonly numbers = new LinkNumbers();
   /** By vCPU. */
   private readonly tlbs: Tlb[] = [];
@@ -46,7 +47,7 @@ export class Mmu {
   constructor(cpu: SystemCpu) {
     this.cpu = cpu;
     this.u32 = cpu.u32;
-    this.pageWalk = new PageWalk(cpu);
+    this.pageWalk = cpu.hooks.supervisor?.translation ?? new PageWalk(cpu);
     const { buffer } = cpu.u8;
     const { ramBytes, lowRam } = cpu.physical;
     const hostPages = Math.floor((buffer.byteLength - RAM_BASE) / 4096);
@@ -60,6 +61,8 @@ export class Mmu {
         if (this.tlbs.length > vcpu && this.tlb === this.tlbs[vcpu]) cpu.updateLinkKey();
       });
       this.tlbs.push(tlb);
+      // WebAssembly knows no translation but page tables'.
+      if (cpu.hooks.supervisor) this.u32[(tlb.bank + TlbBook.walksElsewhere) >>> 2] = 1;
     }
     this.tlb = this.tlbs[0];
     cpu.physical.caches.push({
