@@ -1,0 +1,154 @@
+// New tasks: fork, vfork, clone and clone3.
+// Owns which parts of a task its child shares and which it copies.
+// Never schedules.
+
+import { S, Seg, segBaseAddress } from '../../cpu/state.ts';
+import { STATE_BASE } from '../../memory/layout.ts';
+import { errno } from '../errno.ts';
+import type { Kernel } from './kernel.ts';
+import { Process, Rlimit } from './process.ts';
+import { BLOCKED, Task } from './task.ts';
+
+/** include/uapi/linux/sched.h */
+export const Clone = {
+  vm: 0x100,
+  fs: 0x200,
+  files: 0x400,
+  sighand: 0x800,
+  pidfd: 0x1000,
+  ptrace: 0x2000,
+  vfork: 0x4000,
+  parent: 0x8000,
+  thread: 0x10000,
+  newNs: 0x20000,
+  sysvsem: 0x40000,
+  setTls: 0x80000,
+  parentSetTid: 0x100000,
+  childClearTid: 0x200000,
+  untraced: 0x800000,
+  childSetTid: 0x1000000,
+  newCgroup: 0x2000000,
+  newUts: 0x4000000,
+  newIpc: 0x8000000,
+  newUser: 0x10000000,
+  newPid: 0x20000000,
+  newNet: 0x40000000,
+  io: 0x80000000,
+} as const;
+
+const NAMESPACES =
+  Clone.newNs | Clone.newCgroup | Clone.newUts | Clone.newIpc | Clone.newUser | Clone.newPid | Clone.newNet;
+
+export interface CloneRequest {
+  flags: number;
+  /** 0: the parent's own. */
+  stack: number;
+  parentTid: number;
+  childTid: number;
+  tls: number;
+  exitSignal: number;
+  /** Handlers are as after exec. */
+  clearHandlers?: boolean;
+  /** Where a descriptor of the child is stored. */
+  pidfd?: number;
+}
+
+/** Most tasks at once: what pids.max bounds below. */
+const TASKS_MAX = 32768;
+
+/** The parent's result: the child's tid. Throws EINVAL, EAGAIN, EPERM. */
+export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): number {
+  const { flags } = request;
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  if (has(Clone.thread) && !has(Clone.sighand)) throw errno('EINVAL');
+  if (has(Clone.sighand) && !has(Clone.vm)) throw errno('EINVAL');
+  if (has(NAMESPACES)) {
+    kernel.notImplemented('clone: namespaces');
+    throw errno('EPERM');
+  }
+  if (has(Clone.pidfd)) {
+    kernel.notImplemented('clone: CLONE_PIDFD');
+    throw errno('EINVAL');
+  }
+  const limit = parent.process.limit(Rlimit.processes);
+  if (kernel.tasks.size >= Math.min(TASKS_MAX, limit)) throw errno('EAGAIN');
+
+  const tid = kernel.newPid();
+  const make = (process: Process): Task => {
+    const task = new Task(kernel, tid, {
+      process,
+      space: has(Clone.vm) ? parent.space : parent.space.fork(),
+      files: has(Clone.files) ? parent.files : parent.files.fork(),
+      fs: has(Clone.fs) ? parent.fs : { ...parent.fs },
+      credentials: parent.credentials,
+      name: parent.name,
+      exitSignal: has(Clone.thread) ? 0 : request.exitSignal,
+    });
+    if (has(Clone.vm)) parent.space.users++;
+    if (has(Clone.files)) parent.files.users++;
+    return task;
+  };
+  let child: Task;
+  if (has(Clone.thread)) {
+    child = make(parent.process);
+    parent.process.threads.add(child);
+  } else {
+    const process = new Process(
+      tid,
+      has(Clone.parent) ? parent.process.parent : parent.process,
+      parent.process.session,
+      make,
+    );
+    child = process.leader;
+    process.group = parent.process.group;
+    process.limits = parent.process.limits.map((entry) => ({ ...entry }));
+    process.executable = parent.process.executable;
+    process.executableLocation = parent.process.executableLocation;
+    process.startTime = kernel.now();
+    if (has(Clone.sighand)) {
+      process.handlers = parent.process.handlers;
+      process.handlers.users++;
+    } else
+      process.handlers = request.clearHandlers ? parent.process.handlers.forExec() : parent.process.handlers.fork();
+    kernel.processes.set(tid, process);
+  }
+  kernel.tasks.set(tid, child);
+  child.blocked = parent.blocked;
+  child.nice = parent.nice;
+  child.noNewPrivileges = parent.noNewPrivileges;
+  child.keepCapabilities = parent.keepCapabilities;
+  // A thread has no alternate stack, and neither has who shares the memory and goes on beside its parent.
+  if (!has(Clone.vm) || has(Clone.vfork)) child.alternateStack = { ...parent.alternateStack };
+
+  kernel.cpu.saveState(child.registers);
+  const registers = new DataView(child.registers.buffer);
+  registers.setBigUint64(S.regs - STATE_BASE, 0n, true);
+  if (request.stack !== 0) registers.setBigUint64(S.regs + 4 * 8 - STATE_BASE, BigInt(request.stack), true);
+  if (has(Clone.setTls)) registers.setBigUint64(segBaseAddress(Seg.fs) - STATE_BASE, BigInt(request.tls), true);
+  if (has(Clone.parentSetTid)) parent.space.writeU32(request.parentTid, tid);
+  if (has(Clone.childSetTid)) child.space.writeU32(request.childTid, tid);
+  if (has(Clone.childClearTid)) child.clearTid = request.childTid;
+  kernel.enqueue(child);
+  return has(Clone.vfork) ? waitForVfork(kernel, parent, child) : tid;
+}
+
+/** The parent goes on when its child has its own program, or has ended. */
+function waitForVfork(kernel: Kernel, parent: Task, child: Task): number {
+  const { tid } = child;
+  let done = false;
+  child.vforkDone = () => {
+    done = true;
+    parent.wake();
+  };
+  const { blocked } = parent;
+  // Nothing but SIGKILL, which waits for nobody, ends this wait.
+  parent.blocked = ~0n & ((1n << 64n) - 1n);
+  kernel.leave();
+  return parent.block({
+    attempt: () => (done ? tid : BLOCKED),
+    interrupted: 'restart',
+    finish: () => {
+      parent.blocked = blocked;
+    },
+  });
+}

@@ -1,0 +1,371 @@
+// The shared kernel: every program's supervisor, on one vCPU.
+// Owns the tasks, whose turn it is, the way of a system call to its handler, and what exceptions become.
+// Never implements a system call: syscalls/ does. Never reads the host's clock but through its host.
+
+import type { Cpu } from '../../cpu/cpu.ts';
+import { S, VCPU_STATE_BYTES, Vector } from '../../cpu/state.ts';
+import { enterUserMode, type ProgramException, type Supervisor } from '../../cpu/system/supervisor.ts';
+import { STATE_BASE } from '../../memory/layout.ts';
+import type { Devices } from '../devices/devices.ts';
+import { Errno } from '../errno.ts';
+import { PagePool } from '../memory/page-pool.ts';
+import type { ProgramTranslation } from '../memory/translation.ts';
+import type { OpenFile } from '../vfs/types.ts';
+import type { Description } from './descriptors.ts';
+import { exitProcess } from './exit.ts';
+import { forgetLocks } from './file-locks.ts';
+import { Futexes } from './futex.ts';
+import { shrinkCaches } from './mapped-files.ts';
+import type { Process } from './process.ts';
+import { SiCode, Signal } from './signal-numbers.ts';
+import type { SignalInformation } from './signal-queue.ts';
+import { deliverSignals, forceSignal } from './signals.ts';
+import { BLOCKED, type Task } from './task.ts';
+import { Timers } from './timers.ts';
+
+/** What the kernel needs of its host. */
+export interface KernelHost {
+  monotonicNanoseconds(): number;
+  /** Since the Unix epoch. */
+  wallMilliseconds(): number;
+  randomness(into: Uint8Array): void;
+}
+
+/** A system call: its result, {@link BLOCKED}, or {@link REGISTERS_SET}. Arguments are signed 64-bit numbers. May throw an Errno. */
+export type SystemCall = (task: Task, a: number, b: number, c: number, d: number, e: number, f: number) => number;
+
+/** What a call gives that has put all registers where they belong, rAX included. */
+export const REGISTERS_SET = -0x10001;
+
+/** Instructions of a task's turn. */
+const TURN = 200_000;
+const HIGH = 0x1_0000_0000;
+const ENOSYS = -38;
+const RAX = 0;
+const ARGUMENTS = [7, 6, 2, 10, 8, 9].map((register) => (S.regs + register * 8) >>> 2);
+
+export interface KernelParts {
+  host: KernelHost;
+  translation: ProgramTranslation;
+  calls: readonly (SystemCall | undefined)[];
+  /** Name of a call by its number. */
+  nameOf(call: number): string;
+}
+
+export class Kernel implements Supervisor {
+  readonly host: KernelHost;
+  pool!: PagePool;
+  readonly translation: ProgramTranslation;
+  readonly timers = new Timers();
+  readonly futexes = new Futexes();
+  readonly tasks = new Map<number, Task>();
+  readonly processes = new Map<number, Process>();
+  /** Who executes. */
+  current: Task | undefined;
+  cpu!: Cpu;
+  /** Set with the guest's console. */
+  devices!: Devices;
+  /** The first process has ended, with this wait status. */
+  endStatus: number | undefined;
+  /** System calls made, and calls that are not implemented by name. */
+  systemCalls = 0;
+  readonly unimplemented = new Map<string, number>();
+  hostName = 'trivisor';
+  domainName = '(none)';
+  readonly startedAt: number;
+  readonly wallAtStart: number;
+  private readonly calls: readonly (SystemCall | undefined)[];
+  private readonly nameOf: (call: number) => string;
+  private readonly ready: Task[] = [];
+  /** Whose registers the vCPU has. */
+  private loaded: Task | undefined;
+  private lastPid = 0;
+  private readonly inos = new WeakMap<OpenFile, number>();
+  private lastIno = 1000;
+  private turnBegan = 0;
+  /** A program's registers before its first instruction. */
+  private readonly blank = new Uint8Array(VCPU_STATE_BYTES);
+  private u32!: Uint32Array;
+
+  constructor({ host, translation, calls, nameOf }: KernelParts) {
+    this.host = host;
+    this.translation = translation;
+    this.calls = calls;
+    this.nameOf = nameOf;
+    this.startedAt = host.monotonicNanoseconds();
+    this.wallAtStart = host.wallMilliseconds() * 1e6;
+  }
+
+  /** The engine that executes for this kernel; before anything else. */
+  attach(cpu: Cpu): void {
+    this.cpu = cpu;
+    this.pool = new PagePool(cpu.system.u8, cpu.system.physical);
+    this.pool.reclaim = () => shrinkCaches(this);
+    this.u32 = cpu.system.u32;
+    this.translation.mmu = cpu.system.mmu;
+    this.translation.onCodeMoved = () => cpu.kick();
+    enterUserMode(cpu.system);
+    cpu.saveState(this.blank);
+  }
+
+  /** Nanoseconds since the kernel was started: CLOCK_MONOTONIC. */
+  now(): number {
+    return this.host.monotonicNanoseconds() - this.startedAt;
+  }
+
+  /** Nanoseconds since the Unix epoch: CLOCK_REALTIME. A double: exact to about 256 ns. */
+  wall(): number {
+    return this.wallAtStart + this.now();
+  }
+
+  /** A number that no task, group or session has. */
+  newPid(): number {
+    const isTaken = (pid: number): boolean => {
+      if (this.tasks.has(pid) || this.processes.has(pid)) return true;
+      for (const { group, session } of this.processes.values()) if (group === pid || session.id === pid) return true;
+      return false;
+    };
+    do this.lastPid = this.lastPid >= 0x3fffff ? 300 : this.lastPid + 1;
+    while (isTaken(this.lastPid));
+    return this.lastPid;
+  }
+
+  // ---- scheduling
+
+  /** A task may execute. */
+  enqueue(task: Task): void {
+    if (task.queued || task.state !== 'ready') return;
+    task.queued = true;
+    this.ready.push(task);
+  }
+
+  /** Whether some task could execute now. */
+  get isBusy(): boolean {
+    return this.ready.length > 0;
+  }
+
+  /** The executing task's turn ends with the instruction at hand. */
+  leave(): void {
+    this.cpu.leave();
+  }
+
+  /** Gives one task its turn, if any can execute. */
+  runOne(): boolean {
+    this.timers.run(this.now());
+    const task = this.ready.shift();
+    if (!task) return false;
+    task.queued = false;
+    if (task.state !== 'ready') return true;
+    if (task.process.isStopped && !task.process.ending) {
+      // SIGCONT puts it back; SIGKILL ends it.
+      return true;
+    }
+    this.turn(task);
+    if (task.state === 'ready') this.enqueue(task);
+    return true;
+  }
+
+  private turn(task: Task): void {
+    if (task.wait) {
+      this.current = task;
+      const result = task.retry();
+      this.current = undefined;
+      if (result === BLOCKED) return;
+      this.load(task);
+      this.setResult(result);
+    } else this.load(task);
+    this.current = task;
+    const before = this.host.monotonicNanoseconds();
+    this.turnBegan = before;
+    if (this.hasSignals(task)) deliverSignals(this, task);
+    if (task.state === 'ready' && !task.process.isStopped) {
+      this.cpu.run(TURN);
+      // What an exception or another task has sent is acted on before anything else happens.
+      if (task.state === 'ready' && this.hasSignals(task)) deliverSignals(this, task);
+    }
+    task.cpuTime += this.host.monotonicNanoseconds() - before;
+    this.current = undefined;
+  }
+
+  /** Nanoseconds that a task has executed, its present turn included. */
+  cpuTimeOf(task: Task): number {
+    return task.cpuTime + (task === this.current ? this.host.monotonicNanoseconds() - this.turnBegan : 0);
+  }
+
+  private hasSignals({ pending, process, interrupted, savedBlocked }: Task): boolean {
+    return pending.set !== 0n || process.pending.set !== 0n || interrupted !== undefined || savedBlocked !== undefined;
+  }
+
+  /** Puts a task's registers into the vCPU. */
+  load(task: Task): void {
+    if (this.loaded !== task) {
+      this.unload();
+      this.cpu.restoreState(task.registers);
+      this.loaded = task;
+    }
+    this.translation.enter(task.space);
+  }
+
+  /** Puts the registers of whoever has them loaded into its task. */
+  unload(): void {
+    if (this.loaded) this.cpu.saveState(this.loaded.registers);
+    this.loaded = undefined;
+  }
+
+  /** A task executes from `entry` on with registers in which nothing has happened yet. */
+  beginProgram(task: Task, entry: number, stack: number): void {
+    task.registers.set(this.blank);
+    const registers = new DataView(task.registers.buffer);
+    registers.setBigUint64(S.ip - STATE_BASE, BigInt(entry), true);
+    registers.setBigUint64(S.regs + 4 * 8 - STATE_BASE, BigInt(stack), true);
+    if (this.loaded !== task) return;
+    this.cpu.restoreState(task.registers);
+    this.translation.enter(task.space);
+  }
+
+  /** A task is gone: its registers are worth nothing. */
+  forget(task: Task): void {
+    if (this.loaded === task) this.loaded = undefined;
+  }
+
+  private setResult(result: number): void {
+    const at = (S.regs + RAX * 8) >>> 2;
+    this.u32[at] = result;
+    this.u32[at + 1] = Math.floor(result / HIGH);
+  }
+
+  // ---- what stops a program
+
+  systemCall(): void {
+    const { u32, cpu } = this;
+    const task = this.current!;
+    const { system } = cpu;
+    const number = u32[(S.regs + RAX * 8) >>> 2];
+    system.setReg(1, system.ip);
+    system.setReg(11, BigInt(system.flags()));
+    this.systemCalls++;
+    task.callNumber = number;
+    const call = this.calls[number];
+    let result: number;
+    if (call) {
+      try {
+        result = call(
+          task,
+          this.argument(0),
+          this.argument(1),
+          this.argument(2),
+          this.argument(3),
+          this.argument(4),
+          this.argument(5),
+        );
+      } catch (error) {
+        if (!(error instanceof Errno)) throw error;
+        result = -error.number;
+      }
+    } else result = this.notImplemented(this.nameOf(number));
+    if (result !== BLOCKED && result !== REGISTERS_SET) this.setResult(result);
+    if (this.hasSignals(task)) this.leave();
+  }
+
+  private argument(index: number): number {
+    const at = ARGUMENTS[index];
+    return (this.u32[at + 1] | 0) * HIGH + this.u32[at];
+  }
+
+  // ---- what calls on files ask for
+
+  /** Mappings of it are anonymous memory: /dev/zero. */
+  mapsAnonymously(file: OpenFile): boolean {
+    return this.devices.isZero(file);
+  }
+
+  forgetLocks(description: Description, process: Process): void {
+    forgetLocks(description, process);
+  }
+
+  /** Number of a file that is in no file system. */
+  inoOf(file: OpenFile): number {
+    let ino = this.inos.get(file);
+    if (ino === undefined) this.inos.set(file, (ino = ++this.lastIno));
+    return ino;
+  }
+
+  /** Counts a call, or a part of one, that is not there. */
+  notImplemented(name: string): number {
+    this.unimplemented.set(name, (this.unimplemented.get(name) ?? 0) + 1);
+    return ENOSYS;
+  }
+
+  /** A call's result, with an Errno as its negative number. */
+  resultOf(act: () => number): number {
+    try {
+      return act();
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error;
+      return -error.number;
+    }
+  }
+
+  exception(exception: ProgramException): void {
+    const task = this.current!;
+    const { system } = this.cpu;
+    const { vector, isSoftware } = exception;
+    let address = Number(system.ip);
+    if (isSoftware && vector !== Vector.breakpoint && vector !== Vector.debug) {
+      // INT n, of which INT 0x80 is the call of 32-bit programs: #GP at the instruction, as by a kernel without them.
+      if (vector === 0x80) this.notImplemented('int 0x80');
+      system.ip -= 2n;
+      forceSignal(this, task, { signal: Signal.SIGSEGV, code: SiCode.SI_KERNEL, address: 0 });
+    } else {
+      if (vector === Vector.pageFault) address = Number(system.get64(S.cr2));
+      const trap = { vector, code: Math.max(0, exception.code), address };
+      const information = this.exceptionSignal(task, vector, address);
+      if (information.signal === Signal.SIGKILL) exitProcess(this, task.process, Signal.SIGKILL);
+      else forceSignal(this, task, { ...information, trap });
+    }
+    this.leave();
+  }
+
+  /** arch/x86/kernel/traps.c and mm/fault.c: which signal an exception is, and how it is told. */
+  private exceptionSignal(task: Task, vector: number, address: number): SignalInformation {
+    const { system } = this.cpu;
+    switch (vector) {
+      case Vector.divideError:
+        return { signal: Signal.SIGFPE, code: SiCode.FPE_INTDIV, address };
+      case Vector.debug:
+        return { signal: Signal.SIGTRAP, code: SiCode.TRAP_TRACE, address };
+      case Vector.breakpoint:
+        return { signal: Signal.SIGTRAP, code: SiCode.SI_KERNEL };
+      case Vector.invalidOpcode:
+        return { signal: Signal.SIGILL, code: SiCode.ILL_ILLOPN, address };
+      case Vector.pageFault: {
+        const known = task.space.regions.find(address) !== undefined;
+        if (task.space.failure === 'noMemory' && known) return { signal: Signal.SIGKILL, code: SiCode.SI_KERNEL };
+        if (task.space.failure === 'beyondEnd' && known)
+          return { signal: Signal.SIGBUS, code: SiCode.BUS_ADRERR, address };
+        return { signal: Signal.SIGSEGV, code: known ? SiCode.SEGV_ACCERR : SiCode.SEGV_MAPERR, address };
+      }
+      case Vector.stackFault:
+        return { signal: Signal.SIGBUS, code: SiCode.SI_KERNEL };
+      case Vector.alignmentCheck:
+        return { signal: Signal.SIGBUS, code: SiCode.BUS_ADRALN };
+      case Vector.x87:
+        return { signal: Signal.SIGFPE, code: floatCode(system.get32(S.fsw) & ~system.get32(S.fcw)), address };
+      case Vector.simd: {
+        const mxcsr = system.get32(S.mxcsr);
+        return { signal: Signal.SIGFPE, code: floatCode(mxcsr & ~(mxcsr >>> 7)), address };
+      }
+      default:
+        return { signal: Signal.SIGSEGV, code: SiCode.SI_KERNEL, address: 0 };
+    }
+  }
+}
+
+/** si_code of the exceptions of x87 or SSE that are raised and not masked. */
+function floatCode(raised: number): number {
+  if (raised & 1) return SiCode.FPE_FLTINV;
+  if (raised & 4) return SiCode.FPE_FLTDIV;
+  if (raised & 8) return SiCode.FPE_FLTOVF;
+  if (raised & 0x12) return SiCode.FPE_FLTUND;
+  return raised & 0x20 ? SiCode.FPE_FLTRES : SiCode.SI_KERNEL;
+}

@@ -1,0 +1,58 @@
+// The page cache: pages of files that are mapped, kept in step with what calls read and write.
+// Owns which files have cached pages, and what happens to the cache when memory is full.
+// Never reads a file itself.
+
+import { SharedPages } from '../memory/shared-pages.ts';
+import type { Inode } from '../vfs/types.ts';
+import type { Kernel } from './kernel.ts';
+
+/** Files with cached pages, in the order of their first use. */
+const caches = new WeakMap<Kernel, Set<SharedPages>>();
+
+function cachesOf(kernel: Kernel): Set<SharedPages> {
+  let all = caches.get(kernel);
+  if (!all) caches.set(kernel, (all = new Set()));
+  return all;
+}
+
+/** The cached pages of a file, for a mapping; undefined where it cannot be mapped. */
+export function sharedPagesOf(kernel: Kernel, inode: Inode): SharedPages | undefined {
+  const source = inode.pages();
+  if (!source) return undefined;
+  if (!source.cache) {
+    const pages = new SharedPages(kernel.pool, source);
+    source.cache = pages;
+    cachesOf(kernel).add(pages);
+  }
+  return source.cache as SharedPages;
+}
+
+const cacheOf = (inode: Inode | null): SharedPages | undefined =>
+  (inode?.pages()?.cache as SharedPages | null | undefined) ?? undefined;
+
+/** Before a file is read by a call: what mappings have written is in it. */
+export function beforeRead(inode: Inode | null): void {
+  const cache = cacheOf(inode);
+  if (cache?.isDirty) cache.flush();
+}
+
+/** After a call has written to a file: mappings show it. */
+export function afterWrite(inode: Inode | null, offset: number, bytes: Uint8Array): void {
+  cacheOf(inode)?.written(offset, bytes);
+}
+
+/** After a file has another size. */
+export function afterResize(kernel: Kernel, inode: Inode | null, size: number): void {
+  const cache = cacheOf(inode);
+  if (!cache || cache.cached === 0) return;
+  const spaces = new Set([...kernel.tasks.values()].map(({ space }) => space));
+  for (const space of spaces) space.cut(cache, size);
+  cache.resized(size);
+}
+
+/** Gives up what only the cache holds. Whether that was anything. */
+export function shrinkCaches(kernel: Kernel): boolean {
+  let released = 0;
+  for (const pages of cachesOf(kernel)) released += pages.shrink();
+  return released > 0;
+}

@@ -1,0 +1,318 @@
+// What programs ask of the system and of their own thread: names, sizes, random bytes, TLS, futexes, prctl.
+// Owns their arguments.
+// Never keeps state: tasks and the kernel do.
+
+import { Seg, segBaseAddress } from '../../cpu/state.ts';
+import { errno } from '../errno.ts';
+import type { SystemCall } from '../kernel/kernel.ts';
+import type { Task } from '../kernel/task.ts';
+import { PAGE } from '../memory/page-pool.ts';
+import { HIGHEST } from '../memory/regions.ts';
+import { timespecAt, viewOf } from './arguments.ts';
+import { kernelTime } from './time.ts';
+
+/** What uname tells: old enough to promise nothing that is not here, new enough for glibc and Go. */
+export const RELEASE = '6.1.0-trivisor';
+const UTSNAME_FIELD = 65;
+
+const text = (value: string, length: number): Uint8Array => {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < Math.min(value.length, length - 1); at++) bytes[at] = value.charCodeAt(at);
+  return bytes;
+};
+
+const uname: SystemCall = (task, address) => {
+  const { kernel } = task;
+  const fields = ['Linux', kernel.hostName, RELEASE, '#1 SMP PREEMPT Trivisor', 'x86_64', kernel.domainName];
+  fields.forEach((field, index) => {
+    task.space.write(address + index * UTSNAME_FIELD, text(field, UTSNAME_FIELD));
+  });
+  return 0;
+};
+
+const sysinfo: SystemCall = (task, address) => {
+  const { kernel } = task;
+  const bytes = new Uint8Array(112);
+  const view = viewOf(bytes);
+  view.setBigInt64(0, BigInt(Math.floor(kernel.now() / 1e9)), true);
+  const running = BigInt(
+    Math.round(65536 * [...kernel.tasks.values()].filter(({ state }) => state === 'ready').length),
+  );
+  for (let load = 0; load < 3; load++) view.setBigInt64(8 + load * 8, running, true);
+  view.setBigInt64(32, BigInt(kernel.pool.total * PAGE), true);
+  view.setBigInt64(40, BigInt(kernel.pool.available * PAGE), true);
+  view.setUint16(80, kernel.tasks.size, true);
+  view.setUint32(104, 1, true);
+  task.space.write(address, bytes);
+  return 0;
+};
+
+const ARCH_SET_GS = 0x1001;
+const ARCH_SET_FS = 0x1002;
+const ARCH_GET_FS = 0x1003;
+const ARCH_GET_GS = 0x1004;
+const ARCH_CET_STATUS = 0x3001;
+
+const archPrctl: SystemCall = (task, code, address) => {
+  const { system } = task.kernel.cpu;
+  switch (code) {
+    case ARCH_SET_FS:
+    case ARCH_SET_GS:
+      if (address < 0 || address >= HIGHEST) throw errno('EPERM');
+      system.set64(segBaseAddress(code === ARCH_SET_FS ? Seg.fs : Seg.gs), BigInt(address));
+      return 0;
+    case ARCH_GET_FS:
+    case ARCH_GET_GS:
+      task.space.writeBig(address, system.get64(segBaseAddress(code === ARCH_GET_FS ? Seg.fs : Seg.gs)));
+      return 0;
+    case ARCH_CET_STATUS:
+      throw errno('EINVAL');
+    default:
+      throw errno('EINVAL');
+  }
+};
+
+const FUTEX_CLOCK_REALTIME = 256;
+const FUTEX_PRIVATE = 128;
+const Futex = { wait: 0, wake: 1, requeue: 3, cmpRequeue: 4, wakeOp: 5, waitBitset: 9, wakeBitset: 10 } as const;
+const ANY = 0xffffffff;
+
+/** FUTEX_WAKE_OP: changes the second word, and wakes who waits for it where its old value compares. */
+function wakeOp(task: Task, address: number, count: number, other: number, otherCount: number, code: number): number {
+  const operation = (code >>> 28) & 7;
+  const compare = (code >>> 24) & 15;
+  let operand = ((code >>> 12) << 20) >> 20;
+  const against = (code << 20) >> 20;
+  if (code & 0x80000000) operand = 1 << (operand & 31);
+  const old = task.space.readI32(other);
+  const values = [operand, old + operand, old | operand, old & ~operand, old ^ operand];
+  if (operation >= values.length || compare > 5) throw errno('ENOSYS');
+  task.space.writeU32(other, values[operation]);
+  const { futexes } = task.kernel;
+  let woken = futexes.wake(task, address, count, ANY);
+  const holds = [old === against, old !== against, old < against, old <= against, old > against, old >= against];
+  if (holds[compare]) woken += futexes.wake(task, other, otherCount, ANY);
+  return woken;
+}
+
+const futex: SystemCall = (task, address, operation, value, timeout, other, third) => {
+  const { futexes } = task.kernel;
+  const wall = (operation & FUTEX_CLOCK_REALTIME) !== 0;
+  const command = operation & ~(FUTEX_CLOCK_REALTIME | FUTEX_PRIVATE);
+  const count = value | 0;
+  switch (command) {
+    case Futex.wait: {
+      const deadline = timeout === 0 ? Infinity : task.kernel.now() + timespecAt(task, timeout);
+      return futexes.wait(task, address, value >>> 0, ANY, deadline);
+    }
+    case Futex.waitBitset: {
+      const deadline = timeout === 0 ? Infinity : kernelTime(task, wall ? 0 : 1, timespecAt(task, timeout));
+      return futexes.wait(task, address, value >>> 0, third >>> 0, deadline);
+    }
+    case Futex.wake:
+      return futexes.wake(task, address, count, ANY);
+    case Futex.wakeBitset:
+      if (third >>> 0 === 0) throw errno('EINVAL');
+      return futexes.wake(task, address, count, third >>> 0);
+    case Futex.cmpRequeue:
+      if (task.space.readU32(address) !== third >>> 0) throw errno('EAGAIN');
+      return futexes.requeue(task, address, count, other, timeout | 0);
+    case Futex.requeue:
+      return futexes.requeue(task, address, count, other, timeout | 0);
+    case Futex.wakeOp:
+      return wakeOp(task, address, count, other, timeout | 0, third | 0);
+    default:
+      return task.kernel.notImplemented(`futex: operation ${command}`);
+  }
+};
+
+const Pr = {
+  setPdeathsig: 1,
+  getPdeathsig: 2,
+  getDumpable: 3,
+  setDumpable: 4,
+  getKeepcaps: 7,
+  setKeepcaps: 8,
+  setName: 15,
+  getName: 16,
+  getSeccomp: 21,
+  setSeccomp: 22,
+  capbsetRead: 23,
+  capbsetDrop: 24,
+  getSecurebits: 27,
+  setTimerslack: 29,
+  getTimerslack: 30,
+  setChildSubreaper: 36,
+  getChildSubreaper: 37,
+  setNoNewPrivs: 38,
+  getNoNewPrivs: 39,
+  getThpDisable: 42,
+  capAmbient: 47,
+  setVma: 0x53564d41,
+} as const;
+
+const prctl: SystemCall = (task, option, a, b) => {
+  switch (option) {
+    case Pr.setPdeathsig:
+      if (a < 0 || a > 64) throw errno('EINVAL');
+      task.deathSignal = a;
+      return 0;
+    case Pr.getPdeathsig:
+      task.space.writeU32(a, task.deathSignal);
+      return 0;
+    case Pr.getDumpable:
+      return task.process.dumpable;
+    case Pr.setDumpable:
+      if (a !== 0 && a !== 1) throw errno('EINVAL');
+      task.process.dumpable = a;
+      return 0;
+    case Pr.getKeepcaps:
+      return task.keepCapabilities ? 1 : 0;
+    case Pr.setKeepcaps:
+      if (a !== 0 && a !== 1) throw errno('EINVAL');
+      task.keepCapabilities = a === 1;
+      return 0;
+    case Pr.setName: {
+      let name = '';
+      for (let at = a; name.length < 15; at++) {
+        const byte = task.space.readU8(at);
+        if (byte === 0) break;
+        name += String.fromCharCode(byte);
+      }
+      task.name = name;
+      return 0;
+    }
+    case Pr.getName:
+      task.space.write(a, text(task.name, 16));
+      return 0;
+    case Pr.getSeccomp:
+      return 0;
+    case Pr.capbsetRead:
+      if (a < 0 || a > 40) throw errno('EINVAL');
+      return (task.credentials.bounding >> BigInt(a)) & 1n ? 1 : 0;
+    case Pr.capbsetDrop:
+      if (a < 0 || a > 40) throw errno('EINVAL');
+      if (!task.credentials.capable(8)) throw errno('EPERM');
+      task.credentials = task.credentials.with({ bounding: task.credentials.bounding & ~(1n << BigInt(a)) });
+      return 0;
+    case Pr.getSecurebits:
+      return 0;
+    case Pr.setTimerslack:
+      return 0;
+    case Pr.getTimerslack:
+      return 50000;
+    case Pr.setChildSubreaper:
+      task.process.isSubreaper = a !== 0;
+      return 0;
+    case Pr.getChildSubreaper:
+      task.space.writeU32(a, task.process.isSubreaper ? 1 : 0);
+      return 0;
+    case Pr.setNoNewPrivs:
+      if (a !== 1 || b !== 0) throw errno('EINVAL');
+      task.noNewPrivileges = true;
+      return 0;
+    case Pr.getNoNewPrivs:
+      return task.noNewPrivileges ? 1 : 0;
+    case Pr.getThpDisable:
+      return 0;
+    case Pr.setVma:
+      // A name for anonymous memory, which is for whoever looks at it from outside.
+      throw errno('EINVAL');
+    default:
+      task.kernel.notImplemented(`prctl: option ${option}`);
+      throw errno('EINVAL');
+  }
+};
+
+const GRND_FLAGS = 7;
+const RANDOM_CHUNK = 65536;
+
+const getrandom: SystemCall = (task, address, length, flags) => {
+  if (flags & ~GRND_FLAGS || length < 0) throw errno('EINVAL');
+  const most = Math.min(length, 33554431);
+  for (let done = 0; done < most; done += RANDOM_CHUNK) {
+    const bytes = new Uint8Array(Math.min(RANDOM_CHUNK, most - done));
+    task.kernel.host.randomness(bytes);
+    task.space.write(address + done, bytes);
+  }
+  return most;
+};
+
+const affinity: SystemCall = (task, pid, size, address) => {
+  if ((pid | 0) !== 0 && !task.kernel.tasks.has(pid | 0)) throw errno('ESRCH');
+  if (size < 8 || size % 8 !== 0) throw errno('EINVAL');
+  // One processor.
+  task.space.writeI64(address, 1);
+  return 8;
+};
+
+export const systemCalls: Record<string, SystemCall> = {
+  uname,
+  sysinfo,
+  arch_prctl: archPrctl,
+  futex,
+  prctl,
+  getrandom,
+  sched_getaffinity: affinity,
+  sched_setaffinity: (task, pid, size, address) => {
+    if ((pid | 0) !== 0 && !task.kernel.tasks.has(pid | 0)) throw errno('ESRCH');
+    const first = size > 0 ? task.space.readU8(address) : 0;
+    if ((first & 1) === 0) throw errno('EINVAL');
+    return 0;
+  },
+  sched_getparam: (task, _pid, address) => {
+    task.space.writeU32(address, 0);
+    return 0;
+  },
+  sched_getscheduler: () => 0,
+  sched_setscheduler: (_task, _pid, policy) => {
+    if (policy === 0 || policy === 3 || policy === 5) return 0;
+    throw errno(policy === 1 || policy === 2 ? 'EPERM' : 'EINVAL');
+  },
+  sched_get_priority_max: (_task, policy) => (policy === 1 || policy === 2 ? 99 : 0),
+  sched_get_priority_min: (_task, policy) => (policy === 1 || policy === 2 ? 1 : 0),
+  getcpu: (task, cpuAt, nodeAt) => {
+    if (cpuAt !== 0) task.space.writeU32(cpuAt, 0);
+    if (nodeAt !== 0) task.space.writeU32(nodeAt, 0);
+    return 0;
+  },
+  getpriority: (task, which, who) => {
+    if (which < 0 || which > 2) throw errno('EINVAL');
+    const of = which === 0 && who !== 0 ? task.kernel.tasks.get(who | 0) : task;
+    if (!of) throw errno('ESRCH');
+    return 20 - of.nice;
+  },
+  setpriority: (task, which, who, nice) => {
+    if (which < 0 || which > 2) throw errno('EINVAL');
+    const of = which === 0 && who !== 0 ? task.kernel.tasks.get(who | 0) : task;
+    if (!of) throw errno('ESRCH');
+    const to = Math.max(-20, Math.min(19, nice | 0));
+    if (to < of.nice && !task.credentials.capable(23)) throw errno('EACCES');
+    of.nice = to;
+    return 0;
+  },
+  personality: (_task, persona) => {
+    if (persona === 0 || (persona | 0) === -1) return 0;
+    throw errno('EINVAL');
+  },
+  sethostname: (task, address, length) => {
+    if (!task.credentials.capable(21)) throw errno('EPERM');
+    if (length < 0 || length > 64) throw errno('EINVAL');
+    task.kernel.hostName = String.fromCharCode(...task.space.bytes(address, length));
+    return 0;
+  },
+  setdomainname: (task, address, length) => {
+    if (!task.credentials.capable(21)) throw errno('EPERM');
+    if (length < 0 || length > 64) throw errno('EINVAL');
+    task.kernel.domainName = String.fromCharCode(...task.space.bytes(address, length));
+    return 0;
+  },
+  // Restartable sequences: programs go on without them (rseq(2) is optional by its design).
+  rseq: (task) => task.kernel.notImplemented('rseq'),
+  ptrace: () => {
+    throw errno('EPERM');
+  },
+  syslog: () => {
+    throw errno('EPERM');
+  },
+};

@@ -1,0 +1,41 @@
+// The system calls that are implemented, by number.
+// Owns the table, put together from the families.
+// Never implements a call.
+
+import type { SystemCall } from '../kernel/kernel.ts';
+import { identityCalls } from './identity.ts';
+import { memoryCalls } from './memory.ts';
+import { callNumber } from './names.ts';
+import { openCalls } from './open.ts';
+import { pathCalls } from './paths.ts';
+import { pollCalls } from './poll.ts';
+import { processCalls } from './processes.ts';
+import { signalCalls } from './signals.ts';
+import { systemCalls } from './system.ts';
+import { timeCalls } from './time.ts';
+import { transferCalls } from './transfer.ts';
+
+const families = [
+  identityCalls,
+  memoryCalls,
+  openCalls,
+  pathCalls,
+  pollCalls,
+  processCalls,
+  signalCalls,
+  systemCalls,
+  timeCalls,
+  transferCalls,
+];
+
+/** By number; undefined: not implemented, ENOSYS. */
+export function callTable(): (SystemCall | undefined)[] {
+  const table: (SystemCall | undefined)[] = new Array(512).fill(undefined);
+  for (const family of families)
+    for (const [name, call] of Object.entries(family)) {
+      const number = callNumber(name);
+      if (table[number]) throw new Error(`The system call ${name} is there twice.`);
+      table[number] = call;
+    }
+  return table;
+}

@@ -1,0 +1,157 @@
+// Clocks, sleeping, and the alarm.
+// Owns which clock is which, and relative and absolute times.
+// Never reads the host's clock but through the kernel.
+
+import { errno } from '../errno.ts';
+import type { SystemCall } from '../kernel/kernel.ts';
+import type { Process } from '../kernel/process.ts';
+import { SiCode, Signal } from '../kernel/signal-numbers.ts';
+import { sendToProcess } from '../kernel/signals.ts';
+import { BLOCKED, type Task } from '../kernel/task.ts';
+import { SECOND, timespecAt, writeTime } from './arguments.ts';
+
+const CLOCK_REALTIME = 0;
+const CLOCK_MONOTONIC = 1;
+const CLOCK_PROCESS_CPUTIME = 2;
+const CLOCK_THREAD_CPUTIME = 3;
+const CLOCK_MONOTONIC_RAW = 4;
+const CLOCK_REALTIME_COARSE = 5;
+const CLOCK_MONOTONIC_COARSE = 6;
+const CLOCK_BOOTTIME = 7;
+const CLOCK_REALTIME_ALARM = 8;
+const CLOCK_BOOTTIME_ALARM = 9;
+const CLOCK_TAI = 11;
+const TIMER_ABSTIME = 1;
+
+const isWall = (clock: number): boolean =>
+  [CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_REALTIME_ALARM, CLOCK_TAI].includes(clock);
+const isMonotonic = (clock: number): boolean =>
+  [CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM].includes(clock);
+
+/** Nanoseconds of a clock. Throws EINVAL. */
+export function clockNow(task: Task, clock: number): number {
+  const { kernel } = task;
+  if (isWall(clock)) return kernel.wall();
+  if (isMonotonic(clock)) return kernel.now();
+  if (clock === CLOCK_THREAD_CPUTIME) return kernel.cpuTimeOf(task);
+  if (clock === CLOCK_PROCESS_CPUTIME) {
+    let time = task.process.endedThreads.user;
+    for (const thread of task.process.threads) time += kernel.cpuTimeOf(thread);
+    return time;
+  }
+  throw errno('EINVAL');
+}
+
+/** Kernel time at which a clock shows `time`. Throws EINVAL. */
+export function kernelTime(task: Task, clock: number, time: number): number {
+  if (isMonotonic(clock)) return time;
+  if (isWall(clock)) return time - task.kernel.wallAtStart;
+  throw errno('EINVAL');
+}
+
+/** Sleeps until kernel time `deadline`; what is left of a relative sleep that is interrupted is stored. */
+function sleep(task: Task, deadline: number, remainingAt: number): number {
+  const { kernel } = task;
+  return task.block({
+    attempt: () => (kernel.now() >= deadline ? 0 : BLOCKED),
+    deadline,
+    timeoutResult: 0,
+    interrupted: remainingAt === 0 ? 'restartWithoutHandler' : 'fail',
+    onInterrupt: () => {
+      if (remainingAt !== 0) writeTime(task, remainingAt, Math.max(0, deadline - kernel.now()), SECOND);
+      return -4;
+    },
+  });
+}
+
+const clockNanosleep: SystemCall = (task, clock, flags, requestAt, remainingAt) => {
+  const time = timespecAt(task, requestAt);
+  if (clock === CLOCK_THREAD_CPUTIME) throw errno('EINVAL');
+  if (flags & TIMER_ABSTIME) return sleep(task, kernelTime(task, clock, time), 0);
+  kernelTime(task, clock, 0);
+  return sleep(task, task.kernel.now() + time, remainingAt);
+};
+
+const ITIMER_REAL = 0;
+
+function setAlarm(task: Task, process: Process, value: number, interval: number): number {
+  const { kernel } = task;
+  const left = process.alarm ? Math.max(1, process.alarm.deadline - kernel.now()) : 0;
+  process.alarm?.cancel();
+  process.alarm = undefined;
+  const arm = (deadline: number): void => {
+    const cancel = kernel.timers.at(deadline, () => {
+      process.alarm = undefined;
+      if (interval > 0) arm(deadline + interval);
+      sendToProcess(kernel, process, { signal: Signal.SIGALRM, code: SiCode.SI_KERNEL });
+    });
+    process.alarm = { cancel, deadline, interval };
+  };
+  if (value > 0) arm(kernel.now() + value);
+  return left;
+}
+
+function timevalAt(task: Task, address: number): number {
+  const seconds = task.space.readI64(address);
+  const microseconds = task.space.readI64(address + 8);
+  if (seconds < 0 || microseconds < 0 || microseconds >= 1e6) throw errno('EINVAL');
+  return seconds * SECOND + microseconds * 1000;
+}
+
+function writeAlarm(task: Task, address: number, left: number, interval: number): void {
+  writeTime(task, address, interval, 1e6);
+  writeTime(task, address + 16, left, 1e6);
+}
+
+export const timeCalls: Record<string, SystemCall> = {
+  clock_gettime: (task, clock, address) => {
+    writeTime(task, address, clockNow(task, clock), SECOND);
+    return 0;
+  },
+  clock_getres: (task, clock, address) => {
+    clockNow(task, clock);
+    if (address !== 0) writeTime(task, address, 1, SECOND);
+    return 0;
+  },
+  clock_settime: () => {
+    throw errno('EPERM');
+  },
+  settimeofday: () => {
+    throw errno('EPERM');
+  },
+  gettimeofday: (task, address, zoneAt) => {
+    if (address !== 0) writeTime(task, address, task.kernel.wall(), 1e6);
+    if (zoneAt !== 0) task.space.writeI64(zoneAt, 0);
+    return 0;
+  },
+  time: (task, address) => {
+    const seconds = Math.floor(task.kernel.wall() / SECOND);
+    if (address !== 0) task.space.writeI64(address, seconds);
+    return seconds;
+  },
+  nanosleep: (task, requestAt, remainingAt) => {
+    const time = timespecAt(task, requestAt);
+    return sleep(task, task.kernel.now() + time, remainingAt);
+  },
+  clock_nanosleep: clockNanosleep,
+  alarm: (task, seconds) => Math.ceil(setAlarm(task, task.process, (seconds >>> 0) * SECOND, 0) / SECOND),
+  setitimer: (task, which, newAt, oldAt) => {
+    if (which !== ITIMER_REAL) {
+      if (which < 0 || which > 2) throw errno('EINVAL');
+      return task.kernel.notImplemented('setitimer: of processor time');
+    }
+    const interval = newAt === 0 ? 0 : timevalAt(task, newAt);
+    const value = newAt === 0 ? 0 : timevalAt(task, newAt + 16);
+    const before = task.process.alarm?.interval ?? 0;
+    const left = setAlarm(task, task.process, value, interval);
+    if (oldAt !== 0) writeAlarm(task, oldAt, left, before);
+    return 0;
+  },
+  getitimer: (task, which, address) => {
+    if (which < 0 || which > 2) throw errno('EINVAL');
+    const { alarm } = task.process;
+    const armed = which === ITIMER_REAL ? alarm : undefined;
+    writeAlarm(task, address, armed ? Math.max(0, armed.deadline - task.kernel.now()) : 0, armed?.interval ?? 0);
+    return 0;
+  },
+};

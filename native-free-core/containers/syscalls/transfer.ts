@@ -1,0 +1,319 @@
+// read, write and their kin: bytes between open files and programs' memory.
+// Owns offsets, vectored and positioned transfers, and copies from file to file.
+// Never knows what an open file is.
+
+import { errno } from '../errno.ts';
+import type { Description } from '../kernel/descriptors.ts';
+import type { SystemCall } from '../kernel/kernel.ts';
+import { afterResize, afterWrite, beforeRead } from '../kernel/mapped-files.ts';
+import { SiCode, Signal } from '../kernel/signal-numbers.ts';
+import { sendToTask } from '../kernel/signals.ts';
+import { BLOCKED, type Task } from '../kernel/task.ts';
+import { isDirectory, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY } from '../vfs/constants.ts';
+import { type Buffer, descriptionOf, TRANSFER_MAX, vectorAt, waitFor } from './arguments.ts';
+
+/** Bytes that go through the kernel at once. */
+const CHUNK = 256 << 10;
+
+function readable(task: Task, fd: number): Description {
+  const description = descriptionOf(task, fd);
+  if (description.flags & O_PATH || (description.flags & O_ACCMODE) === O_WRONLY) throw errno('EBADF');
+  const { inode } = description.file;
+  if (inode && isDirectory(inode.mode)) throw errno('EISDIR');
+  return description;
+}
+
+function writable(task: Task, fd: number): Description {
+  const description = descriptionOf(task, fd);
+  if (description.flags & O_PATH || (description.flags & O_ACCMODE) === O_RDONLY) throw errno('EBADF');
+  return description;
+}
+
+/** Reads into buffers from an offset; moves the description's own where `offset` is undefined. */
+function readInto(task: Task, description: Description, buffers: readonly Buffer[], offset?: number): number {
+  const { file } = description;
+  const once = (): number => {
+    beforeRead(file.inode);
+    let done = 0;
+    for (const { address, length } of buffers) {
+      for (let part = 0; part < length; ) {
+        const bytes = new Uint8Array(Math.min(CHUNK, length - part));
+        let count: number;
+        try {
+          count = file.read(bytes, (offset ?? description.offset) + (offset === undefined ? 0 : done));
+        } catch (error) {
+          if (done > 0) return done;
+          throw error;
+        }
+        task.space.write(address + part, count === bytes.length ? bytes : bytes.subarray(0, count));
+        if (offset === undefined) description.offset += count;
+        done += count;
+        part += count;
+        if (count < bytes.length) return done;
+      }
+      // What may have to wait gives what there is, once.
+      if (!file.seekable && done > 0) return done;
+    }
+    return done;
+  };
+  return file.seekable ? once() : waitFor(task, description, once);
+}
+
+/** Writes all of the buffers, waiting for room where it has to. */
+function writeFrom(task: Task, description: Description, buffers: readonly Buffer[], offset?: number): number {
+  const { file } = description;
+  const all = buffers.flatMap(({ address, length }) => {
+    const pieces: Buffer[] = [];
+    for (let at = 0; at < length; at += CHUNK)
+      pieces.push({ address: address + at, length: Math.min(CHUNK, length - at) });
+    return pieces;
+  });
+  let done = 0;
+  let piece = 0;
+  let inPiece = 0;
+  const step = (): number => {
+    while (piece < all.length) {
+      const { address, length } = all[piece];
+      const bytes = task.space.bytes(address + inPiece, length - inPiece);
+      let at = offset === undefined ? description.offset : offset + done;
+      if (file.seekable && description.flags & O_APPEND && file.inode) at = file.inode.size;
+      const count = file.write(bytes, at);
+      if (file.seekable) afterWrite(file.inode, at, count === bytes.length ? bytes : bytes.subarray(0, count));
+      if (offset === undefined) description.offset = at + count;
+      done += count;
+      inPiece += count;
+      if (inPiece === length) {
+        piece++;
+        inPiece = 0;
+      } else if (file.seekable) return done;
+    }
+    return done;
+  };
+  const attempt = (): number => {
+    try {
+      if (all.length === 0) return file.write(new Uint8Array(0), description.offset);
+      return step();
+    } catch (error) {
+      if (error === errno('EPIPE'))
+        sendToTask(task.kernel, task, { signal: Signal.SIGPIPE, code: SiCode.SI_USER, pid: task.process.pid });
+      if (done > 0 && (error !== errno('EAGAIN') || description.flags & O_NONBLOCK)) return done;
+      throw error;
+    }
+  };
+  if (file.seekable) return attempt();
+  return waitFor(task, description, attempt, { onInterrupt: () => (done > 0 ? done : -4) });
+}
+
+const one = (address: number, length: number): Buffer[] => {
+  if (length < 0) throw errno('EINVAL');
+  return [{ address, length: Math.min(length, TRANSFER_MAX) }];
+};
+
+function positioned(description: Description, offset: number): number {
+  if (!description.file.seekable) throw errno('ESPIPE');
+  if (offset < 0) throw errno('EINVAL');
+  return offset;
+}
+
+const SEEK_END = 2;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+const lseek: SystemCall = (task, fd, offset, whence) => {
+  const description = descriptionOf(task, fd);
+  const { file } = description;
+  if (description.flags & O_PATH) throw errno('EBADF');
+  if (!file.seekable) throw errno('ESPIPE');
+  const size = file.inode?.size ?? 0;
+  let to: number;
+  if (whence === SEEK_DATA || whence === SEEK_HOLE) {
+    if (offset < 0 || offset >= size) throw errno('ENXIO');
+    to = whence === SEEK_DATA ? offset : size;
+  } else if (whence >= 0 && whence <= SEEK_END) to = [0, description.offset, size][whence] + offset;
+  else throw errno('EINVAL');
+  if (to < 0) throw errno('EINVAL');
+  description.offset = to;
+  return to;
+};
+
+/** Copies from file to file through the kernel: sendfile, copy_file_range and splice. */
+function copy(
+  task: Task,
+  from: Description,
+  to: Description,
+  offsets: { from?: number; to?: number },
+  count: number,
+): { copied: number; blocked: boolean } {
+  let copied = 0;
+  while (copied < count) {
+    const bytes = new Uint8Array(Math.min(CHUNK, count - copied));
+    beforeRead(from.file.inode);
+    let read: number;
+    try {
+      read = from.file.read(bytes, (offsets.from ?? from.offset) + (offsets.from === undefined ? 0 : copied));
+      if (read === 0) break;
+      const at =
+        to.flags & O_APPEND && to.file.inode && to.file.seekable
+          ? to.file.inode.size
+          : offsets.to === undefined
+            ? to.offset
+            : offsets.to + copied;
+      const written = to.file.write(bytes.subarray(0, read), at);
+      if (to.file.seekable) afterWrite(to.file.inode, at, bytes.subarray(0, written));
+      if (offsets.to === undefined) to.offset = at + written;
+      if (offsets.from === undefined) from.offset += written;
+      copied += written;
+      if (written < read) break;
+    } catch (error) {
+      if (error === errno('EPIPE'))
+        sendToTask(task.kernel, task, { signal: Signal.SIGPIPE, code: SiCode.SI_USER, pid: task.process.pid });
+      if (copied > 0) break;
+      throw error;
+    }
+  }
+  return { copied, blocked: false };
+}
+
+/** Waits for either end where nothing could be copied yet. */
+function copyWaiting(task: Task, from: Description, to: Description, act: () => number, nonblocking: boolean): number {
+  const again = errno('EAGAIN');
+  return task.block({
+    attempt: () => {
+      try {
+        return act();
+      } catch (error) {
+        if (error !== again || nonblocking) throw error;
+        return BLOCKED;
+      }
+    },
+    on: [from, to].map(({ file }) => ({ add: (waiter: () => void) => file.onReady(waiter) })),
+    interrupted: 'restart',
+  });
+}
+
+const sendfile: SystemCall = (task, out, input, offsetAt, count) => {
+  const from = readable(task, input);
+  const to = writable(task, out);
+  if (!from.file.seekable) throw errno('EINVAL');
+  if (to.flags & O_APPEND) throw errno('EINVAL');
+  return copyWaiting(
+    task,
+    from,
+    to,
+    () => {
+      const offset = offsetAt === 0 ? undefined : task.space.readI64(offsetAt);
+      const { copied } = copy(task, from, to, offset === undefined ? {} : { from: offset }, Math.min(count, CHUNK * 8));
+      if (offset !== undefined) task.space.writeI64(offsetAt, offset + copied);
+      return copied;
+    },
+    (to.flags & O_NONBLOCK) !== 0,
+  );
+};
+
+const copyFileRange: SystemCall = (task, input, inputAt, output, outputAt, length) => {
+  const from = readable(task, input);
+  const to = writable(task, output);
+  if (!from.file.seekable || !to.file.seekable) throw errno('EINVAL');
+  if (to.flags & O_APPEND) throw errno('EBADF');
+  const fromOffset = inputAt === 0 ? undefined : task.space.readI64(inputAt);
+  const toOffset = outputAt === 0 ? undefined : task.space.readI64(outputAt);
+  const { copied } = copy(
+    task,
+    from,
+    to,
+    { ...(fromOffset === undefined ? {} : { from: fromOffset }), ...(toOffset === undefined ? {} : { to: toOffset }) },
+    Math.min(length, TRANSFER_MAX),
+  );
+  if (fromOffset !== undefined) task.space.writeI64(inputAt, fromOffset + copied);
+  if (toOffset !== undefined) task.space.writeI64(outputAt, toOffset + copied);
+  return copied;
+};
+
+const ftruncate: SystemCall = (task, fd, size) => {
+  const { file } = writable(task, fd);
+  if (!file.inode || !file.seekable || size < 0) throw errno('EINVAL');
+  file.inode.setattr({ size });
+  afterResize(task.kernel, file.inode, size);
+  return 0;
+};
+
+const FALLOC_FL_KEEP_SIZE = 1;
+
+const fallocate: SystemCall = (task, fd, mode, offset, length) => {
+  const { file } = writable(task, fd);
+  if (offset < 0 || length <= 0) throw errno('EINVAL');
+  if (!file.inode || !file.seekable) throw errno('ENODEV');
+  if ((mode & ~FALLOC_FL_KEEP_SIZE) !== 0) throw errno('EOPNOTSUPP');
+  if (mode === 0 && offset + length > file.inode.size) file.inode.setattr({ size: offset + length });
+  return 0;
+};
+
+export const transferCalls: Record<string, SystemCall> = {
+  read: (task, fd, address, length) => readInto(task, readable(task, fd), one(address, length)),
+  write: (task, fd, address, length) => writeFrom(task, writable(task, fd), one(address, length)),
+  readv: (task, fd, address, count) => readInto(task, readable(task, fd), vectorAt(task, address, count)),
+  writev: (task, fd, address, count) => writeFrom(task, writable(task, fd), vectorAt(task, address, count)),
+  pread64: (task, fd, address, length, offset) => {
+    const description = readable(task, fd);
+    return readInto(task, description, one(address, length), positioned(description, offset));
+  },
+  pwrite64: (task, fd, address, length, offset) => {
+    const description = writable(task, fd);
+    return writeFrom(task, description, one(address, length), positioned(description, offset));
+  },
+  preadv: (task, fd, address, count, offset) => {
+    const description = readable(task, fd);
+    return readInto(task, description, vectorAt(task, address, count), positioned(description, offset));
+  },
+  pwritev: (task, fd, address, count, offset) => {
+    const description = writable(task, fd);
+    return writeFrom(task, description, vectorAt(task, address, count), positioned(description, offset));
+  },
+  preadv2: (task, fd, address, count, offset, _high) => {
+    const description = readable(task, fd);
+    return readInto(
+      task,
+      description,
+      vectorAt(task, address, count),
+      offset === -1 ? undefined : positioned(description, offset),
+    );
+  },
+  pwritev2: (task, fd, address, count, offset, _high) => {
+    const description = writable(task, fd);
+    return writeFrom(
+      task,
+      description,
+      vectorAt(task, address, count),
+      offset === -1 ? undefined : positioned(description, offset),
+    );
+  },
+  lseek,
+  sendfile,
+  copy_file_range: copyFileRange,
+  ftruncate,
+  fallocate,
+  fsync: (task, fd) => {
+    const { file } = descriptionOf(task, fd);
+    beforeRead(file.inode);
+    file.fsync();
+    return 0;
+  },
+  fdatasync: (task, fd) => {
+    const { file } = descriptionOf(task, fd);
+    beforeRead(file.inode);
+    file.fsync();
+    return 0;
+  },
+  fadvise64: (task, fd) => {
+    descriptionOf(task, fd);
+    return 0;
+  },
+  readahead: (task, fd) => {
+    descriptionOf(task, fd);
+    return 0;
+  },
+  sync_file_range: (task, fd) => {
+    descriptionOf(task, fd);
+    return 0;
+  },
+};
