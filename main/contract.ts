@@ -324,8 +324,11 @@ export const guestStates = ['off', 'starting', 'running', 'paused', 'stopping'] 
 export const GuestState = z.enum(guestStates);
 export type GuestState = z.output<typeof GuestState>;
 
-/** `forced` is a stop that did not wait for the guest, `crashed` a fault of ours in its worker. */
-export const endReasons = ['powerOff', 'reset', 'tripleFault', 'error', 'forced', 'crashed'] as const;
+/**
+ * `exited` is the end of a container's command, `forced` a stop that did not wait for the guest, `crashed` a fault of ours
+ * in its worker.
+ */
+export const endReasons = ['powerOff', 'reset', 'tripleFault', 'error', 'exited', 'forced', 'crashed'] as const;
 export const EndReason = z.enum(endReasons);
 export type EndReason = z.output<typeof EndReason>;
 

@@ -25,7 +25,7 @@ export const translationTimes = ['hot', 'eager', 'off'] as const;
 export type TranslationTime = (typeof translationTimes)[number];
 
 export interface GuestConfig {
-  kind: 'full' | 'para';
+  kind: 'full' | 'para' | 'os';
   memoryMiB: number;
   cpus: number;
   deterministic: boolean;
@@ -125,7 +125,9 @@ export interface GuestHost {
 
 /** Why a guest ended. */
 export interface GuestEnd {
-  reason: 'powerOff' | 'reset' | 'tripleFault' | 'error';
+  reason: 'powerOff' | 'reset' | 'tripleFault' | 'error' | 'exited';
+  /** Of `exited`: the status that a container's command ended with, 128 and its number where a signal ended it. */
+  status?: number;
   /** One sentence; for `tripleFault` and `error` the registers follow on further lines. */
   detail: string;
 }

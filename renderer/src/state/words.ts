@@ -25,6 +25,7 @@ const endNames: Record<EndReason, string> = {
   reset: 'Stopped at reset',
   tripleFault: 'Stopped by a triple fault',
   error: 'Stopped by an error',
+  exited: 'Command ended',
   forced: 'Stopped by force',
   crashed: 'The hypervisor failed',
 };

@@ -1,0 +1,62 @@
+// A container run in the test's own process: a folder as its root, a command, what it printed and its status.
+// Owns the host's side that main's worker has otherwise.
+// Never waits longer than it is told.
+
+import { randomFillSync } from 'node:crypto';
+import { NodeHostTree } from '../../main/containers/host-tree.ts';
+import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.ts';
+import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
+import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import { OsGuest } from '../../native-free-core/machines/os-guest.ts';
+
+export interface OsRun {
+  readonly output: string;
+  readonly status: number;
+  readonly guest: OsGuest;
+}
+
+export interface OsRunOptions {
+  readonly input?: string;
+  /** Milliseconds. */
+  readonly patience?: number;
+  readonly translation?: TranslationTime;
+  readonly environment?: readonly string[];
+}
+
+const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
+const ENVIRONMENT = ['PATH=/usr/bin:/bin', 'HOME=/root', 'TERM=dumb'];
+
+export async function osRun(folder: string, command: readonly string[], options: OsRunOptions = {}): Promise<OsRun> {
+  const { patience = 60_000, translation = 'hot', environment = ENVIRONMENT, input } = options;
+  const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const layer = new HostFolderFs({ device: 100, tree: new NodeHostTree(folder), readOnly: true, self, now });
+  let output = '';
+  const guest = new OsGuest(
+    { kind: 'os', memoryMiB: 256, cpus: 1, deterministic: false, noReboot: true, translation, boot: { append: '' } },
+    { layers: [layer], hostName: 'container', command, environment, workingDirectory: '/', uid: 0, gid: 0, groups: [] },
+    {
+      control: new ControlBlock(),
+      monotonicNanoseconds: () => performance.now() * 1e6,
+      wallMilliseconds: () => Date.now(),
+      randomness: (into) => void randomFillSync(into),
+      serialOutput: (bytes) => {
+        output += Buffer.from(bytes).toString('latin1');
+      },
+    },
+  );
+  if (input !== undefined) guest.serialInput(Buffer.from(input, 'latin1'));
+  const until = performance.now() + patience;
+  for (;;) {
+    const result = guest.run(50);
+    if (result.state === 'ended') return { output: output.replaceAll('\r\n', '\n'), status: result.end.status!, guest };
+    if (performance.now() > until || (result.state === 'halted' && result.wakeIn === Infinity)) {
+      const tasks = [...guest.kernel.tasks.values()].map(({ tid, name, state, callNumber }) =>
+        [tid, name, state, callNumber].join(' '),
+      );
+      throw new Error(
+        `The container did not end; its tasks (number, name, state, call): ${tasks.join('; ')}\n${output}`,
+      );
+    }
+    if (result.state === 'halted') await new Promise((done) => setTimeout(done, Math.min(20, result.wakeIn / 1e6)));
+  }
+}
