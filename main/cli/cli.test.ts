@@ -160,7 +160,7 @@ test('bad input is told in one line, and leaves nothing behind', { timeout: 60_0
     [run('--memory', '0'), 2, /--memory must be at least 1 MiB/],
     [run('--memory', 'much'), 2, /'much' is invalid\. It is a number/],
     [run('--memory', String(hostMemoryMiB() + 1)), 2, /is more than this host's/],
-    [run('--kind', 'os'), 2, /kind full, para only/],
+    [run('--kind', 'os'), 2, /A guest of kind os needs --image/],
     [run('--kind', 'other'), 2, /--kind invalid option/],
     [run('--until', '('), 2, /Invalid regular expression/],
     [run('--until-screen', '['), 2, /Invalid regular expression/],

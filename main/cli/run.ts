@@ -7,12 +7,14 @@ import { accessSync, closeSync, constants, openSync, writeFileSync, writeSync } 
 import { dirname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
-import type { Report } from '../contract.ts';
+import { folderRoot } from '../containers/container-start.ts';
+import type { GuestSettings, Report } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
 import { explainFileError, homeFolder } from '../files/folders.ts';
 import { checkSettings } from '../guests/guest-manager.ts';
 import { RunningGuest } from '../guests/running-guest.ts';
-import type { ConsoleScript, ScriptedTyping, WorkerEnd } from '../guests/worker-messages.ts';
+import type { ConsoleScript, ContainerStart, ScriptedTyping, WorkerEnd } from '../guests/worker-messages.ts';
+import { checkAgainstHost } from '../host.ts';
 import { pieceStrokes, pieceText, readEscapes } from '../keyboard/us-layout.ts';
 import { Networks } from '../networks/networks.ts';
 import { printJson, Status, tell, UsageError } from './output.ts';
@@ -27,6 +29,7 @@ interface RunFlags extends Record<string, unknown> {
   until?: RegExp;
   untilScreen?: RegExp;
   screenshot?: string;
+  image?: string;
   type: string[];
   typeAfter: RegExp[];
   timeout?: number;
@@ -43,6 +46,8 @@ export function addRun(program: Command, machineModule: string | undefined, ende
   const command = program.command('run').description('run a throwaway guest in the foreground');
   addSettingOptions(command);
   return command
+    .argument('[command...]', 'of a guest of kind os: what it runs, behind --; without one what its image names')
+    .option('--image <folder>', 'root folder of a guest of kind os')
     .option('--serial <where>', 'first serial port: stdio, null or a file', 'stdio')
     .option('--until <regex>', 'done as soon as a line on the serial console matches', parseRegex)
     .option('--until-screen <regex>', "done as soon as the display's text matches; ^ and $ are of a row", parseRows)
@@ -61,7 +66,7 @@ export function addRun(program: Command, machineModule: string | undefined, ende
         .choices(translationTimes)
         .default('hot'),
     )
-    .action(async (flags: RunFlags) => ended(await run(flags, machineModule)));
+    .action(async (words: string[], flags: RunFlags) => ended(await run(flags, words, machineModule)));
 }
 
 function repeated<Value>(flag: string, help: string, parse: (text: string) => Value): Option {
@@ -90,9 +95,11 @@ function parseSeconds(text: string): number {
   return seconds;
 }
 
-async function run(flags: RunFlags, machineModule: string | undefined): Promise<number> {
+async function run(flags: RunFlags, words: readonly string[], machineModule: string | undefined): Promise<number> {
   const settings = settingsOf(flags, { name: 'throwaway' });
-  checkSettings(settings);
+  const container = containerOf(flags, words, settings);
+  if (container) checkAgainstHost(settings, ['os']);
+  else checkSettings(settings);
   if (flags.type.length !== flags.typeAfter.length)
     throw new UsageError(
       `--type and --type-after come in pairs; there are ${flags.type.length} and ${flags.typeAfter.length}.`,
@@ -134,6 +141,7 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
     translation,
     networks,
     identity,
+    ...(container ? { container } : {}),
   });
   serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
   const end = await ownEnd(guest, flags);
@@ -150,6 +158,20 @@ async function run(flags: RunFlags, machineModule: string | undefined): Promise<
   if (pictureFile === null || picture) return status;
   tell(`There is no screenshot: the guest's display could not be read at its end.`);
   return status === Status.done ? Status.failed : status;
+}
+
+/** What a guest of kind os is made of; undefined for others. */
+function containerOf(flags: RunFlags, words: readonly string[], settings: GuestSettings): ContainerStart | undefined {
+  const { image } = flags;
+  if (settings.kind !== 'os') {
+    if (image !== undefined) throw new UsageError(`--image is of guests of kind os, not ${settings.kind}.`);
+    if (words.length > 0) throw new UsageError(`A guest of kind ${settings.kind} takes no command: ${words[0]}.`);
+    return undefined;
+  }
+  if (image === undefined) throw new UsageError('A guest of kind os needs --image, the folder that is its root.');
+  if (settings.deterministic)
+    throw new UsageError('A guest of kind os cannot be deterministic: its clock is the host’s.');
+  return { root: folderRoot(resolve(image)), command: words };
 }
 
 /** A `--type` with its `--type-after`: typed where that matches, if it can be typed there. */
@@ -199,6 +221,9 @@ function judge(end: RunEnd, until: RegExp | undefined): { status: number; senten
     case 'until':
     case 'left':
       return { status: Status.done };
+    case 'exited':
+      // The command's own status is the run's.
+      return { status: end.status ?? Status.failed };
     case 'powerOff':
     case 'reset':
       if (!until) return { status: Status.done };

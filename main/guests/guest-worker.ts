@@ -238,6 +238,11 @@ class GuestThread {
     if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
     const config = { ...configOf(guest), nets: guest.nets.map(cardOf) };
     this.#outputs = new OutputFiles(guest.outputs);
+    if (guest.container !== null) {
+      const { openContainer } = await import('../containers/container-start.ts');
+      const container = openContainer(guest.container);
+      return machines.createGuest({ ...config, container }, this.#host(guest.deterministic));
+    }
     // Every PC has a CD drive and a floppy drive, which may be empty.
     const onAhci = guest.cdromInterface === 'ahci';
     const empty = { floppies: [null], ...(onAhci ? { ahci: { disks: [], cdroms: [null] } } : { cdroms: [null] }) };

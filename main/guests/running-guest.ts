@@ -14,6 +14,7 @@ import {
   type Answer,
   type Ask,
   type ConsoleScript,
+  type ContainerStart,
   type FloppyStart,
   type FromWorker,
   noScript,
@@ -57,6 +58,8 @@ export interface RunOptions {
   lastPicture?: boolean;
   /** When the guest's code is translated, for tests and measurements; hot code where nothing is said. */
   translation?: TranslationTime | undefined;
+  /** Of a guest of kind os. */
+  container?: ContainerStart;
   /** Module whose `createGuest` replaces the core's, for tests. */
   machineModule?: string | undefined;
 }
@@ -98,7 +101,8 @@ export class RunningGuest implements DisplaySource {
       options.settings;
     const { bootOrder, bios, cdromInterface, virtio, virtioTransport } = options.settings;
     const { serial2, printer, audio, paravirt } = options.settings;
-    if (kind === 'os') throw new Failure('wrong', 'An OS-level guest has no machine of its own to run.');
+    if ((kind === 'os') !== (options.container !== undefined))
+      throw new Failure('wrong', 'A guest of kind os, and no other, has an image and a command.');
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
     this.settings = options.settings;
@@ -129,6 +133,7 @@ export class RunningGuest implements DisplaySource {
       control: this.#control.buffer,
       guest: {
         kind,
+        container: options.container ?? null,
         memoryMiB,
         cpus,
         deterministic,

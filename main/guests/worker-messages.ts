@@ -13,13 +13,16 @@ import type {
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
+import type { RootChoice } from '../containers/guest-root.ts';
 import type { GuestSettings, SerialPort } from '../contract.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 import type { OutputPaths } from './output-files.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
 export interface GuestStart {
-  kind: 'full' | 'para';
+  kind: 'full' | 'para' | 'os';
+  /** Null but for a guest of kind os. */
+  container: ContainerStart | null;
   memoryMiB: number;
   cpus: number;
   deterministic: boolean;
@@ -41,6 +44,13 @@ export interface GuestStart {
   virtio: readonly VirtioKind[];
   virtioTransport: VirtioTransportKind;
   outputs: OutputPaths;
+}
+
+/** A container: what its root is made of, and what it runs. */
+export interface ContainerStart {
+  root: RootChoice;
+  /** Empty: what the image's configuration names. */
+  command: readonly string[];
 }
 
 /** A network card of a guest, and the cable that leads to its network. */

@@ -2,6 +2,8 @@
 // Owns the types that main's worker and the machines agree on.
 // Never starts a thread, opens a file or looks at a clock itself.
 
+import type { FirstProcess } from '../containers/kernel/first-process.ts';
+import type { FileSystem } from '../containers/vfs/types.ts';
 import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import type { PacketPort } from '../devices/packets.ts';
@@ -24,8 +26,17 @@ export interface BootSource {
 export const translationTimes = ['hot', 'eager', 'off'] as const;
 export type TranslationTime = (typeof translationTimes)[number];
 
+/** A container: its image and what it runs; texts, not bytes. */
+export interface ContainerConfig extends FirstProcess {
+  /** File systems of the image's layers, the topmost first. */
+  readonly layers: readonly FileSystem[];
+  readonly hostName: string;
+}
+
 export interface GuestConfig {
   kind: 'full' | 'para' | 'os';
+  /** What a guest of kind `os` is; others have none. */
+  container?: ContainerConfig;
   memoryMiB: number;
   cpus: number;
   deterministic: boolean;

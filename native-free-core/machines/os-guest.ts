@@ -4,7 +4,7 @@
 
 import { Devices } from '../containers/devices/devices.ts';
 import { Terminal } from '../containers/devices/terminal.ts';
-import { type FirstProcess, startFirstProcess } from '../containers/kernel/first-process.ts';
+import { startFirstProcess } from '../containers/kernel/first-process.ts';
 import { Kernel } from '../containers/kernel/kernel.ts';
 import { mountSystem } from '../containers/kernel/mounts.ts';
 import { SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
@@ -15,7 +15,6 @@ import { callName } from '../containers/syscalls/names.ts';
 import { callTable } from '../containers/syscalls/table.ts';
 import { MountNamespace } from '../containers/vfs/mounts.ts';
 import { OverlayFs } from '../containers/vfs/overlay.ts';
-import type { FileSystem } from '../containers/vfs/types.ts';
 import { Cpu, type InterruptSource, translationOptions } from '../cpu/cpu.ts';
 import type { PortBus } from '../cpu/system/hooks.ts';
 import type { MmioBus } from '../cpu/system/physical.ts';
@@ -27,13 +26,6 @@ const MIB = 1 << 20;
 const MEMORY_MIN_MIB = 16;
 /** Pages are named by 20 bits, and lie below the hole of a PC's memory. */
 const MEMORY_MAX_MIB = 3072;
-
-/** What a container is made of. */
-export interface ContainerConfig extends FirstProcess {
-  /** Root directories of the image's layers, the topmost first. */
-  readonly layers: readonly FileSystem[];
-  readonly hostName: string;
-}
 
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
 /** Programs reach no ports, and all their memory is RAM. */
@@ -53,8 +45,10 @@ export class OsGuest implements Guest {
   private readonly room = new WaitQueue();
 
   /** Throws an Error with one sentence where the container cannot be started. */
-  constructor(config: GuestConfig, container: ContainerConfig, host: GuestHost) {
+  constructor(config: GuestConfig, host: GuestHost) {
     this.host = host;
+    const { container } = config;
+    if (!container) throw new Error('A guest of kind os needs a container.');
     if (config.memoryMiB < MEMORY_MIN_MIB || config.memoryMiB > MEMORY_MAX_MIB)
       throw new Error(
         `A guest of kind os has ${MEMORY_MIN_MIB} to ${MEMORY_MAX_MIB} MiB of memory; ${config.memoryMiB} was asked for.`,

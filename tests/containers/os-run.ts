@@ -32,8 +32,25 @@ export async function osRun(folder: string, command: readonly string[], options:
   const layer = new HostFolderFs({ device: 100, tree: new NodeHostTree(folder), readOnly: true, self, now });
   let output = '';
   const guest = new OsGuest(
-    { kind: 'os', memoryMiB: 256, cpus: 1, deterministic: false, noReboot: true, translation, boot: { append: '' } },
-    { layers: [layer], hostName: 'container', command, environment, workingDirectory: '/', uid: 0, gid: 0, groups: [] },
+    {
+      kind: 'os',
+      memoryMiB: 256,
+      cpus: 1,
+      deterministic: false,
+      noReboot: true,
+      translation,
+      boot: { append: '' },
+      container: {
+        layers: [layer],
+        hostName: 'container',
+        command,
+        environment,
+        workingDirectory: '/',
+        uid: 0,
+        gid: 0,
+        groups: [],
+      },
+    },
     {
       control: new ControlBlock(),
       monotonicNanoseconds: () => performance.now() * 1e6,
