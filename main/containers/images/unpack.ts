@@ -2,7 +2,7 @@
 // Owns the kinds of compression that images have: none, gzip, zstd, xz.
 // Never trusts a file's name or a media type.
 
-import type { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import zlib from 'node:zlib';
 import { CompressedDataError } from '../../../native-free-core/compression/lzma.ts';
 import { unpackXz } from '../../../native-free-core/compression/xz.ts';
@@ -58,19 +58,10 @@ async function* through(
   pieces: AsyncIterable<Uint8Array>,
   stream: zlib.Gunzip | zlib.ZstdDecompress,
 ): AsyncGenerator<Uint8Array> {
-  // Errors of either side end the other, and are thrown to whoever reads.
-  const feeding = (async () => {
-    for await (const piece of pieces) {
-      if (stream.destroyed) return;
-      if (!stream.write(piece)) await drained(stream);
-    }
-    stream.end();
-  })().catch((error: Error) => {
-    stream.destroy(error);
-  });
+  // Errors of the source come out of the stream, to whoever reads it.
+  pipeline(Readable.from(pieces), stream, () => {});
   try {
-    for await (const piece of stream as Readable) yield piece as Uint8Array;
-    await feeding;
+    for await (const piece of stream) yield piece as Uint8Array;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code?.startsWith('Z_') || code?.startsWith('ZSTD_') || code === 'ERR_ZLIB_ERROR') {
@@ -81,12 +72,6 @@ async function* through(
     stream.destroy();
   }
 }
-
-const drained = (stream: zlib.Gunzip | zlib.ZstdDecompress): Promise<void> =>
-  new Promise((resolve) => {
-    stream.once('drain', resolve);
-    stream.once('close', resolve);
-  });
 
 async function* unpackedXz(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const parts: Uint8Array[] = [];
