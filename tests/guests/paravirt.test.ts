@@ -33,7 +33,7 @@ test("Debian's kernel uses KVM's clock, steal time and hypercalls", { skip: noDe
     // Left to itself the kernel takes the time-stamp counter, whose rate it has from kvmclock.
     const guest = { ...debian, cpus: CPUS, append: `${debian.append} clocksource=kvm-clock` };
     const report = join(folder, 'report.json');
-    await using console = new GuestConsole(runCommand(guest, '--paravirt', 'kvm', '--report', report));
+    await using console = new GuestConsole(runCommand(guest, '--kind', 'para', '--report', report));
     await console.waitFor(prompt, BOOT);
     const boot = console.text;
     for (const line of [
