@@ -621,6 +621,7 @@ function configOf(start: GuestStart): GuestConfig {
   const bios = start.kernel !== null || start.bios === null ? {} : { bios: readBiosFile(start.bios) };
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
   const boot = { ...kernel, ...initrd, append };
+  const uuid = start.uuid === null ? {} : { uuid: start.uuid };
   return {
     kind,
     memoryMiB,
@@ -634,6 +635,7 @@ function configOf(start: GuestStart): GuestConfig {
     virtioTransport,
     ...bios,
     ...paravirt,
+    ...uuid,
   };
 }
 

@@ -10,6 +10,7 @@ import { cardAddress } from '../networks/addresses.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
 import { History, makeReport } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
+import { uuidBytes } from './uuid.ts';
 import {
   type Answer,
   type Ask,
@@ -137,6 +138,7 @@ export class RunningGuest implements DisplaySource {
         memoryMiB,
         cpus,
         deterministic,
+        uuid: deterministic || options.identity === undefined ? null : uuidBytes(options.identity),
         noReboot,
         kernel,
         bootOrder,

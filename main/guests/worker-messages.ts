@@ -26,6 +26,8 @@ export interface GuestStart {
   memoryMiB: number;
   cpus: number;
   deterministic: boolean;
+  /** The 16 bytes of its UUID; null: none, so that a run repeats. */
+  uuid: Uint8Array | null;
   noReboot: boolean;
   /** Null: the guest boots from its drives. */
   kernel: string | null;

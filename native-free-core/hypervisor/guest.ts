@@ -40,6 +40,8 @@ export interface GuestConfig {
   memoryMiB: number;
   cpus: number;
   deterministic: boolean;
+  /** What firmware tells it from other machines by: the 16 bytes of a UUID. */
+  uuid?: Uint8Array;
   /** A guest that resets ends instead of starting over. */
   noReboot: boolean;
   /**

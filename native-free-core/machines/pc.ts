@@ -59,11 +59,12 @@ export class Pc extends Machine implements Guest {
       absolute: [this.pci.tablet, this.isa.backdoor],
     });
     this.resettable = [...this.interrupts.resettable, ...this.isa.resettable, ...this.pci.resettable, this.input];
-    this.firmware = boardTables(this.cpu.system, this.ramBytes, this.processorIds);
+    this.firmware = boardTables(this.cpu.system, this.ramBytes, this.processorIds, config.uuid);
     if (config.boot.kernel === undefined && config.bios === undefined)
       this.bios = machineFirmware({
         ...wiring,
         cpu: this.cpu.system,
+        turns: this.processors,
         tables: this.firmware.pieces,
         floppies: this.isa.floppy.drives,
         ide: this.pci.ide,

@@ -206,6 +206,19 @@ export class Processors {
     this.turnTo(this.vcpus[id]);
   }
 
+  /** Number of the vCPU that has the turn. */
+  get turn(): number {
+    return this.current.id;
+  }
+
+  /** Does something while a vCPU has the turn, which then is again whose it was. Between two runs only. */
+  onTurn(id: number, act: () => void): void {
+    const before = this.current.id;
+    if (before !== id) this.attend(id);
+    act();
+    if (before !== id) this.attend(before);
+  }
+
   /** Some vCPU has something to do. */
   get areRunnable(): boolean {
     this.current.end(this.cpu.system);

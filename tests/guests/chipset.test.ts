@@ -37,6 +37,11 @@ for (const architecture of architectures) {
     const ask = asker(console);
     await ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
     await ask('cat /sys/class/dmi/id/product_name', /^Trivisor PC$/m);
+    // Random for a run, as the inventory's are: version 4.
+    await ask(
+      'cat /sys/class/dmi/id/product_uuid',
+      /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/im,
+    );
     await ask('dmesg | grep -c -e "ACPI.*Error" -e "ACPI BIOS Error" -e "Firmware Bug"', /^0$/m);
 
     // Configuration space in memory, and the event timers as a clock.

@@ -63,6 +63,8 @@ export class Bios implements BiosContext {
   /** Waiting calls by the address of their frame and their entry. */
   private readonly pending = new Map<string, Wait>();
   private readonly waits: WaitPlace[] = [];
+  /** The processors that wait in our code, as far as is known. */
+  private readonly waiters = new Set<number>();
   /** Wakes a processor that waits for a time; the times in order. */
   private readonly alarm: Timer;
   private deadlines: number[] = [];
@@ -232,6 +234,7 @@ export class Bios implements BiosContext {
   }
 
   private wait(processor: BiosProcessor): void {
+    this.waiters.add(this.machine.turn);
     // Monitors that run DOS in virtual-8086 mode know no HLT that waits for what they do not see.
     const around = processor.isVirtual8086 ? EFlag.zero : 0;
     processor.flags = (processor.flags & ~EFlag.zero) | EFlag.carry | around;
@@ -294,15 +297,27 @@ export class Bios implements BiosContext {
     this.wake();
   }
 
-  /** What was waited for has come: a processor that waits in our code, or is about to, looks again. */
+  /**
+   * What was waited for has come: each processor that waits in our code, or is about to, looks again. One that an interrupt
+   * has called away meanwhile looks when it comes back.
+   */
   private wake(): void {
+    for (const id of this.waiters) {
+      this.machine.onTurn(id, () => {
+        if (!this.wakeTurn()) this.waiters.delete(id);
+      });
+    }
+  }
+
+  private wakeTurn(): boolean {
     const { processor } = this.machine;
-    if (processor.isProtected && !processor.isVirtual8086) return;
+    if (processor.isProtected && !processor.isVirtual8086) return false;
     const linear = processor.segmentBase(Segment.cs) + processor.ip;
     const place = this.waits.find(({ from, halted }) => linear >= from && linear <= halted);
-    if (place === undefined) return;
+    if (place === undefined) return false;
     if (linear === place.halted) processor.halted = false;
     else processor.ip = place.again;
+    return true;
   }
 
   // ---- the conductor
@@ -311,6 +326,7 @@ export class Bios implements BiosContext {
     this.program = program;
     this.isProgramBusy = false;
     this.pending.clear();
+    this.waiters.clear();
   }
 
   /** The shutdown code in CMOS RAM (IBM PC AT Technical Reference): 5 and 0Ah go on at 40:67, anything else is POST. */
@@ -348,13 +364,13 @@ export class Bios implements BiosContext {
     const { processor } = machine;
     const { program } = this;
     if (program === undefined || this.isProgramBusy) {
-      processor.ip = rom.offsetOf('conductWaiting');
+      this.waitForProgram();
       return;
     }
     const { value: step, done } = program.next(this.registers);
     if (done) {
       this.program = undefined;
-      processor.ip = rom.offsetOf('conductWaiting');
+      this.waitForProgram();
       return;
     }
     switch (step.kind) {
@@ -365,7 +381,7 @@ export class Bios implements BiosContext {
           this.wake();
         };
         machine.follow(step.work.then(over, over));
-        processor.ip = rom.offsetOf('conductWaiting');
+        this.waitForProgram();
         return;
       }
       case 'interrupt': {
@@ -389,6 +405,11 @@ export class Bios implements BiosContext {
         return;
     }
     processor.ip = rom.offsetOf('conductFar');
+  }
+
+  private waitForProgram(): void {
+    this.waiters.add(this.machine.turn);
+    this.machine.processor.ip = this.rom.offsetOf('conductWaiting');
   }
 
   private load(registers: StepRegisters): void {

@@ -195,3 +195,43 @@ test('a caller in virtual-8086 mode waits without HLT', async () => {
   const read = await machine.int(0x13, { eax: 0x0201, ecx: 1, edx: 0x80, es: BUFFER >> 4 });
   assert.deepEqual([read.carry, read.al], [false, 1]);
 });
+
+/** The packet that El Torito's calls take, at 0:900h. */
+function specify(machine: BiosTestMachine, { media, drive, sector, count = 1 }: Record<string, number>): void {
+  const packet = new Uint8Array(0x13);
+  const view = new DataView(packet.buffer);
+  packet.set([packet.length, media, drive, 1]);
+  view.setUint32(4, sector, true);
+  view.setUint16(14, count, true);
+  machine.fill(0x900, packet);
+}
+
+test('an emulation that a program begins, and one that it boots', async () => {
+  const image = new Uint8Array(1440 * 1024);
+  image.set(callingSector());
+  new DataView(image.buffer).setUint32(35 * 512, 0xfeedface, true);
+  const machine = await new BiosTestMachine({ cdroms: [bootableCd({ media: 2, image })], bootOrder: 'a' }).boot();
+  const floppies = async () => (await machine.int(0x13, { eax: 0x0800, edx: 0 })).edx & 0xff;
+  assert.equal(await floppies(), 1);
+  const refused = { media: 2, drive: 0x80, sector: IMAGE };
+  for (const wrong of [refused, { media: 5, drive: 0, sector: IMAGE }, { media: 2, drive: 0, sector: 0xffffffff }]) {
+    specify(machine, wrong);
+    for (const eax of [0x4a00, 0x4c00]) assert.equal((await machine.int(0x13, { eax, esi: 0x900 })).ah, 0x01);
+  }
+  assert.equal(await floppies(), 1);
+  specify(machine, { media: 2, drive: 0, sector: IMAGE });
+  assert.equal((await machine.int(0x13, { eax: 0x4a00, esi: 0x900 })).carry, false);
+  assert.equal(await floppies(), 2);
+  await machine.int(0x13, { eax: 0x0201, ecx: 0x0012, edx: 0x0100, es: BUFFER >> 4 });
+  assert.equal(machine.u32(BUFFER), 0xfeedface);
+  assert.equal((await machine.int(0x13, { eax: 0x4d00, esi: 0x910 })).ah, 0x01, 'a command packet without sectors');
+  assert.equal((await machine.int(0x13, { eax: 0x4b00, edx: 0x7f, esi: 0x900 })).carry, false);
+  assert.equal(await floppies(), 1);
+  // What is booted does not come back: its own sector waits for calls.
+  specify(machine, { media: 2, drive: 0, sector: IMAGE });
+  machine.fill(0x680, Uint8Array.of(0xee));
+  machine.begin(0x13, { eax: 0x4c00, edx: 0x55, esi: 0x900 });
+  await machine.until(() => machine.bytes(0x680, 1)[0] === 0x00, 'the boot image');
+  machine.fill(0x600, Uint8Array.of(0));
+  assert.equal(await floppies(), 2);
+});

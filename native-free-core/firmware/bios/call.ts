@@ -197,6 +197,14 @@ export class BiosCall {
     else this.processor.flags = (this.processor.flags & ~0xffff) | value;
   }
 
+  /** Lets an interrupt return elsewhere, with interrupts on. Only for a call that has a frame. */
+  returnTo(segment: number, offset: number): void {
+    const at = this.flagsAt;
+    this.setU16(at - 4, offset);
+    this.setU16(at - 2, segment);
+    this.interrupts = true;
+  }
+
   get carry(): boolean {
     return (this.flags & EFlag.carry) !== 0;
   }

@@ -1,11 +1,11 @@
-// INT 13h extensions: drives by sector number (EDD 3.0), removable media, and CDs that were booted from (El Torito 1.0).
-// Owns AH=41h to 4Eh.
+// INT 13h extensions: drives by sector number (EDD 3.0), and removable media.
+// Owns AH=41h to 4Eh but for CDs that stand for other drives.
 // Never moves data itself: the services it extends do.
 
 import type { BiosCall } from './call.ts';
 import { type DiskServices, DiskStatus } from './disk-services.ts';
-import { type Emulation, FIRST_CD, FIRST_DISK, type Target } from './disk-table.ts';
-import { CD_SECTOR, type DevicePath } from './drives.ts';
+import type { Target } from './disk-table.ts';
+import type { DevicePath } from './drives.ts';
 import { setChecksum } from './rom-builder.ts';
 import type { Outcome } from './service.ts';
 
@@ -191,67 +191,4 @@ function devicePath(bytes: Uint8Array, view: DataView, { pci, kind, channel, uni
   setChecksum(bytes, 65, 30, 66);
 }
 
-/** AH=4Ah to 4Dh. The specification packet is at DS:SI. */
-function emulation(services: DiskServices, call: BiosCall): Outcome {
-  const { table } = services;
-  const active = table.emulation;
-  const at = call.inDs(call.si);
-  if (call.ah === 0x4b && call.al <= 1) {
-    // DL 7Fh means all emulations.
-    const isMeant = active !== undefined && (call.dl === 0x7f || call.dl === active.number);
-    if (!isMeant) {
-      services.done(call, DiskStatus.badParameter);
-      return;
-    }
-    call.setBytes(at, specification(active));
-    if (call.al === 0 && active.geometry !== undefined) {
-      table.emulation = undefined;
-      services.publish();
-    }
-    services.done(call, DiskStatus.ok);
-    return;
-  }
-  if (call.ah === 0x4d && call.al === 0) return catalog(services, call, at);
-  // Beginning an emulation by program, with or without booting, is for firmware of drives that hold several discs.
-  services.done(call, DiskStatus.badParameter);
-}
-
-function specification({ entry, number, drive, geometry }: Emulation): Uint8Array {
-  const bytes = new Uint8Array(0x13);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = 0x13;
-  bytes[1] = entry.mediaType & 0x0f;
-  bytes[2] = number;
-  bytes[3] = drive.path?.channel ?? 0;
-  view.setUint32(4, entry.firstSector, true);
-  view.setUint16(8, drive.path?.unit ?? 0, true);
-  view.setUint16(12, entry.loadSegment, true);
-  view.setUint16(14, entry.sectorCount, true);
-  if (geometry) {
-    bytes[16] = (geometry.cylinders - 1) & 0xff;
-    bytes[17] = geometry.sectors | (((geometry.cylinders - 1) >> 2) & 0xc0);
-    bytes[18] = geometry.heads - 1;
-  }
-  return bytes;
-}
-
-/** AH=4Dh: sectors of the boot catalog to where the command packet says. */
-function catalog(services: DiskServices, call: BiosCall, at: number): Outcome {
-  const active = services.table.emulation;
-  const first = active?.catalog ?? 0;
-  const target = active && services.table.target(FIRST_CD + services.table.cds.indexOf(active.drive));
-  const count = call.u8(at + 1);
-  const linear = call.u32(at + 2);
-  const skipped = call.u16(at + 6);
-  if (target === undefined || count === 0) {
-    services.done(call, DiskStatus.badParameter);
-    return;
-  }
-  return services.transfer(
-    call,
-    { target, kind: 'read', sector: first + skipped, count, linear: (linear >>> 16) * 16 + (linear & 0xffff) },
-    (later, status) => services.done(later, status),
-  );
-}
-
-export const edd = { handle, emulation, firstDisk: FIRST_DISK, sectorBytes: CD_SECTOR };
+export const edd = { handle };

@@ -176,6 +176,23 @@ test('extensions: what there is, reading and writing by sector, parameters', asy
   assert.equal((await machine.int(0x13, { eax: 0x4800, edx: DISK, esi: 0x900 })).carry, true);
 });
 
+test('where disks and CDs of the AHCI controller are', async () => {
+  const ahci = { disks: [numbered(MIB), numbered(MIB)], cdroms: [numbered(2 * MIB)] };
+  const machine = await new BiosTestMachine({ disks: [numbered(MIB)], ahci }).boot();
+  for (const [drive, port] of [
+    [DISK + 1, 0],
+    [DISK + 2, 1],
+    [CD, 2],
+  ]) {
+    machine.fill(0x900, Uint8Array.of(74, 0));
+    assert.equal((await machine.int(0x13, { eax: 0x4800, edx: drive, esi: 0x900 })).carry, false);
+    assert.equal(String.fromCharCode(...machine.bytes(0x924, 12)), 'PCI SATA    ');
+    assert.deepEqual([...machine.bytes(0x930, 3)], [0, 0x1e, 0], 'bus, device and function');
+    assert.equal(machine.bytes(0x938, 1)[0], port);
+    assert.equal(machine.bytes(0x91e, 36).reduce((sum, byte) => sum + byte, 0) & 0xff, 0);
+  }
+});
+
 test('a buffer by its 64-bit address is read into above 1 MiB', async () => {
   const machine = await new BiosTestMachine({ disks: [numbered(3 * MIB)] }).boot();
   const bytes = new Uint8Array(24);

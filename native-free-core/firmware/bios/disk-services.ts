@@ -4,6 +4,7 @@
 
 import { FloppyDriveType } from '../../devices/storage/floppy-geometry.ts';
 import type { BiosCall } from './call.ts';
+import { discEmulation } from './disc-emulation.ts';
 import { edd } from './disk-extensions.ts';
 import { type DiskTable, FIRST_DISK, type Target } from './disk-table.ts';
 import { emptyGeometry, mediaState, SECTOR } from './drives.ts';
@@ -46,7 +47,7 @@ export interface Transfer {
 
 export class DiskServices {
   readonly table: DiskTable;
-  private readonly context: BiosContext;
+  readonly context: BiosContext;
 
   constructor(context: BiosContext, table: DiskTable) {
     this.context = context;
@@ -55,7 +56,7 @@ export class DiskServices {
 
   handle(call: BiosCall): Outcome {
     const { ah, dl } = call;
-    if (ah === 0x4a || ah === 0x4b || ah === 0x4c || ah === 0x4d) return edd.emulation(this, call);
+    if (ah === 0x4a || ah === 0x4b || ah === 0x4c || ah === 0x4d) return discEmulation(this, call);
     const target = this.table.target(dl);
     if (ah === 0x01) {
       const status = call.u8(dl < FIRST_DISK ? Bda.floppyStatus : Bda.diskStatus);

@@ -16,6 +16,7 @@ import { pointingPart } from './pointing.ts';
 import { portsModule } from './ports-services.ts';
 import { powerPart } from './power-services.ts';
 import type { BiosMachine } from './processor.ts';
+import { protectedModePart } from './protected-mode.ts';
 import type { BiosModule } from './service.ts';
 import { systemModule } from './system-services.ts';
 import { videoModule } from './video.ts';
@@ -36,7 +37,7 @@ export function pcBios(machine: BiosMachine, display: BiosModule = videoModule()
       call.carry = true;
     }),
     keyboardModule(),
-    systemModule([powerPart, pointingPart]),
+    systemModule([powerPart, pointingPart, protectedModePart]),
     portsModule(),
     pciModule(),
     plugAndPlayModule(),

@@ -58,7 +58,12 @@ export type BootLetter = 'a' | 'c' | 'd' | 'n';
 
 /** The machine as its firmware finds it. */
 export interface BiosMachine {
+  /** The processor that has the turn. */
   readonly processor: BiosProcessor;
+  /** Its number. */
+  readonly turn: number;
+  /** Does something with another processor in {@link processor}'s place. Only while none executes. */
+  onTurn(id: number, act: () => void): void;
   readonly memory: BiosMemory;
   readonly ports: BiosPorts;
   readonly memoryMap: readonly MemoryMapEntry[];

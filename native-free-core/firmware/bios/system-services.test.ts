@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LOW_RAM_LIMIT, RAM_LIMIT } from '../../memory/layout.ts';
 import { Bda } from './layout.ts';
 import { BiosTestMachine, BUFFER } from './testing.ts';
 
@@ -29,6 +30,35 @@ test('memory: INT 12h, AH=88h, E801h, and every entry of E820h', async () => {
   assert.equal((await machine.int(0x15, { eax: 0xe820, ebx: 99, ecx: 20, edx: SMAP })).carry, true);
   assert.equal((await machine.int(0x15, { eax: 0xe820, ecx: 20, edx: 1 })).carry, true);
   assert.equal((await machine.int(0x15, { eax: 0xe820, ecx: 19, edx: SMAP })).carry, true);
+});
+
+test('the most memory: told on both sides of the hole below 4 GiB, and written to its last bytes', async () => {
+  const memoryMiB = Math.floor(RAM_LIMIT / 2 ** 20);
+  const machine = await new BiosTestMachine({ memoryMiB }).boot();
+  const high = memoryMiB * 2 ** 20 - LOW_RAM_LIMIT;
+  const entries: number[][] = [];
+  let next = 0;
+  do {
+    const result = await machine.int(0x15, { eax: 0xe820, ebx: next, ecx: 24, edx: SMAP, es: BUFFER >> 4 });
+    entries.push([0, 4, 8, 12, 16].map((field) => machine.u32(BUFFER + field)));
+    next = result.ebx;
+  } while (next !== 0 && entries.length < 20);
+  assert.ok(entries.some(([low, , length]) => low === 0x100000 && length === LOW_RAM_LIMIT - 0x100000));
+  assert.ok(entries.some(([low, above, length]) => low === 0 && above === 1 && length === high));
+  // Behind 2 GiB, where a signed address would turn over: the last bytes below the hole.
+  const at = LOW_RAM_LIMIT - 0x1000;
+  const table = new Uint8Array(48);
+  table.set([0xff, 0x0f, BUFFER & 0xff, (BUFFER >> 8) & 0xff, BUFFER >> 16, 0x93], 0x10);
+  table.set([0xff, 0x0f, at & 0xff, (at >>> 8) & 0xff, (at >>> 16) & 0xff, 0x93, 0, at >>> 24], 0x18);
+  machine.fill(0x800, table);
+  const data = Uint8Array.from({ length: 0x1000 }, (_, index) => index * 7 + 1);
+  machine.fill(BUFFER, data);
+  assert.equal((await machine.int(0x15, { eax: 0x8700, ecx: 0x800, esi: 0x800 })).ah, 0);
+  assert.deepEqual(machine.bytes(at, 0x1000), data);
+  const last = 2 ** 32 + high - 0x1000;
+  machine.fill(last, data);
+  assert.deepEqual(machine.bytes(last, 0x1000), data);
+  assert.equal(machine.pc.cpu.system.physical.read(last + 1, new Uint8Array(0x1000)), false);
 });
 
 test('a block is moved to extended memory and back, and limits are kept', async () => {
@@ -113,7 +143,7 @@ test('power management: connecting, its state machine, and off', async () => {
 
 test('what INT 15h has not is told so', async () => {
   const machine = await new BiosTestMachine().boot();
-  for (const eax of [0x8400, 0xc400, 0x8900, 0xd800, 0x0000]) {
+  for (const eax of [0x8400, 0xc400, 0xd800, 0x0000]) {
     const { carry, ah } = await machine.int(0x15, { eax });
     assert.deepEqual([carry, ah], [true, 0x86], eax.toString(16));
   }

@@ -74,9 +74,6 @@ class SystemServices {
         call.ax = Math.min(0xfc00, this.extendedKiB());
         call.carry = false;
         return;
-      case 0x89:
-        this.unsupported(call);
-        return;
       case 0x90: // device busy, interrupt complete: for multitasking systems to hook
       case 0x91:
         call.ah = 0;

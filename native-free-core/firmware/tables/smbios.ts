@@ -7,8 +7,8 @@ import { ascii, concat, dword, makeSumZero, word } from './bytes.ts';
 export interface SmbiosOptions {
   /** Version of the product, as its firmware and system version. */
   version: string;
-  /** 16 bytes; zeros where the machine has none. */
-  uuid?: Uint8Array;
+  /** The machine's UUID, its 16 bytes in the order it is written in; zeros where it has none. */
+  uuid?: Uint8Array | undefined;
   ramBytes: number;
   /** Bytes of RAM below 4 GiB. */
   lowRamBytes: number;
@@ -61,6 +61,13 @@ function firmware({ version }: SmbiosOptions): Uint8Array {
 
 function system({ version, uuid }: SmbiosOptions): Uint8Array {
   const id = [...(uuid ?? new Uint8Array(16))];
+  // The first three fields stand with their lowest byte first (DSP0134, 7.2.1).
+  for (const [at, length] of [
+    [0, 4],
+    [4, 2],
+    [6, 2],
+  ])
+    id.splice(at, length, ...id.slice(at, at + length).reverse());
   // Woken by the power switch.
   return structure(1, Handle.system, [1, 2, 3, 0, ...id, 6, 0, 4], [MAKER, PRODUCT, version, 'Virtual Machine']);
 }

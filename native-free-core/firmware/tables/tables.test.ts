@@ -137,6 +137,18 @@ test('SMBIOS is found, and its structures can be walked', () => {
   assert.ok(strings.includes('CPU 3') && strings.includes('a processor') && strings.includes('Trivisor PC'));
 });
 
+test('SMBIOS tells the UUID with its first three fields turned around', () => {
+  const uuid = Uint8Array.from({ length: 16 }, (_, index) => index);
+  const { bytes } = smbiosStructures({ ...options.smbios, ...options, processors: 1, uuid });
+  let at = 0;
+  while (bytes[at] !== 1) {
+    at += bytes[at + 1];
+    while (bytes[at] !== 0 || bytes[at + 1] !== 0) at++;
+    at += 2;
+  }
+  assert.deepEqual([...bytes.subarray(at + 8, at + 24)], [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]);
+});
+
 test('SMBIOS tells memory of any size', () => {
   const large = smbiosStructures({ ...options.smbios, ...options, processors: 1, ramBytes: 100 * 2 ** 30 });
   assert.equal(large.count, 14, 'modules are as large as a structure can tell');

@@ -17,6 +17,7 @@ import type { BiosMachine, BiosMemory, BiosProcessor, BootLetter } from '../../f
 import { TRAP_PORT } from '../../firmware/bios/rom-builder.ts';
 import { memoryMap } from '../../firmware/memory-map.ts';
 import { DETERMINISTIC_WALL } from '../guest-clock.ts';
+import { AHCI_SLOT } from './pci-devices.ts';
 import type { BoardWiring } from './wiring.ts';
 
 /** Disk, CD, floppy, network: what is tried where nobody says. */
@@ -119,6 +120,8 @@ class TrappedProcessor implements BiosProcessor {
 
 export interface FirmwareWiring extends BoardWiring {
   cpu: SystemCpu;
+  /** Whose turn it is, and doing something while it is another's. */
+  turns: { readonly turn: number; onTurn(id: number, act: () => void): void };
   tables: readonly { address: number; bytes: Uint8Array }[];
   floppies: FloppyCable;
   ide: IdeController;
@@ -130,6 +133,7 @@ export interface FirmwareWiring extends BoardWiring {
 const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth', 'ninth', 'tenth'];
 /** Where the IDE controller is on the PCI bus. */
 const IDE_PCI = { bus: 0, device: 1, func: 1 };
+const AHCI_PCI = { bus: 0, device: AHCI_SLOT, func: 0 };
 
 /** The drives that firmware numbers: floppies, disks in the order of the cables and then of the AHCI ports, CDs. */
 function drivesOf({ floppies, ide, ahci }: FirmwareWiring): BiosDrive[] {
@@ -150,14 +154,21 @@ function drivesOf({ floppies, ide, ahci }: FirmwareWiring): BiosDrive[] {
     });
   });
   const onCables = ide.channels.flatMap(({ drives: cable }, channel) =>
-    cable.map((drive, unit) => ({ drive, path: { pci: IDE_PCI, channel, unit } })),
+    cable.map((drive, unit) => {
+      const kind = drive instanceof CdDrive ? ('atapi' as const) : ('ata' as const);
+      return { drive, path: { pci: IDE_PCI, channel, unit, kind } };
+    }),
   );
-  const places = [...onCables, ...(ahci?.ports ?? []).map(({ drive }) => ({ drive, path: undefined }))];
+  const onPorts = (ahci?.ports ?? []).map(({ drive }, channel) => ({
+    drive,
+    path: { pci: AHCI_PCI, channel, unit: 0, kind: 'sata' as const },
+  }));
+  const places = [...onCables, ...onPorts];
   const disks = places.filter(({ drive }) => drive instanceof AtaDisk);
   disks.forEach(({ drive, path }, index) => {
     const { medium } = drive as AtaDisk;
     const name = disks.length === 1 ? 'The disk' : `The ${ORDINALS[index]} disk`;
-    drives.push({ kind: 'disk', name, medium: () => medium, ...(path && { path: { ...path, kind: 'ata' } }) });
+    drives.push({ kind: 'disk', name, medium: () => medium, path });
   });
   const cds = places.filter(({ drive }) => drive instanceof CdDrive);
   cds.forEach(({ drive, path }, index) => {
@@ -167,7 +178,7 @@ function drivesOf({ floppies, ide, ahci }: FirmwareWiring): BiosDrive[] {
       kind: 'cd',
       name: cds.length === 1 ? 'The CD' : `The CD in the ${ORDINALS[index]} drive`,
       medium: () => cd.medium,
-      ...(path && { path: { ...path, kind: 'atapi' as const } }),
+      path,
       takeChange: () => {
         const isChanged = seen !== cd.medium;
         seen = cd.medium;
@@ -197,6 +208,10 @@ export function machineFirmware(wiring: FirmwareWiring): Bios {
   };
   const machine: BiosMachine = {
     processor: new TrappedProcessor(cpu),
+    get turn() {
+      return wiring.turns.turn;
+    },
+    onTurn: (id, act) => wiring.turns.onTurn(id, act),
     memory: physical,
     ports: bus,
     memoryMap: memoryMap(config.memoryMiB * MIB),

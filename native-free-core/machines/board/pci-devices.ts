@@ -37,7 +37,7 @@ const LEVEL_PORT = 0x4d0;
 const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
 /** Behind what net and sound cards take. */
 const VIRTIO_SLOT = 0x0b;
-const AHCI_SLOT = 0x1e;
+export const AHCI_SLOT = 0x1e;
 const SOUND_SLOT = 0x1b;
 const WATCHDOG_SLOT = 0x1c;
 const IDE_IRQS = [14, 15] as const;

@@ -15,8 +15,13 @@ import { PCI_MEMORY } from './pci-devices.ts';
 const BOARD_VERSION = '1.0';
 const PROCESSOR_NAME = 'Trivisor Virtual x86-64 Processor';
 
-/** Tables of a board whose processors have the APIC ids `processors`, that of the boot processor, `cpu`, first. */
-export function boardTables(cpu: SystemCpu, ramBytes: number, processors: readonly number[]) {
+/** Tables of a board whose processors have the APIC ids `processors`, that of the boot processor, `cpu`, first; `uuid` tells the machine from others. */
+export function boardTables(
+  cpu: SystemCpu,
+  ramBytes: number,
+  processors: readonly number[],
+  uuid: Uint8Array | undefined,
+) {
   const [signature, , , features] = cpuid(cpu, 1, 0);
   return systemTables({
     processors,
@@ -26,6 +31,7 @@ export function boardTables(cpu: SystemCpu, ramBytes: number, processors: readon
     acpi: { serialPorts: [COM1, COM2], parallelPorts: [LPT1], pciMemory: PCI_MEMORY, ecam: ECAM_WINDOW },
     smbios: {
       version: BOARD_VERSION,
+      uuid,
       ramBytes,
       lowRamBytes: Math.min(ramBytes, LOW_RAM_LIMIT),
       processorName: PROCESSOR_NAME,
