@@ -141,6 +141,8 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await second.getByLabel('Recording', { exact: true }).fill(join(folder, 'frames.pcapng'));
   const card = `internal:lab,model=ne2k_pci,mac=02:00:00:00:00:0a,capture=${join(folder, 'frames.pcapng')}`;
   assert.ok((await line())!.endsWith(` --net nat,forward=2222:80 --net ${card}`), (await line())!);
+  await first.scrollIntoViewIfNeeded();
+  await look(page, 'dialog-network');
   await dialog.getByText('Expert settings').click();
   await dialog.getByLabel('Deterministic').check();
   await dialog.getByText('A deterministic guest has no network').waitFor();
@@ -149,7 +151,6 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await dialog.getByLabel('CD drive’s controller').selectOption({ label: 'AHCI (SATA)' });
   await dialog.getByLabel('Printer', { exact: true }).fill(join(folder, 'printed.txt'));
   assert.match((await line())!, / --cdrom-interface ahci --net .* --printer \S+printed\.txt$/);
-  await look(page, 'dialog-network');
   await dialog.getByText('Expert settings').scrollIntoViewIfNeeded();
   await look(page, 'dialog-expert');
   await create(dialog, 'Networked');
