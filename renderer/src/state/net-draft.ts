@@ -13,7 +13,7 @@ export const netPlaceNames: Record<NetPlace, string> = {
   internal: 'Internal network',
 };
 export const netPlaceMeanings: Record<NetPlace, string> = {
-  nat: 'Reaches what this host reaches; nothing reaches the guest',
+  nat: 'Reaches what this host reaches; only forwarded ports reach the guest',
   'nat+host': 'As NAT, and this host’s own services at the gateway’s address',
   internal: 'Guests with the same network’s name reach each other, and nothing else',
 };
