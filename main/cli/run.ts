@@ -7,7 +7,7 @@ import { accessSync, closeSync, constants, openSync, writeFileSync, writeSync } 
 import { dirname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
-import { folderRoot } from '../containers/container-start.ts';
+import { containerRoot } from '../containers/container-start.ts';
 import type { GuestSettings, Report } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
 import { explainFileError, homeFolder } from '../files/folders.ts';
@@ -47,7 +47,10 @@ export function addRun(program: Command, machineModule: string | undefined, ende
   addSettingOptions(command);
   return command
     .argument('[command...]', 'of a guest of kind os: what it runs, behind --; without one what its image names')
-    .option('--image <folder>', 'root folder of a guest of kind os')
+    .option(
+      '--image <image>',
+      'of a guest of kind os: an imported image, a root folder, or an archive, which is imported',
+    )
     .option('--serial <where>', 'first serial port: stdio, null or a file', 'stdio')
     .option('--until <regex>', 'done as soon as a line on the serial console matches', parseRegex)
     .option('--until-screen <regex>', "done as soon as the display's text matches; ^ and $ are of a row", parseRows)
@@ -97,7 +100,7 @@ function parseSeconds(text: string): number {
 
 async function run(flags: RunFlags, words: readonly string[], machineModule: string | undefined): Promise<number> {
   const settings = settingsOf(flags, { name: 'throwaway' });
-  const container = containerOf(flags, words, settings);
+  const container = await containerOf(flags, words, settings);
   if (container) checkAgainstHost(settings, ['os']);
   else checkSettings(settings);
   if (flags.type.length !== flags.typeAfter.length)
@@ -161,17 +164,22 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
 }
 
 /** What a guest of kind os is made of; undefined for others. */
-function containerOf(flags: RunFlags, words: readonly string[], settings: GuestSettings): ContainerStart | undefined {
+async function containerOf(
+  flags: RunFlags,
+  words: readonly string[],
+  settings: GuestSettings,
+): Promise<ContainerStart | undefined> {
   const { image } = flags;
   if (settings.kind !== 'os') {
     if (image !== undefined) throw new UsageError(`--image is of guests of kind os, not ${settings.kind}.`);
     if (words.length > 0) throw new UsageError(`A guest of kind ${settings.kind} takes no command: ${words[0]}.`);
     return undefined;
   }
-  if (image === undefined) throw new UsageError('A guest of kind os needs --image, the folder that is its root.');
+  if (image === undefined)
+    throw new UsageError('A guest of kind os needs --image: an imported image, or the folder that is its root.');
   if (settings.deterministic)
     throw new UsageError('A guest of kind os cannot be deterministic: its clock is the host’s.');
-  return { root: folderRoot(resolve(image)), command: words };
+  return { root: await containerRoot(image, homeFolder(flags.home)), command: words };
 }
 
 /** A `--type` with its `--type-after`: typed where that matches, if it can be typed there. */

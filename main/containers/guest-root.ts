@@ -23,7 +23,7 @@ export type RootChoice = { config: ImageConfig } & (
  * like a path (with a separator at its beginning, or '.') is never looked up as a name. Throws a {@link Failure}.
  */
 export async function chooseRoot(home: string, images: Images, image: string): Promise<RootChoice> {
-  const isPath = /^(?:[./~]|[A-Za-z]:[\\/])/.test(image);
+  const isPath = looksLikePath(image);
   const named = isPath ? null : images.lookUp(image);
   if (named) return { type: 'layers', store: layersFolder(home), layers: diffIds(named), config: named.config };
   const path = resolve(image);
@@ -32,10 +32,21 @@ export async function chooseRoot(home: string, images: Images, image: string): P
     const what = isPath ? `There is no ${path}.` : `There is no image ${image}, and no file or folder of that name.`;
     throw new Failure('notFound', `${what} trivisor image list shows the images there are.`);
   }
-  const isLayout = ['oci-layout', 'index.json'].some((name) => statSync(join(path, name), { throwIfNoEntry: false }));
-  if (found.isDirectory() && !isLayout) return { type: 'folder', folder: path, config: rootConfig() };
+  const folder = rootFolder(image);
+  if (folder) return folder;
   const made = await images.import({ source: path, name: null, ref: null });
   return { type: 'layers', store: layersFolder(home), layers: diffIds(made), config: made.config };
+}
+
+/** Whether what names a root is written as a path: then no image is looked up. */
+export const looksLikePath = (image: string): boolean => /^(?:[./~]|[A-Za-z]:[\\/])/.test(image);
+
+/** The root that a folder of the host is; null where there is none, or one that has images in it (an OCI layout). */
+export function rootFolder(image: string): RootChoice | null {
+  const folder = resolve(image);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return null;
+  const isLayout = ['oci-layout', 'index.json'].some((name) => statSync(join(folder, name), { throwIfNoEntry: false }));
+  return isLayout ? null : { type: 'folder', folder, config: rootConfig() };
 }
 
 const diffIds = ({ layers }: ImageView): DiffId[] => layers.map(({ diffId }) => diffId as DiffId);

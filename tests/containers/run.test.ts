@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { archiveOf } from '../../native-free-core/containers/images/testing/archives.ts';
 
 const isAble = process.arch === 'x64' && process.platform === 'linux' && spawnSync('gcc', ['--version']).status === 0;
 const skip = isAble ? false : 'it needs a Linux host of x86-64 with gcc';
@@ -38,10 +39,29 @@ test('a command runs in a folder, with a terminal, and its status is the run’s
   assert.equal(status, 33);
 });
 
+test('an archive becomes an image, which runs by its name as well', { skip }, () => {
+  const content = readFileSync(join(root, 'program'), 'latin1');
+  const archive = join(root, 'packed.tar');
+  writeFileSync(archive, archiveOf([{ name: 'bin/program', mode: 0o755, content }]));
+  for (const image of [archive, 'packed']) {
+    const home = ['--home', join(root, 'home')];
+    const { stdout, status, stderr } = trivisor(
+      ['--kind', 'os', '--image', image, ...home, '--', 'program', 'x'],
+      'k\n',
+    );
+    assert.equal(stderr, '');
+    assert.match(stdout as string, /pid 1, tty 1, x/);
+    assert.equal(status, 33);
+  }
+});
+
 test('what cannot be a container is refused with one sentence', () => {
   for (const [args, sentence] of [
-    [['--kind', 'os'], 'A guest of kind os needs --image, the folder that is its root.'],
-    [['--kind', 'os', '--image', join(root, 'none')], `There is no folder ${join(root, 'none')}.`],
+    [['--kind', 'os'], 'A guest of kind os needs --image: an imported image, or the folder that is its root.'],
+    [
+      ['--kind', 'os', '--image', join(root, 'none'), '--home', join(root, 'home')],
+      `There is no ${join(root, 'none')}. trivisor image list shows the images there are.`,
+    ],
     [['--image', root], '--image is of guests of kind os, not full.'],
     [['--', 'true'], 'A guest of kind full takes no command: true.'],
   ] as const) {
