@@ -7,14 +7,19 @@ import { Terminal } from '../containers/devices/terminal.ts';
 import { startFirstProcess } from '../containers/kernel/first-process.ts';
 import { Kernel } from '../containers/kernel/kernel.ts';
 import { mountSystem } from '../containers/kernel/mounts.ts';
+import { KernelProc } from '../containers/kernel/proc-tasks.ts';
 import { SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
 import { sendToProcess } from '../containers/kernel/signals.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
 import { ProgramTranslation } from '../containers/memory/translation.ts';
 import { callName } from '../containers/syscalls/names.ts';
+import { RELEASE } from '../containers/syscalls/system.ts';
 import { callTable } from '../containers/syscalls/table.ts';
 import { MountNamespace } from '../containers/vfs/mounts.ts';
 import { OverlayFs } from '../containers/vfs/overlay.ts';
+import { makeProc } from '../containers/vfs/proc.ts';
+import { makeSys } from '../containers/vfs/sys.ts';
+import type { FileSystem } from '../containers/vfs/types.ts';
 import { Cpu, type InterruptSource, translationOptions } from '../cpu/cpu.ts';
 import type { PortBus } from '../cpu/system/hooks.ts';
 import type { MmioBus } from '../cpu/system/physical.ts';
@@ -94,7 +99,12 @@ export class OsGuest implements Guest {
     const now = (): bigint => BigInt(Math.floor(kernel.wall()));
     const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
     const mounts = new MountNamespace(root);
-    mountSystem(mounts, devices, now, 2, new Map());
+    const source = new KernelProc(kernel, mounts, RELEASE);
+    const more = new Map<string, FileSystem>([
+      ['/proc', makeProc({ device: 5, now, source })],
+      ['/sys', makeSys({ device: 6, now, cpus: 1 })],
+    ]);
+    mountSystem(mounts, devices, now, 2, more);
     startFirstProcess(kernel, mounts.rootLocation, devices, container);
   }
 

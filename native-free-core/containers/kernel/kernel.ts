@@ -118,6 +118,11 @@ export class Kernel implements Supervisor {
     return this.wallAtStart + this.now();
   }
 
+  /** The number that was given out last. */
+  get newestPid(): number {
+    return this.lastPid;
+  }
+
   /** A number that no task, group or session has. */
   newPid(): number {
     const isTaken = (pid: number): boolean => {

@@ -11,6 +11,7 @@ import { pathCalls } from './paths.ts';
 import { pollCalls } from './poll.ts';
 import { processCalls } from './processes.ts';
 import { signalCalls } from './signals.ts';
+import { socketCalls } from './sockets.ts';
 import { systemCalls } from './system.ts';
 import { timeCalls } from './time.ts';
 import { transferCalls } from './transfer.ts';
@@ -23,6 +24,7 @@ const families = [
   pollCalls,
   processCalls,
   signalCalls,
+  socketCalls,
   systemCalls,
   timeCalls,
   transferCalls,

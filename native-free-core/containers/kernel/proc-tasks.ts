@@ -1,0 +1,301 @@
+// What /proc shows: the kernel's tasks and figures as the file system of that name asks for them.
+// Owns the way from tasks to ProcTask; one object a task as long as it lives.
+// Never makes text.
+
+import { PipeFile } from '../devices/pipe.ts';
+import { Terminal } from '../devices/terminal.ts';
+import { Errno } from '../errno.ts';
+import { PAGE } from '../memory/page-pool.ts';
+import { Protection } from '../memory/regions.ts';
+import type { MountNamespace } from '../vfs/mounts.ts';
+import type { ProcDescriptor, ProcMachine, ProcRegion, ProcSource, ProcTask } from '../vfs/proc-source.ts';
+import type { Mount } from '../vfs/types.ts';
+import type { Description } from './descriptors.ts';
+import type { Kernel } from './kernel.ts';
+import { bitOf, SIG_DFL, SIG_IGN, SIGNAL_MAX } from './signal-numbers.ts';
+import type { Task } from './task.ts';
+
+/** Device number of the console. */
+const CONSOLE = 0x501;
+
+class TaskView implements ProcTask {
+  private readonly task: Task;
+  private readonly source: KernelProc;
+  private readonly shown = new WeakMap<Description, ProcDescriptor>();
+
+  constructor(task: Task, source: KernelProc) {
+    this.task = task;
+    this.source = source;
+  }
+
+  get pid(): number {
+    return this.task.tid;
+  }
+  get group(): number {
+    return this.task.process.pid;
+  }
+  get name(): string {
+    return this.task.name;
+  }
+  get state(): string {
+    const { process, state } = this.task;
+    if (process.isZombie) return 'Z';
+    if (process.isStopped) return 'T';
+    return state === 'ready' ? 'R' : 'S';
+  }
+  get parent(): number {
+    return this.task.process.parent?.pid ?? 0;
+  }
+  get processGroup(): number {
+    return this.task.process.group;
+  }
+  get session(): number {
+    return this.task.process.session.id;
+  }
+  get terminal(): number {
+    return this.task.process.session.terminal ? CONSOLE : 0;
+  }
+  get terminalGroup(): number {
+    const { terminal } = this.task.process.session;
+    return terminal instanceof Terminal ? terminal.group : -1;
+  }
+  get userTime(): number {
+    const { process } = this.task;
+    let time = process.endedThreads.user;
+    for (const thread of process.threads) time += thread.cpuTime;
+    return time;
+  }
+  readonly systemTime = 0;
+  get childUserTime(): number {
+    return this.task.process.waitedChildren.user;
+  }
+  readonly childSystemTime = 0;
+  get nice(): number {
+    return this.task.nice;
+  }
+  get startTime(): number {
+    return this.task.process.startTime;
+  }
+  get virtualBytes(): number {
+    return this.task.process.isZombie ? 0 : this.task.space.size;
+  }
+  get residentBytes(): number {
+    return this.task.process.isZombie ? 0 : this.task.space.resident;
+  }
+  get peakBytes(): number {
+    return this.virtualBytes;
+  }
+  get exitSignal(): number {
+    return this.task.exitSignal;
+  }
+  get umask(): number {
+    return this.task.fs.umask;
+  }
+  get uids(): readonly [number, number, number, number] {
+    const { uid, euid, suid, fsuid } = this.task.credentials;
+    return [uid, euid, suid, fsuid];
+  }
+  get gids(): readonly [number, number, number, number] {
+    const { gid, egid, sgid, fsgid } = this.task.credentials;
+    return [gid, egid, sgid, fsgid];
+  }
+  get groups(): readonly number[] {
+    return this.task.credentials.groups;
+  }
+  get signals() {
+    const { pending, process, blocked } = this.task;
+    let ignored = 0n;
+    let caught = 0n;
+    for (let signal = 1; signal <= SIGNAL_MAX; signal++) {
+      const { handler } = process.handlers.get(signal);
+      if (handler === SIG_IGN) ignored |= bitOf(signal);
+      else if (handler !== SIG_DFL) caught |= bitOf(signal);
+    }
+    return { pending: pending.set, shared: process.pending.set, blocked, ignored, caught };
+  }
+  get capabilities() {
+    const { inheritable, permitted, effective, bounding, ambient } = this.task.credentials;
+    return { inheritable, permitted, effective, bounding, ambient };
+  }
+  get noNewPrivileges(): boolean {
+    return this.task.noNewPrivileges;
+  }
+  readonly seccomp = 0;
+  readonly cgroup = '/';
+
+  threads(): readonly ProcTask[] {
+    return [...this.task.process.threads].map((thread) => this.source.view(thread));
+  }
+
+  /** Bytes [from, to) of the program's memory; as much as is there. */
+  private memory(from: number, to: number): string {
+    const { space, process } = this.task;
+    if (process.isZombie || to <= from) return '';
+    try {
+      return Array.from(space.bytes(from, Math.min(to - from, 1 << 20)), (byte) => String.fromCharCode(byte)).join('');
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error;
+      return '';
+    }
+  }
+
+  commandLine(): string {
+    return this.memory(this.task.space.argumentsStart, this.task.space.argumentsEnd);
+  }
+
+  environment(): string {
+    return this.memory(this.task.space.environmentStart, this.task.space.environmentEnd);
+  }
+
+  auxiliaryVector(): string {
+    return '';
+  }
+
+  regions(): readonly ProcRegion[] {
+    const { space } = this.task;
+    return [...space.regions].map(({ start, end, protection, shared, firstPage, name }) => ({
+      start,
+      end,
+      permissions:
+        (protection & Protection.read ? 'r' : '-') +
+        (protection & Protection.write ? 'w' : '-') +
+        (protection & Protection.execute ? 'x' : '-') +
+        (shared ? 's' : 'p'),
+      offset: firstPage * PAGE,
+      place: null,
+      label: name,
+      residentBytes: space.table.count(start, end) * PAGE,
+    }));
+  }
+
+  descriptors(): readonly number[] {
+    return [...this.task.files.numbers()];
+  }
+
+  descriptor(number: number): ProcDescriptor | null {
+    const { files, kernel } = this.task;
+    if (!files.has(number)) return null;
+    const description = files.get(number);
+    let shown = this.shown.get(description);
+    if (!shown) {
+      const { file, location } = description;
+      const kind = file instanceof PipeFile ? 'pipe' : 'anon_inode';
+      const label = kind === 'pipe' ? `pipe:[${kernel.inoOf(file)}]` : `anon_inode:[${file.constructor.name}]`;
+      shown = {
+        place: location,
+        label,
+        get flags() {
+          return description.flags;
+        },
+        get position() {
+          return description.offset;
+        },
+      };
+      this.shown.set(description, shown);
+    }
+    return shown;
+  }
+
+  executable() {
+    return this.task.process.executableLocation ?? null;
+  }
+
+  cwd() {
+    return this.task.process.isZombie ? null : this.task.fs.cwd;
+  }
+
+  root() {
+    return this.task.process.isZombie ? null : this.task.fs.root;
+  }
+
+  mounts(): readonly Mount[] {
+    return this.source.mounts.list();
+  }
+
+  limit(resource: number): readonly [number, number] {
+    const { soft, hard } = this.task.process.limits[resource];
+    return [soft, hard];
+  }
+
+  rename(name: string): void {
+    this.task.name = name.slice(0, 15);
+  }
+}
+
+export class KernelProc implements ProcSource {
+  readonly mounts: MountNamespace;
+  readonly machine: ProcMachine;
+  private readonly kernel: Kernel;
+  private readonly views = new WeakMap<Task, TaskView>();
+
+  constructor(kernel: Kernel, mounts: MountNamespace, release: string) {
+    this.kernel = kernel;
+    this.mounts = mounts;
+    this.machine = machineOf(kernel, release);
+  }
+
+  view(task: Task): TaskView {
+    let view = this.views.get(task);
+    if (!view) this.views.set(task, (view = new TaskView(task, this)));
+    return view;
+  }
+
+  processes(): readonly ProcTask[] {
+    const processes = [...this.kernel.processes.values()].sort((a, b) => a.pid - b.pid);
+    return processes.map(({ leader }) => this.view(leader));
+  }
+
+  task(pid: number): ProcTask | null {
+    const task = this.kernel.tasks.get(pid);
+    return task ? this.view(task) : null;
+  }
+
+  current(): ProcTask {
+    const task = this.kernel.current ?? this.kernel.processes.get(1)?.leader;
+    if (!task) throw new Error('Nobody can ask: there is no process.');
+    return this.view(task);
+  }
+}
+
+function machineOf(kernel: Kernel, release: string): ProcMachine {
+  const uuid = (): string => {
+    const bytes = new Uint8Array(16);
+    kernel.host.randomness(bytes);
+    bytes[6] = (bytes[6] & 15) | 64;
+    bytes[8] = (bytes[8] & 63) | 128;
+    const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    return text.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  };
+  return {
+    memory: () => {
+      const free = kernel.pool.available * PAGE;
+      return { total: kernel.pool.total * PAGE, free, available: free, cached: 0, shared: 0, buffers: 0 };
+    },
+    cpus: 1,
+    uptime: () => {
+      const total = kernel.now();
+      let user = 0;
+      for (const { cpuTime } of kernel.tasks.values()) user += cpuTime;
+      return { total, idle: Math.max(0, total - user), user, system: 0 };
+    },
+    bootTime: Math.floor(kernel.wallAtStart / 1e9),
+    load: () => {
+      const ready = [...kernel.tasks.values()].filter(({ state }) => state === 'ready').length;
+      return [ready, ready, ready];
+    },
+    counts: () => {
+      const tasks = [...kernel.tasks.values()];
+      const runnable = tasks.filter(({ state }) => state === 'ready').length;
+      return { runnable, tasks: tasks.length, forks: kernel.newestPid, contextSwitches: 0, lastPid: kernel.newestPid };
+    },
+    release,
+    version: '#1 SMP PREEMPT Trivisor',
+    hostname: () => kernel.hostName,
+    setHostname: (name) => {
+      kernel.hostName = name;
+    },
+    fileSystems: ['tmpfs', 'proc', 'sysfs', 'devtmpfs', 'devpts', 'overlay'],
+    uuid,
+    bootId: uuid(),
+  };
+}
