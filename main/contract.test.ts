@@ -48,6 +48,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     floppies: [],
     nets: [],
     virtio: [],
+    balloonMiB: 0,
     virtioTransport: 'pci',
     serial2: null,
     printer: null,

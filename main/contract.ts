@@ -83,7 +83,7 @@ export const paravirtChoices = ['auto', 'none', 'kvm', 'hyperv'] as const;
 /** Models of network cards. */
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 /** Virtio devices beside disks and network cards. */
-export const virtioDevices = ['console', 'rng'] as const;
+export const virtioDevices = ['console', 'rng', 'balloon'] as const;
 /** Where a microvm's virtio devices are: PCI functions, or registers in memory. */
 export const virtioTransports = ['pci', 'mmio'] as const;
 /** Network cards that a guest has at most. */
@@ -260,6 +260,17 @@ export const GuestSettings = z.strictObject({
       flag: '--virtio <devices>',
       label: 'Virtio devices',
       help: `virtio devices beside disks and network cards, separated by commas: ${virtioDevices.join(', ')}`,
+    }),
+  balloonMiB: z
+    .int('must be a whole number of MiB')
+    .min(0, 'must be at least 0 MiB')
+    .max(MEMORY_MAX, `must be at most ${MEMORY_MAX} MiB`)
+    .default(0)
+    .register(settingInfo, {
+      flag: '--balloon <MiB>',
+      label: 'Balloon',
+      help: 'memory that a guest with a balloon is asked to give back',
+      unit: 'MiB',
     }),
   virtioTransport: z
     .enum(virtioTransports)

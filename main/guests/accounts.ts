@@ -142,7 +142,7 @@ export function makeReport(control: ControlBlock, facts: RunFacts): Report {
     ...totals,
     hypervisorShare: busy > 0 ? hypervisor / busy : 0,
     engine: readEngineWork(control),
-    memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: 0 },
+    memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: control.get('balloonPages') * PAGE_MIB },
     end: facts.end,
   };
 }

@@ -378,6 +378,13 @@ export function checkSettings(settings: GuestSettings): void {
   const { kernel, kind, disks, cdrom, floppies, nets, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
   if (kind === 'para') checkPara(settings);
+  if (settings.balloonMiB >= settings.memoryMiB)
+    throw new Failure(
+      'wrong',
+      `A balloon of ${settings.balloonMiB} MiB leaves nothing of ${settings.memoryMiB} MiB of memory.`,
+    );
+  if (settings.balloonMiB > 0 && kind === 'full' && !settings.virtio.includes('balloon'))
+    throw new Failure('wrong', 'A guest of kind full gives memory back only with --virtio balloon.');
   const hasDrive =
     disks.length > 0 ||
     floppies.some((floppy) => floppy !== null) ||

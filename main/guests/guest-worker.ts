@@ -614,8 +614,19 @@ function processorNanoseconds(): number {
 }
 
 function configOf(start: GuestStart): GuestConfig {
-  const { kind, memoryMiB, cpus, deterministic, noReboot, append, translation, bootOrder, virtio, virtioTransport } =
-    start;
+  const {
+    kind,
+    memoryMiB,
+    cpus,
+    deterministic,
+    noReboot,
+    append,
+    translation,
+    bootOrder,
+    virtio,
+    virtioTransport,
+    balloonMiB,
+  } = start;
   const paravirt = start.paravirt === 'auto' ? {} : { paravirt: start.paravirt };
   const kernel = start.kernel === null ? {} : { kernel: readBootFile(start.kernel, 'kernel', memoryMiB) };
   const bios = start.kernel !== null || start.bios === null ? {} : { bios: readBiosFile(start.bios) };
@@ -633,6 +644,7 @@ function configOf(start: GuestStart): GuestConfig {
     bootOrder,
     virtio,
     virtioTransport,
+    balloonMiB,
     ...bios,
     ...paravirt,
     ...uuid,

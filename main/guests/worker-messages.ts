@@ -45,6 +45,7 @@ export interface GuestStart {
   /** Virtio devices beside disks and cards. */
   virtio: readonly VirtioKind[];
   virtioTransport: VirtioTransportKind;
+  balloonMiB: number;
   outputs: OutputPaths;
 }
 

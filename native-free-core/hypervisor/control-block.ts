@@ -69,6 +69,7 @@ const plainCounters = [
   'translatorNanoseconds',
   'besideNanoseconds',
   'residentPages',
+  'balloonPages',
   'diskReads',
   'diskWrites',
   'diskBytesRead',

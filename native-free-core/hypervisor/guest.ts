@@ -8,6 +8,7 @@ import type { TranslationThread } from '../cpu/translator/translation.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import type { PacketPort } from '../devices/packets.ts';
 import type { AudioChunk } from '../devices/sound/audio-mixer.ts';
+import type { BalloonStatistics } from '../devices/virtio/balloon.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { HostUnpack } from '../firmware/boot/payload.ts';
 import type { ControlBlock } from './control-block.ts';
@@ -72,6 +73,8 @@ export interface GuestConfig {
   virtio?: readonly VirtioKind[];
   /** How a paravirtualized guest finds its virtio devices: PCI functions, which is what is chosen where nothing is said, or registers in memory. */
   virtioTransport?: VirtioTransportKind;
+  /** MiB of its memory that a guest with a balloon is asked to give back from its start on. */
+  balloonMiB?: number;
   /** Network cards, in the order a guest finds them. */
   nets?: readonly NetworkCardConfig[];
 }
@@ -84,7 +87,7 @@ export const virtioTransports = ['pci', 'mmio'] as const;
 export type VirtioTransportKind = (typeof virtioTransports)[number];
 
 /** Virtio devices beside disks and network cards. */
-export const virtioKinds = ['console', 'rng'] as const;
+export const virtioKinds = ['console', 'rng', 'balloon'] as const;
 export type VirtioKind = (typeof virtioKinds)[number];
 
 /** A network card of a guest, and what it is plugged into. */
@@ -162,10 +165,24 @@ export type SliceResult =
 export const mediumPlaces = ['cdrom', 'floppy0', 'floppy1'] as const;
 export type MediumPlace = (typeof mediumPlaces)[number];
 
+/** A guest's memory balloon. A page has 4096 bytes. */
+export interface GuestBalloon {
+  /** Pages that the guest is asked to keep in it; throws a RangeError where no guest has so many. */
+  target: number;
+  /** Pages that are in it. */
+  readonly pages: number;
+  /** What the guest told last of its memory: bytes, but for faults, which are counts. */
+  readonly statistics: BalloonStatistics;
+  /** Asks for another telling, which comes later. */
+  askStatistics(): void;
+}
+
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */
 export interface Guest {
   /** The display, where the guest has one. */
   readonly screen?: Screen | undefined;
+  /** The balloon, where the guest has one. */
+  readonly balloon?: GuestBalloon | undefined;
   /** Executes for at most about `milliseconds` of host time. */
   run(milliseconds: number): SliceResult;
   /** Keyboard and pointer; none where the machine has no such devices. */

@@ -12,7 +12,7 @@ import type { BootOptions } from '../firmware/boot/boot.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { PlacedBytes } from '../firmware/tables/system-tables.ts';
-import type { GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
+import type { GuestBalloon, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
 import { Interrupts } from './board/interrupts.ts';
 import type { BoardWiring } from './board/wiring.ts';
@@ -154,6 +154,8 @@ export abstract class Machine {
   protected askProcessorReset(): void {
     this.askReset();
   }
+
+  abstract readonly balloon: GuestBalloon | undefined;
 
   /** What {@link askResume} asked for is to be done: between two runs. */
   protected resumeProcessor(): void {}
@@ -343,5 +345,6 @@ export abstract class Machine {
     this.time.publish(this.host.control, this.cpu);
     this.disks.publish(this.host.control);
     this.network.publish(this.host.control);
+    this.host.control.set('balloonPages', this.balloon?.pages ?? 0);
   }
 }

@@ -2,7 +2,7 @@
 // Owns how it is powered on, and the way to its console.
 // Never implements a device; what is wired where is in `board/microvm-board.ts`.
 
-import type { Guest, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+import type { Guest, GuestBalloon, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
 import { MicrovmBoard } from './board/microvm-board.ts';
 import { type FirmwareTables, Machine } from './machine.ts';
 
@@ -28,6 +28,10 @@ export class Microvm extends Machine implements Guest {
     this.board.program();
     const { unpack } = this.host;
     this.loadKernel(this.kernel, this.tables, unpack ? { unpack } : {});
+  }
+
+  get balloon(): GuestBalloon | undefined {
+    return this.board.virtio.balloon ?? undefined;
   }
 
   serialInput(bytes: Uint8Array): void {

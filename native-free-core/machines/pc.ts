@@ -7,7 +7,7 @@ import type { Screen } from '../devices/display/screen.ts';
 import { AudioMixer } from '../devices/sound/audio-mixer.ts';
 import type { BlockDevice } from '../disk/block.ts';
 import type { Bios } from '../firmware/bios/bios.ts';
-import type { Guest, GuestConfig, GuestHost, MediumPlace } from '../hypervisor/guest.ts';
+import type { Guest, GuestBalloon, GuestConfig, GuestHost, MediumPlace } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT } from '../memory/layout.ts';
 import { BOOT_ORDER_DEFAULT, enterFirmware, machineFirmware, tellBootOrder } from './board/firmware.ts';
 import { IsaDevices } from './board/isa-devices.ts';
@@ -124,6 +124,10 @@ export class Pc extends Machine implements Guest {
   protected override flushOutputs(): void {
     this.secondSerial.flush();
     this.printed.flush();
+  }
+
+  get balloon(): GuestBalloon | undefined {
+    return this.pci.virtio.balloon ?? undefined;
   }
 
   serialInput(bytes: Uint8Array): void {

@@ -36,6 +36,7 @@ for (const { architecture, transport, console: line, cpus, bus } of ways) {
       runCommand(
         { ...bare, append, cpus },
         ...['--kind', 'para', '--virtio-transport', transport, '--disk', disk, '--net', 'nat', '--home', own],
+        ...['--balloon', '48'],
       ),
     );
     await console.waitFor(prompt, BOOT);
@@ -56,6 +57,7 @@ for (const { architecture, transport, console: line, cpus, bus } of ways) {
       /^([0-9a-f]{32})/m,
     );
     await ask('umount /disk; mount | grep -c /dev/vd', /^0$/m);
+    await ask('until grep "balloon_inflate 12288" /proc/vmstat; do sleep 1; done', /^balloon_inflate 12288$/m);
     console.type('poweroff -f\n');
     assert.deepEqual(await console.end(ANSWER), { status: 0, signal: null });
     assert.equal(complaintsOf(disk), '');

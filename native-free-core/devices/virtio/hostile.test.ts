@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PacketPort } from '../packets.ts';
 import type { ImageMedium } from '../storage/medium.ts';
+import { VirtioBalloon } from './balloon.ts';
 import { VirtioBlock } from './block.ts';
 import { VirtioConsole } from './console.ts';
 import type { VirtioDevice } from './device.ts';
@@ -86,6 +87,7 @@ const devices: Readonly<Record<string, Make>> = {
         { name: 'two', output() {} },
       ],
     }),
+  balloon: (memory) => new VirtioBalloon({ memory }),
   entropy: (memory, next) =>
     new VirtioEntropy({
       memory,

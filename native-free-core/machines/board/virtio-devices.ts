@@ -2,6 +2,7 @@
 // Owns what each is given of the machine; whoever plugs them in chooses the transport.
 // Never implements a device.
 
+import { BALLOON_PAGE, VirtioBalloon } from '../../devices/virtio/balloon.ts';
 import { VirtioBlock } from '../../devices/virtio/block.ts';
 import { VirtioConsole } from '../../devices/virtio/console.ts';
 import type { VirtioDevice } from '../../devices/virtio/device.ts';
@@ -9,6 +10,7 @@ import { VirtioEntropy } from '../../devices/virtio/entropy.ts';
 import type { VirtioKind } from '../../hypervisor/guest.ts';
 import type { BoardWiring } from './wiring.ts';
 
+const MIB = 2 ** 20;
 /** Disks on virtio that a machine has at most. */
 export const VIRTIO_DISKS_MAX = 8;
 
@@ -16,6 +18,7 @@ export class VirtioDevices {
   /** In the order a guest finds them: disks first. */
   readonly all: readonly VirtioDevice[];
   readonly console: VirtioConsole | null;
+  readonly balloon: VirtioBalloon | null;
 
   constructor(wiring: BoardWiring) {
     const { config, memory, disks } = wiring;
@@ -38,6 +41,11 @@ export class VirtioDevices {
     this.console = has('console') ? new VirtioConsole({ memory, ports: [port] }) : null;
     const others: VirtioDevice[] = this.console ? [this.console] : [];
     if (has('rng')) others.push(new VirtioEntropy({ memory, randomness: wiring.host.randomness }));
+    this.balloon = has('balloon') ? new VirtioBalloon({ memory }) : null;
+    if (this.balloon) {
+      this.balloon.target = ((config.balloonMiB ?? 0) * MIB) / BALLOON_PAGE;
+      others.push(this.balloon);
+    }
     this.all = [...blocks, ...others];
   }
 }

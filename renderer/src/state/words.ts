@@ -40,10 +40,15 @@ export const interfaceNames: Record<DiskSettings['interface'], string> = {
 };
 
 type VirtioDevice = GuestSettings['virtio'][number];
-export const virtioNames: Record<VirtioDevice, string> = { console: 'Virtio console', rng: 'Virtio random numbers' };
+export const virtioNames: Record<VirtioDevice, string> = {
+  console: 'Virtio console',
+  rng: 'Virtio random numbers',
+  balloon: 'Virtio balloon',
+};
 export const virtioMeanings: Record<VirtioDevice, string> = {
   console: 'Ports for what a guest’s system and this host say to each other',
   rng: 'This host’s randomness, so that a guest has enough of it at its start',
+  balloon: 'Memory that the guest gives back when it is asked to',
 };
 
 export const paravirtNames: Record<GuestSettings['paravirt'], string> = {

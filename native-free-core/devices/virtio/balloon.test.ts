@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtioBalloon } from './balloon.ts';
+import { TestDriver, TestMemory } from './testing.ts';
+
+const pages = (...numbers: number[]) => ({ bytes: new Uint8Array(Uint32Array.from(numbers).buffer) });
+
+function made() {
+  const memory = new TestMemory(1 << 20);
+  const device = new VirtioBalloon({ memory });
+  const driver = new TestDriver(memory, device, 'split', device.features & 0xffffffn);
+  return { device, driver };
+}
+
+test('a balloon counts each page once, whatever the guest says how often', () => {
+  const { device, driver } = made();
+  const [inflate, deflate] = driver.queues;
+  inflate.add([pages(1, 2, 3, 3)]);
+  device.notify(0);
+  inflate.add([pages(2)]);
+  device.notify(0);
+  assert.equal(device.pages, 3);
+  deflate.add([pages(2, 2, 9)]);
+  device.notify(1);
+  assert.equal(device.pages, 2);
+  assert.equal(inflate.take().length + deflate.take().length, 3);
+  device.setStatus(0);
+  assert.equal(device.pages, 0);
+});
+
+test('another target is a change of the configuration', () => {
+  const { device, driver } = made();
+  device.target = 256;
+  assert.equal(device.readConfig(0, 4), 256);
+  assert.equal(driver.transport.changes, 1);
+  assert.throws(() => {
+    device.target = -1;
+  }, RangeError);
+});
+
+test('statistics come when they are asked for, and unknown ones are left out', () => {
+  const { device, driver } = made();
+  const queue = driver.queues[2];
+  const told = new Uint8Array(30);
+  const view = new DataView(told.buffer);
+  [
+    [4, 1000],
+    [6, 5000],
+    [999, 7],
+  ].forEach(([tag, value], index) => {
+    view.setUint16(10 * index, tag, true);
+    view.setBigUint64(10 * index + 2, BigInt(value), true);
+  });
+  const id = queue.add([{ bytes: told }]);
+  device.notify(2);
+  assert.deepEqual(device.statistics, { free: 1000, available: 5000 });
+  assert.deepEqual(queue.take(), []);
+  device.askStatistics();
+  assert.deepEqual(queue.take(), [{ id, written: 0 }]);
+});
+
+test('reported memory is counted, and a page that there is not stops the device', () => {
+  const { device, driver } = made();
+  driver.queues[3].add([{ room: 8192 }, { room: 4096 }]);
+  device.notify(3);
+  assert.equal(device.reportedBytes, 12288);
+  driver.queues[0].add([pages(0xffffffff)]);
+  device.notify(0);
+  assert.equal(driver.needsReset, true);
+  assert.equal(device.pages, 0);
+});

@@ -1,0 +1,145 @@
+// A virtio memory balloon: pages that a guest gives back and takes again, and what it tells of its memory (VIRTIO 1.2, 5.5).
+// Owns which pages are in the balloon, the target, and the guest's last statistics.
+// Never touches a page: what becomes of those in the balloon is the machine's business.
+
+import type { DmaMemory } from '../dma.ts';
+import type { Chain } from './chain.ts';
+import { VirtioDevice } from './device.ts';
+import { QueueFault } from './memory.ts';
+import type { VirtQueue } from './queue.ts';
+import { DeviceType } from './standard.ts';
+
+const F = { statistics: 1n << 1n, deflateOnOom: 1n << 2n, reporting: 1n << 5n } as const;
+const Config = { target: 0, actual: 4 } as const;
+const CONFIG_BYTES = 8;
+/** Queues in their order; those of features that are not offered are left out. */
+const Queue = { inflate: 0, deflate: 1, statistics: 2, reporting: 3 } as const;
+const QUEUE_SIZE = 128;
+
+/** Bytes of a page of the balloon, whatever the guest's own have. */
+export const BALLOON_PAGE = 4096;
+/** Page numbers that there may be: more than any guest has memory, the hole below 4 GiB included. */
+const PAGES_MAX = 1 << 22;
+/** Bytes of a request: page numbers of 32 bits, statistics of 10 bytes. */
+const REQUEST_MAX = 1 << 16;
+const STATISTIC_BYTES = 10;
+
+/** Statistics by their tags (5.5.6.4): bytes, but for faults, which are counts. */
+const statisticNames = [
+  'swappedIn',
+  'swappedOut',
+  'majorFaults',
+  'minorFaults',
+  'free',
+  'total',
+  'available',
+  'caches',
+  'hugePageAllocations',
+  'hugePageFailures',
+] as const;
+export type BalloonStatistics = Partial<Record<(typeof statisticNames)[number], number>>;
+
+export class VirtioBalloon extends VirtioDevice {
+  /** A bit a page that is in the balloon. */
+  private readonly held = new Uint32Array(PAGES_MAX / 32);
+  private heldPages = 0;
+  /** Bytes that the guest has reported as free so far; it may use them again without saying so. */
+  reportedBytes = 0;
+  /** What the guest told last. */
+  statistics: BalloonStatistics = {};
+  /** The buffer in which the guest told it: given back, it asks for the next. */
+  private statisticsChain: Chain | null = null;
+
+  constructor({ memory }: { memory: DmaMemory }) {
+    super({
+      type: DeviceType.balloon,
+      name: 'balloon',
+      memory,
+      features: F.statistics | F.deflateOnOom | F.reporting,
+      packed: false,
+      queues: [QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE],
+      configBytes: CONFIG_BYTES,
+    });
+  }
+
+  /** Pages that the guest is asked to keep in the balloon; it may take them back when it is out of memory. */
+  get target(): number {
+    return this.configView.getUint32(Config.target, true);
+  }
+
+  set target(pages: number) {
+    if (!(Number.isInteger(pages) && pages >= 0 && pages < PAGES_MAX))
+      throw new RangeError(`a balloon cannot have ${pages} pages`);
+    if (pages === this.target) return;
+    this.configView.setUint32(Config.target, pages, true);
+    this.configChanged();
+  }
+
+  /** Pages that are in it. */
+  get pages(): number {
+    return this.heldPages;
+  }
+
+  /** Asks the guest for its statistics, which come later. */
+  askStatistics(): void {
+    const chain = this.statisticsChain;
+    if (chain === null) return;
+    this.statisticsChain = null;
+    this.guard(() => this.give(this.queues[Queue.statistics], chain, 0));
+  }
+
+  protected resetDevice(): void {
+    // A guest that starts over has all of its memory.
+    this.held.fill(0);
+    this.heldPages = 0;
+    this.statistics = {};
+    this.statisticsChain = null;
+    this.configView.setUint32(Config.actual, 0, true);
+  }
+
+  /** The driver tells how many pages it believes are in the balloon. */
+  protected override configWritten(offset: number, size: number, value: number): void {
+    if (offset === Config.actual && size === 4) this.configView.setUint32(offset, value, true);
+  }
+
+  protected notified(index: number, queue: VirtQueue): void {
+    this.drain(queue, (chain) => {
+      if (index === Queue.statistics) {
+        this.takeStatistics(queue, chain);
+        return;
+      }
+      if (index === Queue.reporting) this.reportedBytes += Math.min(chain.writableBytes, PAGES_MAX * BALLOON_PAGE);
+      else this.move(chain, index === Queue.inflate);
+      queue.push(chain, 0);
+    });
+  }
+
+  private move(chain: Chain, isIn: boolean): void {
+    const bytes = chain.readAll(REQUEST_MAX);
+    if (bytes.length % 4 !== 0) throw new QueueFault(`A list of ${bytes.length} bytes is none of page numbers.`);
+    const view = new DataView(bytes.buffer);
+    for (let at = 0; at < bytes.length; at += 4) {
+      const page = view.getUint32(at, true);
+      if (page >= PAGES_MAX) throw new QueueFault(`There is no page ${page}.`);
+      const bit = 1 << (page & 31);
+      const wasIn = (this.held[page >>> 5] & bit) !== 0;
+      if (wasIn === isIn) continue;
+      this.held[page >>> 5] ^= bit;
+      this.heldPages += isIn ? 1 : -1;
+    }
+  }
+
+  private takeStatistics(queue: VirtQueue, chain: Chain): void {
+    const bytes = chain.readAll(REQUEST_MAX);
+    const view = new DataView(bytes.buffer);
+    const statistics: BalloonStatistics = {};
+    for (let at = 0; at + STATISTIC_BYTES <= bytes.length; at += STATISTIC_BYTES) {
+      const name = statisticNames[view.getUint16(at, true)];
+      if (name !== undefined) statistics[name] = Number(view.getBigUint64(at + 2, true));
+    }
+    this.statistics = statistics;
+    // The device keeps one; a driver that sends another has the first back.
+    if (this.statisticsChain) queue.push(this.statisticsChain, 0);
+    this.statisticsChain = chain;
+  }
+}
