@@ -135,9 +135,9 @@ const steps: readonly [string, Step][] = [
       const told = page.locator('#kernel-help.error');
       await told.waitFor();
       assert.match(await textOf(told), /picture\.png|kernel/i);
-      await page.getByLabel('Memory').fill('0');
+      await page.getByRole('spinbutton', { name: 'Memory in MiB' }).fill('0');
       assert.match(await textOf(page.locator('#memory-help')), /Memory must be at least 1 MiB\./);
-      await page.getByLabel('Memory').fill('999999');
+      await page.getByRole('spinbutton', { name: 'Memory in MiB' }).fill('999999');
       assert.match(await textOf(page.locator('#memory-help')), /at most/);
     },
   ],
@@ -149,7 +149,7 @@ const steps: readonly [string, Step][] = [
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(files.kernel);
       await page.getByLabel('Initial RAM disk', { exact: true }).fill(files.initrd);
       await page.getByLabel('Kernel command line').fill(files.append);
-      await page.getByLabel('Memory').fill(String(files.memoryMiB));
+      await page.getByRole('spinbutton', { name: 'Memory in MiB' }).fill(String(files.memoryMiB));
       const line = await textOf(page.getByTestId('line'));
       assert.ok(line.startsWith("trivisor create 'Debian 12' --"), line);
       assert.ok(line.includes(`--kernel ${files.kernel}`), line);
@@ -215,7 +215,7 @@ const steps: readonly [string, Step][] = [
       const dialog = page.getByRole('dialog', { name: 'Settings of Debian 12' });
       await dialog.waitFor();
       assert.ok(await button(page, 'Save').isDisabled(), 'nothing has been changed yet');
-      await page.getByLabel('Memory').focus();
+      await page.getByRole('spinbutton', { name: 'Memory in MiB' }).focus();
       await page.keyboard.press('Control+a');
       await page.keyboard.type('320');
       await page.keyboard.press('Enter');

@@ -50,7 +50,7 @@ async function start(name: string, { cd, floppy, memoryMiB }: Drives): Promise<P
   const { page } = app;
   await page.getByRole('button', { name: 'New guest' }).click();
   await page.getByLabel('Name').fill(name);
-  await page.getByLabel('Memory').fill(String(memoryMiB));
+  await page.getByRole('spinbutton', { name: 'Memory in MiB' }).fill(String(memoryMiB));
   if (cd) await page.getByLabel('CD', { exact: true }).fill(cd);
   if (floppy) await page.getByLabel('Floppy', { exact: true }).fill(floppy);
   // What the host found in the file.
