@@ -124,6 +124,25 @@ const steps: readonly [string, Step][] = [
     },
   ],
   [
+    'a guest of kind para is offered what a microvm has, and nothing else',
+    async ({ page }) => {
+      await button(page, 'New guest').click();
+      await page.getByRole('radio', { name: 'Para' }).check();
+      for (const gone of ['A kernel', 'Boot order', 'CD', 'Floppy', 'Model'])
+        assert.equal(await page.getByLabel(gone, { exact: true }).count(), 0, gone);
+      await page.getByText('Expert settings').click();
+      await page.getByLabel('Virtio transport').selectOption('mmio');
+      const line = page.getByTestId('line');
+      assert.equal(
+        await textOf(line),
+        'trivisor create NAME --kind para --net nat,model=virtio --virtio-transport mmio',
+      );
+      await page.getByRole('radio', { name: 'Full' }).check();
+      assert.equal(await textOf(line), 'trivisor create NAME --net nat');
+      await button(page, 'Cancel').click();
+    },
+  ],
+  [
     'a kernel that is not one is told before anything is created',
     async ({ page }, _files, folder) => {
       const bad = join(folder, 'picture.png');

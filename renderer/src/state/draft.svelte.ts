@@ -64,13 +64,24 @@ export class Draft {
     this.source = from.kernel === null ? 'drives' : 'kernel';
   }
 
+  /** A microvm has no firmware, and of devices a serial port and those of virtio. */
+  get isMicrovm(): boolean {
+    return this.fields.kind === 'para';
+  }
+
+  /** Whether a kernel is loaded directly. */
+  get hasKernel(): boolean {
+    return this.isMicrovm || this.source === 'kernel';
+  }
+
   readonly input: GuestSettingsInput = $derived.by(() => {
     const { kernel, initrd, append, bios, floppies, disks, nets, ...fields } = this.fields;
-    const boot =
-      this.source === 'kernel'
-        ? // An emptied path is none: the schema says what is wanted.
-          { kernel, initrd: initrd || null, append, bios: null }
-        : { kernel: null, initrd: null, append: '', bios: bios || null };
+    const boot = this.hasKernel
+      ? // An emptied path is none: the schema says what is wanted.
+        { kernel, initrd: initrd || null, append, bios: null }
+      : { kernel: null, initrd: null, append: '', bios: bios || null };
+    const { isMicrovm } = this;
+    const { bootOrder, cdromInterface, virtioTransport } = defaults;
     return {
       ...fields,
       ...boot,
@@ -80,10 +91,15 @@ export class Draft {
       serial2: fields.serial2 || null,
       printer: fields.printer || null,
       audio: fields.audio || null,
-      nets: fields.deterministic ? [] : nets.map(netSettings),
-      disks: disks.map(({ fresh: _, ...disk }) => disk),
+      nets: fields.deterministic
+        ? []
+        : nets.map((card) => netSettings(isMicrovm ? { ...card, model: 'virtio', rom: '' } : card)),
+      disks: disks.map(({ fresh: _, ...disk }) => (isMicrovm ? { ...disk, interface: 'virtio' } : disk)),
       // A drive without a disk in it is no setting.
       floppies: filled(floppies),
+      ...(isMicrovm
+        ? { bootOrder, cdromInterface, cdrom: null, floppies: [], serial2: null, printer: null, audio: null }
+        : { virtioTransport }),
     };
   });
 
