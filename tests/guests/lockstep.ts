@@ -39,10 +39,11 @@ export function lockstepMachine(
   );
 }
 
-/** State that is compared byte by byte; the x87 unit's ninth register is scratch. */
+/** State that is compared byte by byte; the x87 unit's ninth register is scratch, and shadowIp says something at its place only. */
 const RANGES: readonly (readonly [from: number, to: number])[] = [
   [S.segBase, S.fpu + 128],
-  [S.fcw, S.shared],
+  [S.fcw, S.shadowIp],
+  [S.shadowIp + 8, S.shared],
 ];
 
 /** What a guest can see of its vCPU between two instructions. */
@@ -52,7 +53,9 @@ export function visible(cpu: Cpu): string {
     const value = system.reg(register);
     return `${register}:${(system.longMode ? value : value & 0xffffffffn).toString(16)}`;
   });
-  return `ip:${system.ip.toString(16)} ${registers.join(' ')} flags:${system.flags().toString(16)}`;
+  const isShadowed = system.get32(S.interruptShadow) !== 0 && system.get64(S.shadowIp) === system.ip;
+  const shadow = isShadowed ? system.get32(S.interruptShadow) : 0;
+  return `ip:${system.ip.toString(16)} ${registers.join(' ')} flags:${system.flags().toString(16)} shadow:${shadow}`;
 }
 
 /** The rest of it: segments, control registers, x87 and SSE. Empty if both are the same. */
