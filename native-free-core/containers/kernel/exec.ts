@@ -4,9 +4,9 @@
 
 import { cpuid } from '../../cpu/system/cpuid.ts';
 import { errno } from '../errno.ts';
-import { demand } from '../vfs/access.ts';
-import { isRegular, MS_NOEXEC, MS_NOSUID, O_RDONLY, S_ISGID, S_ISUID, S_IXGRP, X_OK } from '../vfs/constants.ts';
-import type { Inode, Location } from '../vfs/types.ts';
+import { demandExecutable } from '../vfs/attributes.ts';
+import { MS_NOSUID, O_RDONLY, S_ISGID, S_ISUID, S_IXGRP } from '../vfs/constants.ts';
+import type { Inode, Location, OpenFile } from '../vfs/types.ts';
 import { pathOf, resolve } from '../vfs/walk.ts';
 import { CAPABILITIES_ALL, type CredentialSet } from './credentials.ts';
 import { readElf } from './elf.ts';
@@ -28,12 +28,12 @@ interface Executable {
   read(into: Uint8Array, offset: number): number;
 }
 
-function openExecutable(task: Task, location: Location): Executable {
+/** `opened` takes the file: whoever executes releases all of them. */
+function openExecutable(task: Task, location: Location, opened: OpenFile[]): Executable {
+  demandExecutable(task.walk, location);
   const { inode } = location.dentry;
-  if (!isRegular(inode.mode)) throw errno('EACCES');
-  if (location.mount.flags & MS_NOEXEC) throw errno('EACCES');
-  demand(inode, X_OK, task.credentials);
   const file = inode.open(O_RDONLY);
+  opened.push(file);
   return { location, inode, read: (into, offset) => file.read(into, offset) };
 }
 
@@ -59,8 +59,17 @@ export interface ExecRequest {
 
 /** Gives a task the program. Throws what open does, ENOEXEC, E2BIG, ENOMEM; then nothing has changed. */
 export function execute(kernel: Kernel, task: Task, request: ExecRequest): void {
+  const opened: OpenFile[] = [];
+  try {
+    takeOver(kernel, task, request, opened);
+  } finally {
+    for (const file of opened) file.release();
+  }
+}
+
+function takeOver(kernel: Kernel, task: Task, request: ExecRequest, opened: OpenFile[]): void {
   let { location, path, argumentList } = request;
-  let executable = openExecutable(task, location);
+  let executable = openExecutable(task, location, opened);
   for (let depth = 0; ; depth++) {
     const head = new Uint8Array(FIRST_LINE);
     const script = scriptLine(head.subarray(0, executable.read(head, 0)));
@@ -70,12 +79,12 @@ export function execute(kernel: Kernel, task: Task, request: ExecRequest): void 
     argumentList = [interpreter, ...(argument === undefined ? [] : [argument]), path, ...argumentList.slice(1)];
     path = interpreter;
     location = resolve(task.walk, null, interpreter);
-    executable = openExecutable(task, location);
+    executable = openExecutable(task, location, opened);
   }
   const program = programFile(kernel, executable, task);
   let loader: ProgramFile | undefined;
   if (program.elf.interpreter !== undefined) {
-    const found = openExecutable(task, resolve(task.walk, null, program.elf.interpreter));
+    const found = openExecutable(task, resolve(task.walk, null, program.elf.interpreter), opened);
     loader = programFile(kernel, found, task);
     if (loader.elf.interpreter !== undefined) throw errno('ENOEXEC');
   }
