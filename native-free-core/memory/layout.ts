@@ -104,7 +104,6 @@ export const PageState = { kindMask: 3, touched: 4 } as const;
 
 /** One 64-bit map a physical page: which of its 64-byte lines hold bytes of decoded code. */
 export const CODE_LINES_BASE = 0x3d00000;
-export const CODE_LINES_LIMIT = 0x4500000;
 
 /** Guest RAM starts here and is contiguous: first what lies below the PCI hole, then what lies above 4 GiB. */
 export const RAM_BASE = 0x4800000;

@@ -73,16 +73,3 @@ export function loadFloatingImage(cpu: SystemCpu, bytes: Uint8Array): boolean {
   updateFpuTrap(cpu.view);
   return true;
 }
-
-/** A program begins: control words as the ABI has them, registers empty and zero. */
-export function resetFloating(cpu: SystemCpu): void {
-  cpu.u8.fill(0, S.fpu, S.fpu + 128);
-  cpu.u8.fill(0, S.xmm, S.xmm + 256);
-  for (const field of [S.fsw, S.ftop, S.ftw, S.fop]) cpu.set32(field, 0);
-  cpu.set64(S.fip, 0n);
-  cpu.set64(S.fdp, 0n);
-  cpu.set32(S.fcw, 0x37f);
-  cpu.set32(S.mxcsr, Mxcsr.reset);
-  updateSseSlow(cpu.view);
-  updateFpuTrap(cpu.view);
-}

@@ -3,7 +3,7 @@
 // Never walks: the kernel resolves the path, or has a descriptor's place.
 
 import { errno } from '../errno.ts';
-import { allowed, demand, demandOwner, inGroup, owns } from './access.ts';
+import { demand, demandOwner, inGroup, owns } from './access.ts';
 import {
   CAP_CHOWN,
   CAP_FSETID,
@@ -192,7 +192,3 @@ export function listAttributes({ credentials }: WalkContext, { dentry: { inode }
   const names = inode.listxattr();
   return credentials.capable(CAP_SYS_ADMIN) ? names : names.filter((name) => !name.startsWith('trusted.'));
 }
-
-/** Whether all of `wanted` are allowed here, without an error. */
-export const mayAccess = (context: WalkContext, place: Location, wanted: number): boolean =>
-  allowed(place.dentry.inode, wanted, context.credentials);

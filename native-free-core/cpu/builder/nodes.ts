@@ -4,7 +4,7 @@
 
 import { type LoadOperation, laneOp, loadOp, type Operation, op, ValueType } from '../../wasm/opcodes.ts';
 
-const { i32, i64, f32, f64, v128 } = ValueType;
+const { i32, i64, f64, v128 } = ValueType;
 
 /**
  * One expression. A node is evaluated each time it is emitted, in the place where it is emitted: a value that is used
@@ -44,7 +44,6 @@ export const c64 = (value: bigint | number): Node => ({
   type: i64,
   value: BigInt.asIntN(64, BigInt(value)),
 });
-export const cf32 = (value: number): Node => ({ kind: 'const', type: f32, value });
 export const cf64 = (value: number): Node => ({ kind: 'const', type: f64, value });
 /** A vector constant from its sixteen bytes, lowest first. */
 export const cv128 = (bytes: Uint8Array): Node => ({ kind: 'v128', type: v128, bytes });
@@ -240,8 +239,6 @@ export const signExtend = (size: Size, a: Node): Node => {
 };
 /** The value as an i64, sign-extended from the operand size. */
 export const signExtendTo64 = (size: Size, a: Node): Node => extendS(signExtend(size, a));
-/** The value as an i64, zero-extended from the operand size. */
-export const zeroExtendTo64 = (size: Size, a: Node): Node => extendU(zeroExtend(size, a));
 /** A value of any width as the i32 or i64 that an operand size lives in; upper bits are not cleaned. */
 export const asSize = (size: Size, a: Node): Node => (size === 64 ? extendU(a) : wrap(a));
 /** 1 when the sign bit of the operand size is set. */
