@@ -50,6 +50,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     virtio: [],
     balloonMiB: 0,
     virtioTransport: 'pci',
+    shares: [],
     serial2: null,
     printer: null,
     audio: null,

@@ -145,6 +145,26 @@ export const NetSettings = z
   });
 export type NetSettings = z.output<typeof NetSettings>;
 
+/** Folders that a guest is given at most. */
+const SHARES_MAX = 4;
+
+/** A folder of the host that a guest mounts over virtio, by its tag. */
+export const ShareSettings = z.strictObject({
+  folder: path,
+  tag: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$/,
+      'must be a tag to mount it by: 1 to 31 letters, digits, dots, dashes or underscores',
+    )
+    .refine(
+      (tag) => tag !== 'trivisor',
+      'must be another tag than trivisor, which is what tells guests of one another',
+    ),
+  readOnly: z.boolean().default(false),
+});
+export type ShareSettings = z.output<typeof ShareSettings>;
+
 export const GuestSettings = z.strictObject({
   name: z
     .string()
@@ -279,6 +299,16 @@ export const GuestSettings = z.strictObject({
       flag: '--virtio-transport <transport>',
       label: 'Virtio transport',
       help: `how a guest of kind para finds its virtio devices: ${virtioTransports.join(' or ')}`,
+    }),
+  shares: z
+    .array(ShareSettings)
+    .max(SHARES_MAX, `must be at most ${SHARES_MAX}`)
+    .refine((shares) => new Set(shares.map(({ tag }) => tag)).size === shares.length, 'must have a tag each')
+    .default([])
+    .register(settingInfo, {
+      flag: '--share <folder>',
+      label: 'Shared folders',
+      help: 'a folder of the host that the guest mounts over virtio (9p): FOLDER,tag=TAG[,readonly]; repeatable',
     }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',

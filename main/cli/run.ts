@@ -179,6 +179,8 @@ async function containerOf(
     throw new UsageError('A guest of kind os needs --image: an imported image, or the folder that is its root.');
   if (settings.deterministic)
     throw new UsageError('A guest of kind os cannot be deterministic: its clock is the host’s.');
+  if (settings.shares.length > 0)
+    throw new UsageError('--share is of guests of kind full and para: it is a virtio device, and kind os has none.');
   return { root: await containerRoot(image, homeFolder(flags.home)), command: words };
 }
 

@@ -50,6 +50,8 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
       command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...drivesOf(name, text)]);
     else if (name === 'nets')
       command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...netsOf(text)]);
+    else if (name === 'shares')
+      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...sharesOf(text)]);
     else if (name === 'virtio')
       command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...wordsOf(text)]);
     else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
@@ -91,6 +93,7 @@ function parse(name: SettingName, text: string): unknown {
   const field = innermost(GuestSettings.shape[name] as z.ZodType);
   if (isDrives(name)) return drivesOf(name, text);
   if (name === 'nets') return netsOf(text);
+  if (name === 'shares') return sharesOf(text);
   if (name === 'virtio') return wordsOf(text);
   if (paths.includes(name)) return text === '' ? null : resolve(text);
   if (field instanceof z.ZodNumber) {
@@ -172,6 +175,22 @@ function netsOf(text: string): Record<string, unknown>[] {
     else card.model = value;
   }
   return [card];
+}
+
+/** `FOLDER,tag=TAG[,readonly]` as the share that it names; no text, no share. */
+function sharesOf(text: string): Record<string, unknown>[] {
+  if (text === '') return [];
+  const [folder, ...words] = text.split(',');
+  if (!folder) throw new InvalidArgumentError('It begins with a folder.');
+  const share: Record<string, unknown> = { folder: resolve(folder) };
+  for (const word of words) {
+    if (word === 'readonly') share.readOnly = true;
+    else if (word.startsWith('tag=')) share.tag = word.slice('tag='.length);
+    else throw new InvalidArgumentError(`After the folder come tag=TAG and readonly, not ${word}.`);
+  }
+  if (share.tag === undefined)
+    throw new InvalidArgumentError('It names a tag, which the guest mounts it by: FOLDER,tag=TAG.');
+  return [share];
 }
 
 /** Words that commas separate. */

@@ -2,7 +2,17 @@
 // Owns the cheap look at a kernel's header and the bounds on file sizes.
 // Never loads anything into a guest: the boot protocols are the core's, and its verdict is the last one.
 
-import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import type { KernelInspection } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
 
@@ -85,6 +95,18 @@ export function checkImageFile(path: string, what: 'disk' | 'CD' | 'floppy', wri
     if (writable) accessSync(path, constants.W_OK);
   } catch (error) {
     throw new Error(explainFileError(error, `Cannot write the ${what} ${path}`), { cause: error });
+  }
+}
+
+/** Throws an Error with one sentence if a folder cannot be shared as the guest will use it. */
+export function checkShareFolder(path: string, writable: boolean): void {
+  const doing = `Cannot share the folder ${path}`;
+  try {
+    if (!statSync(path).isDirectory()) throw new Error(`${doing}: it is not a folder.`);
+    accessSync(path, constants.R_OK | constants.X_OK | (writable ? constants.W_OK : 0));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    throw new Error(explainFileError(error, doing), { cause: error });
   }
 }
 

@@ -22,7 +22,14 @@ import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { checkCaptureFile } from '../networks/capture-file.ts';
 import { Networks } from '../networks/networks.ts';
-import { checkBiosFile, checkBootFile, checkImageFile, checkOptionRom, inspectKernel } from './boot-files.ts';
+import {
+  checkBiosFile,
+  checkBootFile,
+  checkImageFile,
+  checkOptionRom,
+  checkShareFolder,
+  inspectKernel,
+} from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { GuestSound } from './guest-sound.ts';
 import { RunningGuest } from './running-guest.ts';
@@ -368,6 +375,11 @@ export function checkSettings(settings: GuestSettings): void {
       'wrong',
       'A deterministic guest has no network: when frames come is nothing that could be repeated.',
     );
+  if (settings.deterministic && settings.shares.length > 0)
+    throw new Failure(
+      'wrong',
+      'A deterministic guest shares no folders: what others do in one is nothing that could be repeated.',
+    );
   checkAgainstHost(settings);
   const onAhci = settings.disks.filter((disk) => disk.interface === 'ahci').length;
   if (settings.cdromInterface === 'ahci' && onAhci >= AHCI_DRIVES_MAX)
@@ -400,6 +412,7 @@ export function checkSettings(settings: GuestSettings): void {
     for (const { rom } of settings.nets) if (rom !== null) checkOptionRom(rom);
     if (settings.initrd !== null) checkBootFile(settings.initrd, 'initrd', settings.memoryMiB);
     for (const { capture } of settings.nets) if (capture !== null) checkCaptureFile(capture);
+    for (const { folder, readOnly } of settings.shares) checkShareFolder(folder, !readOnly);
     for (const disk of settings.disks) checkImageFile(disk.file, 'disk', !disk.readOnly && !disk.snapshot);
   } catch (error) {
     throw new Failure('wrong', (error as Error).message, { cause: error });

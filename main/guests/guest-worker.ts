@@ -236,7 +236,8 @@ class GuestThread {
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
     if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
-    const config = { ...configOf(guest), nets: guest.nets.map(cardOf) };
+    const shares = guest.shares.length === 0 ? [] : (await import('./shares.ts')).openShares(guest.shares);
+    const config = { ...configOf(guest), nets: guest.nets.map(cardOf), shares };
     this.#outputs = new OutputFiles(guest.outputs);
     if (guest.container !== null) {
       const { openContainer } = await import('../containers/container-start.ts');

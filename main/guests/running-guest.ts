@@ -100,7 +100,7 @@ export class RunningGuest implements DisplaySource {
   constructor(options: RunOptions) {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
-    const { bootOrder, bios, cdromInterface, virtio, virtioTransport, balloonMiB } = options.settings;
+    const { bootOrder, bios, cdromInterface, virtio, virtioTransport, balloonMiB, shares } = options.settings;
     const { serial2, printer, audio, paravirt } = options.settings;
     if ((kind === 'os') !== (options.container !== undefined))
       throw new Failure('wrong', 'A guest of kind os, and no other, has an image and a command.');
@@ -160,6 +160,7 @@ export class RunningGuest implements DisplaySource {
         virtio,
         virtioTransport,
         balloonMiB,
+        shares,
         outputs: { serial2, printer, audio },
         translation: options.translation ?? 'hot',
       },

@@ -46,7 +46,15 @@ export interface GuestStart {
   virtio: readonly VirtioKind[];
   virtioTransport: VirtioTransportKind;
   balloonMiB: number;
+  shares: readonly ShareStart[];
   outputs: OutputPaths;
+}
+
+/** A folder of the host that the guest mounts. */
+export interface ShareStart {
+  folder: string;
+  tag: string;
+  readOnly: boolean;
 }
 
 /** A container: what its root is made of, and what it runs. */

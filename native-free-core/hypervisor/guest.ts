@@ -75,8 +75,16 @@ export interface GuestConfig {
   virtioTransport?: VirtioTransportKind;
   /** MiB of its memory that a guest with a balloon is asked to give back from its start on. */
   balloonMiB?: number;
+  /** File systems that the guest mounts over virtio, in the order it finds them. */
+  shares?: readonly ShareConfig[];
   /** Network cards, in the order a guest finds them. */
   nets?: readonly NetworkCardConfig[];
+}
+
+/** A file system that a guest mounts by its tag, over 9P. */
+export interface ShareConfig {
+  tag: string;
+  fileSystem: FileSystem;
 }
 
 /** The models of network cards. */

@@ -122,6 +122,8 @@ class HostInode extends Inode implements PageSource {
   #nextPosition = 1;
   /** Files open now, those for writing first. */
   readonly #open: HostFile[] = [];
+  /** How many of them are open for writing. */
+  #writers = 0;
 
   constructor(fileSystem: HostFolderFs, parent: HostInode | null, name: string, status: HostStatus) {
     super();
@@ -282,13 +284,17 @@ class HostInode extends Inode implements PageSource {
       file.close();
       throw errno('ESTALE');
     }
-    if (write) this.#open.unshift(file);
-    else this.#open.push(file);
+    if (write) {
+      this.#open.unshift(file);
+      this.#writers++;
+    } else this.#open.push(file);
     return new OpenHostFile(this, file);
   }
 
   closed(file: HostFile): void {
-    this.#open.splice(this.#open.indexOf(file), 1);
+    const at = this.#open.indexOf(file);
+    this.#open.splice(at, 1);
+    if (at < this.#writers) this.#writers--;
     file.close();
   }
 
@@ -336,6 +342,12 @@ class HostInode extends Inode implements PageSource {
   }
 
   #truncate(size: number): void {
+    // What is open may have no name any more.
+    const [open] = this.#open;
+    if (this.#writers > 0) {
+      host(() => open.truncate(size));
+      return;
+    }
     const file = host(() => this.#tree.open(this.path, { write: true }));
     try {
       host(() => file.truncate(size));

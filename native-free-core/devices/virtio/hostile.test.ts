@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { testFs } from '../../containers/vfs/testing/context.ts';
+import { Server9p } from '../../shares/server.ts';
 import type { PacketPort } from '../packets.ts';
 import type { ImageMedium } from '../storage/medium.ts';
 import { VirtioBalloon } from './balloon.ts';
@@ -10,6 +12,7 @@ import { VirtioBlock } from './block.ts';
 import { VirtioConsole } from './console.ts';
 import type { VirtioDevice } from './device.ts';
 import { VirtioEntropy } from './entropy.ts';
+import { VirtioFilesystem9p } from './filesystem-9p.ts';
 import { VirtioNet } from './net.ts';
 import { VirtioPci } from './pci-transport.ts';
 import { Feature, Status } from './standard.ts';
@@ -88,6 +91,8 @@ const devices: Readonly<Record<string, Make>> = {
       ],
     }),
   balloon: (memory) => new VirtioBalloon({ memory }),
+  'file share': (memory) =>
+    new VirtioFilesystem9p({ memory, tag: 'fuzz', server: new Server9p({ fileSystem: testFs(), now: () => 0n }) }),
   entropy: (memory, next) =>
     new VirtioEntropy({
       memory,

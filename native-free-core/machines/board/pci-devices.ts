@@ -39,6 +39,7 @@ const LEVEL_IRQS = (1 << 5) | (1 << 11) | (1 << SCI_IRQ);
 const VIRTIO_SLOT = 0x0b;
 export const AHCI_SLOT = 0x1e;
 const SOUND_SLOT = 0x1b;
+const VIRTIO_SLOTS = SOUND_SLOT - VIRTIO_SLOT;
 const WATCHDOG_SLOT = 0x1c;
 const IDE_IRQS = [14, 15] as const;
 
@@ -99,6 +100,10 @@ export class PciDevices {
     this.cards = plugCards(wiring, this.bus);
     this.virtio = new VirtioDevices(wiring);
     this.virtioFunctions = this.virtio.all.map((device) => new VirtioPci(device, wiring.messages));
+    if (this.virtioFunctions.length > VIRTIO_SLOTS)
+      throw new Error(
+        `A PC has at most ${VIRTIO_SLOTS} virtio devices beside cards, not ${this.virtioFunctions.length}.`,
+      );
     for (const [index, { pci }] of this.virtioFunctions.entries()) this.bus.add(VIRTIO_SLOT + index, 0, pci);
     this.tablet = new UsbTablet(clock);
     this.usb = new Uhci({ clock, timers, memory: wiring.memory }, [this.tablet.plug, null]);

@@ -7,7 +7,9 @@ import { VirtioBlock } from '../../devices/virtio/block.ts';
 import { VirtioConsole } from '../../devices/virtio/console.ts';
 import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import { VirtioEntropy } from '../../devices/virtio/entropy.ts';
+import { VirtioFilesystem9p } from '../../devices/virtio/filesystem-9p.ts';
 import type { VirtioKind } from '../../hypervisor/guest.ts';
+import { Server9p } from '../../shares/server.ts';
 import type { BoardWiring } from './wiring.ts';
 
 const MIB = 2 ** 20;
@@ -46,6 +48,9 @@ export class VirtioDevices {
       this.balloon.target = ((config.balloonMiB ?? 0) * MIB) / BALLOON_PAGE;
       others.push(this.balloon);
     }
+    const now = () => BigInt(Math.floor(wiring.host.wallMilliseconds())) * 1_000_000n;
+    for (const { tag, fileSystem } of config.shares ?? [])
+      others.push(new VirtioFilesystem9p({ memory, tag, server: new Server9p({ fileSystem, now }) }));
     this.all = [...blocks, ...others];
   }
 }

@@ -59,8 +59,11 @@ function sizeWord(bytes: number): string {
 }
 
 /** An entry of a list, as its option takes it. */
-function entryWord(entry: NonNullable<GuestSettingsInput['disks' | 'floppies' | 'nets' | 'virtio']>[number]): string {
+function entryWord(
+  entry: NonNullable<GuestSettingsInput['disks' | 'floppies' | 'nets' | 'virtio' | 'shares']>[number],
+): string {
   if (typeof entry === 'string') return entry;
+  if (entry !== null && 'tag' in entry) return shareWord(entry);
   return entry !== null && 'network' in entry ? netWord(entry) : driveWord(entry);
 }
 
@@ -92,6 +95,11 @@ function netWord({
   if (capture) words.push(`capture=${capture}`);
   for (const forward of forwards ?? []) words.push(`forward=${forwardText(forward)}`);
   return words.join(',');
+}
+
+/** A shared folder as `--share` takes it. */
+function shareWord({ folder, tag, readOnly }: NonNullable<GuestSettingsInput['shares']>[number]): string {
+  return [folder, `tag=${tag}`, ...(readOnly ? ['readonly'] : [])].join(',');
 }
 
 /** A word as a POSIX shell takes it. */

@@ -94,6 +94,7 @@ export class Draft {
       nets: fields.deterministic
         ? []
         : nets.map((card) => netSettings(isMicrovm ? { ...card, model: 'virtio', rom: '' } : card)),
+      shares: fields.deterministic ? [] : fields.shares,
       disks: disks.map(({ fresh: _, ...disk }) => (isMicrovm ? { ...disk, interface: 'virtio' } : disk)),
       // A drive without a disk in it is no setting.
       floppies: filled(floppies),
@@ -122,8 +123,8 @@ export class Draft {
     const problems: Partial<Record<SettingName, string>> = {};
     for (const issue of this.#parsed.error?.issues ?? []) {
       const name = issue.path[0] as SettingName;
-      // A card's own fields tell what is wrong with them.
-      if (name === 'nets' && issue.path.length > 1) continue;
+      // The own fields of a card and of a share tell what is wrong with them.
+      if ((name === 'nets' || name === 'shares') && issue.path.length > 1) continue;
       problems[name] ??= `${label(name)} ${issue.message}.`;
     }
     return problems;
