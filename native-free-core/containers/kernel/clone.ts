@@ -80,6 +80,7 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
       space: has(Clone.vm) ? parent.space : parent.space.fork(),
       files: has(Clone.files) ? parent.files : parent.files.fork(),
       fs: has(Clone.fs) ? parent.fs : { ...parent.fs },
+      network: parent.network,
       credentials: parent.credentials,
       name: parent.name,
       exitSignal: has(Clone.thread) ? 0 : request.exitSignal,

@@ -24,6 +24,11 @@ export class Description {
     this.flags = flags;
   }
 
+  /** How many descriptors, calls and messages hold it. */
+  get holderCount(): number {
+    return this.holders;
+  }
+
   hold(): this {
     this.holders++;
     return this;

@@ -6,6 +6,7 @@ import type { Devices } from '../devices/devices.ts';
 import { TerminalFile } from '../devices/terminal.ts';
 import { Errno, errno } from '../errno.ts';
 import { AddressSpace } from '../memory/address-space.ts';
+import { NetworkNamespace } from '../sockets/network-namespace.ts';
 import { O_RDWR } from '../vfs/constants.ts';
 import { textToName } from '../vfs/names.ts';
 import type { Location } from '../vfs/types.ts';
@@ -48,6 +49,7 @@ export function startFirstProcess(kernel: Kernel, root: Location, devices: Devic
         space: new AddressSpace(kernel.pool),
         files,
         fs: { root, cwd: root, umask: 0o22 },
+        network: new NetworkNamespace(kernel),
         credentials,
         name: 'init',
         exitSignal: 17,

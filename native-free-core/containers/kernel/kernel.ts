@@ -10,6 +10,7 @@ import type { Devices } from '../devices/devices.ts';
 import { Errno } from '../errno.ts';
 import { PagePool } from '../memory/page-pool.ts';
 import type { ProgramTranslation } from '../memory/translation.ts';
+import { InFlight } from '../sockets/unix/in-flight.ts';
 import type { OpenFile } from '../vfs/types.ts';
 import type { Description } from './descriptors.ts';
 import { exitProcess } from './exit.ts';
@@ -58,6 +59,8 @@ export class Kernel implements Supervisor {
   readonly translation: ProgramTranslation;
   readonly timers = new Timers();
   readonly futexes = new Futexes();
+  /** Open files that are being passed through sockets. */
+  readonly inFlight = new InFlight(this);
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
   /** Who executes. */

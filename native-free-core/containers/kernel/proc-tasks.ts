@@ -7,6 +7,7 @@ import { Terminal } from '../devices/terminal.ts';
 import { Errno } from '../errno.ts';
 import { PAGE } from '../memory/page-pool.ts';
 import { Protection } from '../memory/regions.ts';
+import { Socket } from '../sockets/socket.ts';
 import type { MountNamespace } from '../vfs/mounts.ts';
 import type { ProcDescriptor, ProcMachine, ProcRegion, ProcSource, ProcTask } from '../vfs/proc-source.ts';
 import type { Mount } from '../vfs/types.ts';
@@ -179,8 +180,9 @@ class TaskView implements ProcTask {
     let shown = this.shown.get(description);
     if (!shown) {
       const { file, location } = description;
-      const kind = file instanceof PipeFile ? 'pipe' : 'anon_inode';
-      const label = kind === 'pipe' ? `pipe:[${kernel.inoOf(file)}]` : `anon_inode:[${file.constructor.name}]`;
+      const kind = file instanceof PipeFile ? 'pipe' : file instanceof Socket ? 'socket' : 'anon_inode';
+      const number = kind === 'anon_inode' ? file.constructor.name : kernel.inoOf(file);
+      const label = `${kind}:[${number}]`;
       shown = {
         place: location,
         label,

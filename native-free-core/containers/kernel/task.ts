@@ -4,6 +4,7 @@
 
 import { VCPU_STATE_BYTES } from '../../cpu/state.ts';
 import type { AddressSpace } from '../memory/address-space.ts';
+import type { NetworkNamespace } from '../sockets/network-namespace.ts';
 import type { WalkContext } from '../vfs/types.ts';
 import type { CredentialSet } from './credentials.ts';
 import type { Descriptors } from './descriptors.ts';
@@ -63,6 +64,7 @@ export class Task {
   space: AddressSpace;
   files: Descriptors;
   fs: FileSystemContext;
+  network: NetworkNamespace;
   credentials: CredentialSet;
   name: string;
   /** The vCPU's state, while it is not the one that executes. */
@@ -104,6 +106,7 @@ export class Task {
       space: AddressSpace;
       files: Descriptors;
       fs: FileSystemContext;
+      network: NetworkNamespace;
       credentials: CredentialSet;
       name: string;
       exitSignal: number;
@@ -115,6 +118,7 @@ export class Task {
     this.space = parts.space;
     this.files = parts.files;
     this.fs = parts.fs;
+    this.network = parts.network;
     this.credentials = parts.credentials;
     this.name = parts.name;
     this.exitSignal = parts.exitSignal;

@@ -8,6 +8,7 @@ import { flock } from '../kernel/file-locks.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { afterResize, beforeRead } from '../kernel/mapped-files.ts';
 import type { Task } from '../kernel/task.ts';
+import { Socket } from '../sockets/socket.ts';
 import {
   accessAt,
   changeMode,
@@ -34,6 +35,7 @@ import {
   directoryEntryType,
   isDirectory,
   NAME_MAX,
+  S_IFSOCK,
   XATTR_SIZE_MAX,
 } from '../vfs/constants.ts';
 import { nameToBytes } from '../vfs/names.ts';
@@ -93,6 +95,7 @@ function statAt(task: Task, fd: number, path: number, address: number, flags: nu
 
 const PIPE_MODE = 0o010600;
 /** eventfds and their kin: no type at all. */
+const SOCKET_MODE = S_IFSOCK | 0o777;
 const ANONYMOUS_MODE = 0o600;
 
 function statusOfDescriptor(task: Task, fd: number): Status {
@@ -106,7 +109,7 @@ function statusOfDescriptor(task: Task, fd: number): Status {
   return {
     device: 14,
     ino: task.kernel.inoOf(file),
-    mode: file instanceof PipeFile ? PIPE_MODE : ANONYMOUS_MODE,
+    mode: file instanceof PipeFile ? PIPE_MODE : file instanceof Socket ? SOCKET_MODE : ANONYMOUS_MODE,
     nlink: 1,
     uid: task.credentials.uid,
     gid: task.credentials.gid,

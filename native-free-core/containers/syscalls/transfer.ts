@@ -9,8 +9,10 @@ import { afterResize, afterWrite, beforeRead } from '../kernel/mapped-files.ts';
 import { SiCode, Signal } from '../kernel/signal-numbers.ts';
 import { sendToTask } from '../kernel/signals.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
+import { Socket } from '../sockets/socket.ts';
 import { isDirectory, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY } from '../vfs/constants.ts';
-import { type Buffer, descriptionOf, TRANSFER_MAX, vectorAt, waitFor } from './arguments.ts';
+import { type Buffer, descriptionOf, vectorAt, waitFor } from './arguments.ts';
+import { bufferOf, receiveBuffers, sendBuffers } from './messages.ts';
 
 /** Bytes that go through the kernel at once. */
 const CHUNK = 256 << 10;
@@ -104,10 +106,17 @@ function writeFrom(task: Task, description: Description, buffers: readonly Buffe
   return waitFor(task, description, attempt, { onInterrupt: () => (done > 0 ? done : -4) });
 }
 
-const one = (address: number, length: number): Buffer[] => {
-  if (length < 0) throw errno('EINVAL');
-  return [{ address, length: Math.min(length, TRANSFER_MAX) }];
-};
+function read(task: Task, fd: number, buffers: readonly Buffer[]): number {
+  const description = readable(task, fd);
+  if (description.file instanceof Socket) return receiveBuffers(task, fd, { buffers, flags: 0 });
+  return readInto(task, description, buffers);
+}
+
+function write(task: Task, fd: number, buffers: readonly Buffer[]): number {
+  const description = writable(task, fd);
+  if (description.file instanceof Socket) return sendBuffers(task, fd, { buffers, flags: 0, address: null });
+  return writeFrom(task, description, buffers);
+}
 
 function positioned(description: Description, offset: number): number {
   if (!description.file.seekable) throw errno('ESPIPE');
@@ -249,17 +258,17 @@ const fallocate: SystemCall = (task, fd, mode, offset, length) => {
 };
 
 export const transferCalls: Record<string, SystemCall> = {
-  read: (task, fd, address, length) => readInto(task, readable(task, fd), one(address, length)),
-  write: (task, fd, address, length) => writeFrom(task, writable(task, fd), one(address, length)),
-  readv: (task, fd, address, count) => readInto(task, readable(task, fd), vectorAt(task, address, count)),
-  writev: (task, fd, address, count) => writeFrom(task, writable(task, fd), vectorAt(task, address, count)),
+  read: (task, fd, address, length) => read(task, fd, bufferOf(address, length)),
+  write: (task, fd, address, length) => write(task, fd, bufferOf(address, length)),
+  readv: (task, fd, address, count) => read(task, fd, vectorAt(task, address, count)),
+  writev: (task, fd, address, count) => write(task, fd, vectorAt(task, address, count)),
   pread64: (task, fd, address, length, offset) => {
     const description = readable(task, fd);
-    return readInto(task, description, one(address, length), positioned(description, offset));
+    return readInto(task, description, bufferOf(address, length), positioned(description, offset));
   },
   pwrite64: (task, fd, address, length, offset) => {
     const description = writable(task, fd);
-    return writeFrom(task, description, one(address, length), positioned(description, offset));
+    return writeFrom(task, description, bufferOf(address, length), positioned(description, offset));
   },
   preadv: (task, fd, address, count, offset) => {
     const description = readable(task, fd);

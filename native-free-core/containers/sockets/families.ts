@@ -1,0 +1,46 @@
+// Which socket a family, a type and a protocol mean.
+// Owns the choice, and the refusals of what there is none of.
+// Never does anything with a socket.
+
+import { errno } from '../errno.ts';
+import type { Task } from '../kernel/task.ts';
+import { Family, SocketType } from './constants.ts';
+import type { Socket } from './socket.ts';
+import { UnixDatagram } from './unix/unix-datagram.ts';
+import { UnixSocket } from './unix/unix-socket.ts';
+import { UnixStream } from './unix/unix-stream.ts';
+
+/** socket(2). Throws EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EPERM. */
+export function makeSocket(task: Task, family: number, type: number, protocol: number): Socket {
+  switch (family) {
+    case Family.unix:
+      return makeUnix(task, type, protocol);
+    default:
+      task.kernel.notImplemented(`socket: family ${family}`);
+      throw errno('EAFNOSUPPORT');
+  }
+}
+
+function makeUnix(task: Task, type: number, protocol: number): UnixStream | UnixDatagram {
+  if (protocol !== 0 && protocol !== Family.unix) throw errno('EPROTONOSUPPORT');
+  switch (type) {
+    case SocketType.stream:
+    case SocketType.seqpacket:
+      return new UnixStream(task.network, type, 0);
+    case SocketType.datagram:
+    // A raw one has always been the same (unix_create).
+    case SocketType.raw:
+      return new UnixDatagram(task.network, SocketType.datagram, 0);
+    default:
+      throw errno('ESOCKTNOSUPPORT');
+  }
+}
+
+/** socketpair(2) of AF_UNIX. */
+export function makePair(task: Task, type: number, protocol: number): [Socket, Socket] {
+  const one = makeUnix(task, type, protocol);
+  const other = makeUnix(task, type, protocol);
+  if (one instanceof UnixStream && other instanceof UnixStream) UnixStream.pair(one, other, task);
+  else UnixSocket.join(one, other, task);
+  return [one, other];
+}

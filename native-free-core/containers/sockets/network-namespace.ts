@@ -1,0 +1,36 @@
+// A network namespace (network_namespaces(7)): the names, ports, interfaces and routes that its sockets share.
+// Owns them, and the list of its sockets. No socket of one namespace is found from another.
+// Never carries out a call.
+
+import { errno } from '../errno.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { UserMemory } from '../vfs/types.ts';
+import type { Socket } from './socket.ts';
+import type { UnixSocket } from './unix/unix-socket.ts';
+
+export class NetworkNamespace {
+  readonly kernel: Kernel;
+  readonly sockets = new Set<Socket>();
+  /** Abstract names of AF_UNIX sockets. */
+  readonly abstractNames = new Map<string, UnixSocket>();
+  private lastAutobind = 0;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  /** A number for a name that nobody chose. */
+  nextAutobind(): number {
+    this.lastAutobind = (this.lastAutobind + 1) & 0xfffff;
+    return this.lastAutobind;
+  }
+
+  interfaceNamed(_name: string): object | undefined {
+    return undefined;
+  }
+
+  /** What ioctl asks of interfaces, through any socket. Throws ENOTTY for what it does not know. */
+  ioctl(_request: number, _argument: number, _memory: UserMemory): number {
+    throw errno('ENOTTY');
+  }
+}
