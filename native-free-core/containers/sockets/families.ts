@@ -4,17 +4,26 @@
 
 import { errno } from '../errno.ts';
 import type { Task } from '../kernel/task.ts';
-import { Family, SocketType } from './constants.ts';
+import { CAP_NET_RAW, Family, Protocol, SocketType } from './constants.ts';
+import { TcpSocket } from './inet/tcp-socket.ts';
+import { UdpSocket } from './inet/udp-socket.ts';
 import type { Socket } from './socket.ts';
 import { UnixDatagram } from './unix/unix-datagram.ts';
 import { UnixSocket } from './unix/unix-socket.ts';
 import { UnixStream } from './unix/unix-stream.ts';
+
+/** Whether Linux has such a family. */
+export const isFamily = (family: number): boolean =>
+  (Object.values(Family) as number[]).includes(family) && family !== 0;
 
 /** socket(2). Throws EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EPERM. */
 export function makeSocket(task: Task, family: number, type: number, protocol: number): Socket {
   switch (family) {
     case Family.unix:
       return makeUnix(task, type, protocol);
+    case Family.inet:
+    case Family.inet6:
+      return makeInet(task, family, type, protocol);
     default:
       task.kernel.notImplemented(`socket: family ${family}`);
       throw errno('EAFNOSUPPORT');
@@ -34,6 +43,28 @@ function makeUnix(task: Task, type: number, protocol: number): UnixStream | Unix
     default:
       throw errno('ESOCKTNOSUPPORT');
   }
+}
+
+function makeInet(task: Task, family: number, type: number, protocol: number): Socket {
+  const owner = task.credentials.euid;
+  const isDefault = protocol === Protocol.ip;
+  switch (type) {
+    case SocketType.stream:
+      if (isDefault || protocol === Protocol.tcp) return new TcpSocket(task.network, family, owner);
+      break;
+    case SocketType.datagram:
+      if (isDefault || protocol === Protocol.udp) return new UdpSocket(task.network, family, owner);
+      break;
+    case SocketType.raw:
+      if (isDefault) throw errno('EPROTONOSUPPORT');
+      if (!task.credentials.capable(CAP_NET_RAW)) throw errno('EPERM');
+      break;
+    default:
+      throw errno('ESOCKTNOSUPPORT');
+  }
+  if (protocol < 0 || protocol > 255) throw errno('EINVAL');
+  task.kernel.notImplemented(`socket: family ${family}, type ${type}, protocol ${protocol}`);
+  throw errno('EPROTONOSUPPORT');
 }
 
 /** socketpair(2) of AF_UNIX. */

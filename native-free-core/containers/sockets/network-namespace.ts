@@ -5,6 +5,7 @@
 import { errno } from '../errno.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { UserMemory } from '../vfs/types.ts';
+import { type Interface, InternetStack } from './inet/stack.ts';
 import type { Socket } from './socket.ts';
 import type { UnixSocket } from './unix/unix-socket.ts';
 
@@ -13,10 +14,12 @@ export class NetworkNamespace {
   readonly sockets = new Set<Socket>();
   /** Abstract names of AF_UNIX sockets. */
   readonly abstractNames = new Map<string, UnixSocket>();
+  readonly stack: InternetStack;
   private lastAutobind = 0;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
+    this.stack = new InternetStack(kernel);
   }
 
   /** A number for a name that nobody chose. */
@@ -25,8 +28,8 @@ export class NetworkNamespace {
     return this.lastAutobind;
   }
 
-  interfaceNamed(_name: string): object | undefined {
-    return undefined;
+  interfaceNamed(name: string): Interface | undefined {
+    return this.stack.interfaces.find((each) => each.name === name);
   }
 
   /** What ioctl asks of interfaces, through any socket. Throws ENOTTY for what it does not know. */

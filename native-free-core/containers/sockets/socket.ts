@@ -138,10 +138,10 @@ export abstract class Socket extends OpenFile {
   /** Throws what bind(2) shall. `task` says who asks, and where paths begin. */
   abstract bind(task: Task, address: Uint8Array): void;
   /**
-   * connect(2). Throws EAGAIN where it has to be tried again when the socket changed, EINPROGRESS where it goes on by itself,
-   * which `nonblocking` asks for.
+   * connect(2). Throws EAGAIN where it has to be tried again when the socket changed, and EINPROGRESS where it goes on by
+   * itself: {@link connecting} tells what becomes of it.
    */
-  abstract connect(task: Task, address: Uint8Array, nonblocking: boolean): void;
+  abstract connect(task: Task, address: Uint8Array): void;
 
   /** A connection that was begun. Throws EAGAIN while it goes on, and what became of it. */
   connecting(): void {}

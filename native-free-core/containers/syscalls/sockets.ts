@@ -7,7 +7,7 @@ import { Description } from '../kernel/descriptors.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import { Family, MSG_DONTWAIT, MSG_WAITFORONE, SOCK_TYPE_MASK } from '../sockets/constants.ts';
-import { makePair, makeSocket } from '../sockets/families.ts';
+import { isFamily, makePair, makeSocket } from '../sockets/families.ts';
 import type { Socket } from '../sockets/socket.ts';
 import { O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../vfs/constants.ts';
 import { timespecAt } from './arguments.ts';
@@ -50,13 +50,16 @@ const socket: SystemCall = (task, family, type, protocol) => {
 
 const socketpair: SystemCall = (task, family, type, protocol, address) => {
   const { kind, flags } = typeOf(type | 0);
-  if (family !== Family.unix) {
-    // Other families are there, but have no pairs.
-    makeSocket(task, family | 0, kind, protocol | 0).release();
-    throw errno('EOPNOTSUPP');
-  }
+  // The other families are there, but have no pairs.
+  if (family !== Family.unix) throw errno(isFamily(family | 0) ? 'EOPNOTSUPP' : 'EAFNOSUPPORT');
   const [one, other] = makePair(task, kind, protocol | 0);
-  const first = install(task, one, flags);
+  let first: number;
+  try {
+    first = install(task, one, flags);
+  } catch (error) {
+    other.release();
+    throw error;
+  }
   let second: number;
   try {
     second = install(task, other, flags);
@@ -79,15 +82,14 @@ const connect: SystemCall = (task, fd, at, length) => {
     of,
     () => {
       try {
-        if (isBegun) of.socket.connecting();
-        else of.socket.connect(task, address, nonblocking);
-        return 0;
+        if (!isBegun) of.socket.connect(task, address);
       } catch (error) {
         const goesOn = error === errno('EINPROGRESS') || error === errno('EALREADY');
         if (!goesOn || nonblocking) throw error;
         isBegun = true;
-        throw errno('EAGAIN');
       }
+      if (isBegun) of.socket.connecting();
+      return 0;
     },
     { timeout: of.socket.sendTimeout },
   );

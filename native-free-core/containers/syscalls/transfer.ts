@@ -11,7 +11,7 @@ import { sendToTask } from '../kernel/signals.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
 import { Socket } from '../sockets/socket.ts';
 import { isDirectory, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY } from '../vfs/constants.ts';
-import { type Buffer, descriptionOf, vectorAt, waitFor } from './arguments.ts';
+import { type Buffer, descriptionOf, TRANSFER_MAX, vectorAt, waitFor } from './arguments.ts';
 import { bufferOf, receiveBuffers, sendBuffers } from './messages.ts';
 
 /** Bytes that go through the kernel at once. */
