@@ -393,6 +393,33 @@ export const GuestView = z.object({
 });
 export type GuestView = z.output<typeof GuestView>;
 
+/** Demands of guests: percent of a host core, MiB of memory, KiB a second of disks and networks. */
+const Demands = z.object({ cpu: z.number(), memory: z.number(), io: z.number() });
+
+/** A running guest as those of kind para see it. */
+export const PeerView = z.object({
+  id: z.string(),
+  name: z.string(),
+  kind: z.enum(guestKinds),
+  vcpus: z.number(),
+  weight: z.number(),
+  /** Its address on virtio sockets. */
+  cid: z.number(),
+  demand: Demands,
+  /** Which of them the guest itself declares; the others are what was measured of it. */
+  declared: z.array(z.enum(['cpu', 'memory', 'io'])),
+  /** 0 to 100. */
+  urgency: z.number(),
+});
+export type PeerView = z.output<typeof PeerView>;
+
+/** The guests of this process as they see each other, and what they see of the host: percent of a core, MiB. */
+export const PeerList = z.object({
+  host: z.object({ cpu: z.number(), memory: z.number(), load: z.number(), reserve: z.number() }),
+  peers: z.array(PeerView),
+});
+export type PeerList = z.output<typeof PeerList>;
+
 /** Seconds of hypervisor work, by part; the same parts for every kind of guest. */
 export const HypervisorSeconds = z.object({
   exits: z.number(),
@@ -702,6 +729,7 @@ export const calls = {
   'guests.report': { input: guestRef, output: Report },
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
   'stats.history': { input: guestRef, output: z.array(StatsSample) },
+  'peers.list': { input: nothing, output: PeerList },
   'media.inspect': {
     input: z.strictObject({ path, use: z.enum(mediumUses), format: z.enum(diskFormats).nullable().default(null) }),
     output: MediumInspection,
@@ -745,6 +773,8 @@ export const events = {
   'guest.ended': z.object({ id: z.string(), name: z.string(), end: GuestEnd }),
   /** Once a second for each guest that is in memory. */
   'guest.counters': z.object({ id: z.string(), sample: StatsSample }),
+  /** Once a second while guests run, and when one comes or goes. */
+  'peers.changed': PeerList,
   'starter.progress': StarterProgress,
   'image.added': ImageView,
   'image.removed': z.object({ id: z.string() }),

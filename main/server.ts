@@ -137,6 +137,7 @@ export class Server {
       'guests.screenshot': ({ guest }) => guests.screenshot(guest),
       'guests.report': ({ guest }) => guests.report(guest),
       'stats.history': ({ guest }) => guests.history(guest),
+      'peers.list': () => guests.peers,
       'media.inspect': ({ path, use, format }) => inspectMedium(path, use, format),
       'kernels.inspect': ({ path }) => inspectKernel(path),
       'files.list': ({ folder }) => listFolder(folder),

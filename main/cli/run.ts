@@ -12,6 +12,7 @@ import type { GuestSettings, Report } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
 import { explainFileError, homeFolder } from '../files/folders.ts';
 import { checkSettings } from '../guests/guest-manager.ts';
+import { Peers } from '../guests/peers.ts';
 import { RunningGuest } from '../guests/running-guest.ts';
 import type { ConsoleScript, ContainerStart, ScriptedTyping, WorkerEnd } from '../guests/worker-messages.ts';
 import { checkAgainstHost } from '../host.ts';
@@ -143,6 +144,8 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
     machineModule,
     translation,
     networks,
+    peers: new Peers(),
+    complained: tell,
     identity,
     ...(container ? { container } : {}),
   });

@@ -12,6 +12,7 @@ import {
   GuestSettings,
   type GuestSettingsChange,
   type GuestView,
+  type PeerList,
   type Report,
   type SerialPort,
   type StatsSample,
@@ -32,6 +33,7 @@ import {
 } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { GuestSound } from './guest-sound.ts';
+import { Peers } from './peers.ts';
 import { RunningGuest } from './running-guest.ts';
 import { SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
@@ -56,6 +58,7 @@ export class GuestManager {
   readonly #emit: EventSink;
   readonly #machineModule: string | undefined;
   readonly #networks: Networks;
+  readonly #peers: Peers;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
@@ -70,10 +73,16 @@ export class GuestManager {
     this.#emit = options.emit;
     this.#machineModule = options.machineModule;
     this.#networks = new Networks({ home: options.home });
+    this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
   }
 
   list(): GuestView[] {
     return this.#inventory.list().map((record) => this.#view(record));
+  }
+
+  /** The guests that run, as they see each other. */
+  get peers(): PeerList {
+    return { host: this.#peers.host, peers: this.#peers.list() };
   }
 
   get(guest: string): GuestView {
@@ -183,6 +192,8 @@ export class GuestManager {
       changed: () => this.#changed(record.id),
       machineModule: this.#machineModule,
       networks: this.#networks,
+      peers: this.#peers,
+      complained: (sentence) => process.emitWarning(`${record.settings.name}: ${sentence}`),
       identity: record.id,
     });
     this.#runs.set(record.id, run);

@@ -13,6 +13,7 @@ import type {
   GuestHost,
   MediumPlace,
   NetworkCardConfig,
+  ShareConfig,
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
@@ -236,8 +237,7 @@ class GuestThread {
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
     if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
-    const shares = guest.shares.length === 0 ? [] : (await import('./shares.ts')).openShares(guest.shares);
-    const config = { ...configOf(guest), nets: guest.nets.map(cardOf), shares };
+    const config = { ...configOf(guest), nets: guest.nets.map(cardOf), shares: await this.#shares(guest) };
     this.#outputs = new OutputFiles(guest.outputs);
     if (guest.container !== null) {
       const { openContainer } = await import('../containers/container-start.ts');
@@ -267,6 +267,14 @@ class GuestThread {
     const ahci = { disks: ahciDisks, cdroms: onAhci ? cdroms : [] };
     const drives = { disks, cdroms: onAhci ? [] : cdroms, floppies, ahci, virtioDisks };
     return machines.createGuest({ ...config, ...drives }, this.#host(guest.deterministic));
+  }
+
+  /** What the guest mounts over 9P; the code of it is loaded only if it is wanted. */
+  async #shares({ shares, peers }: GuestStart): Promise<ShareConfig[]> {
+    if (shares.length === 0 && peers === null) return [];
+    const { awarenessShare, openShares } = await import('./shares.ts');
+    const complain = (sentence: string) => this.#send({ type: 'complaint', sentence });
+    return [...(peers === null ? [] : awarenessShare(peers, complain)), ...openShares(shares)];
   }
 
   /** Notes a disk that will have to be closed. */

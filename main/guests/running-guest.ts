@@ -10,6 +10,7 @@ import { cardAddress } from '../networks/addresses.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
 import { History, makeReport } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
+import type { Membership, Peers } from './peers.ts';
 import { uuidBytes } from './uuid.ts';
 import {
   type Answer,
@@ -51,6 +52,10 @@ export interface RunOptions {
   script?: ConsoleScript;
   /** What the guest's network cards are plugged into; needed if it has any. */
   networks?: Networks | undefined;
+  /** The guests of this process, which a guest of kind para knows; without them it knows nobody. */
+  peers?: Peers | undefined;
+  /** Told of nonsense that the guest does, in one sentence; not often. */
+  complained?(sentence: string): void;
   /** What tells this guest from all others: its cards' addresses are made from it. The name where nothing is said. */
   identity?: string;
   /** Called with what was wished for by {@link RunningGuest.wishScreen}. */
@@ -79,6 +84,8 @@ export class RunningGuest implements DisplaySource {
   readonly #arePlugged: Promise<unknown>;
   /** Why a cable could not be plugged in, in one sentence. */
   #unplugged: string | null = null;
+  readonly #membership: Membership | undefined;
+  readonly #complained: (sentence: string) => void;
   readonly #changed: () => void;
   readonly #output: Record<SerialPort, (bytes: Uint8Array) => void>;
   readonly #sound: (bytes: Uint8Array) => void;
@@ -112,6 +119,7 @@ export class RunningGuest implements DisplaySource {
     this.#ejected = options.ejected ?? (() => {});
     this.#screen = options.screen ?? (() => {});
     this.#changed = options.changed ?? (() => {});
+    this.#complained = options.complained ?? (() => {});
     this.history = new History(this.#control);
     const started = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<WorkerEnd>();
@@ -130,6 +138,9 @@ export class RunningGuest implements DisplaySource {
     this.#arePlugged = Promise.all(this.#plugs.map(({ ready }) => ready));
     // Asked about once the guest executes, if it ever does.
     this.#arePlugged.catch(() => {});
+    this.#membership = options.peers?.join(options.identity ?? options.settings.name, options.settings, this.#control);
+    // A full guest knows nobody, and what a deterministic one would read could not be repeated.
+    const isAware = kind === 'para' && !deterministic;
     const start: WorkerStart = {
       control: this.#control.buffer,
       guest: {
@@ -161,6 +172,7 @@ export class RunningGuest implements DisplaySource {
         virtioTransport,
         balloonMiB,
         shares,
+        peers: (isAware && this.#membership?.start) || null,
         outputs: { serial2, printer, audio },
         translation: options.translation ?? 'hot',
       },
@@ -328,6 +340,9 @@ export class RunningGuest implements DisplaySource {
       case 'full':
         this.#holdFor(message.reason);
         return;
+      case 'complaint':
+        this.#complained(message.sentence);
+        return;
       case 'screen':
         if (!this.#end) this.#screen(message.change);
         return;
@@ -381,6 +396,7 @@ export class RunningGuest implements DisplaySource {
     // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
     void this.#worker.terminate();
     for (const plug of this.#plugs) plug.close();
+    this.#membership?.leave();
     this.#settleEnded(end);
   }
 

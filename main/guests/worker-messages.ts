@@ -17,6 +17,7 @@ import type { RootChoice } from '../containers/guest-root.ts';
 import type { GuestSettings, SerialPort } from '../contract.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 import type { OutputPaths } from './output-files.ts';
+import type { PeerStart } from './peers.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
 export interface GuestStart {
@@ -47,6 +48,8 @@ export interface GuestStart {
   virtioTransport: VirtioTransportKind;
   balloonMiB: number;
   shares: readonly ShareStart[];
+  /** Where the guest finds its peers; null: it has none to know of. */
+  peers: PeerStart | null;
   outputs: OutputPaths;
 }
 
@@ -190,6 +193,8 @@ export type FromWorker =
   | { type: 'ejected'; place: MediumPlace }
   /** A moment worth telling in the report; seconds since the guest was started. */
   | { type: 'mark'; name: string; seconds: number }
+  /** One sentence about nonsense that the guest did; not often. */
+  | { type: 'complaint'; sentence: string }
   | { type: 'screen'; change: ScreenChange }
   | { type: 'answer'; id: number; answer: Answer }
   /** The guest stands still because the host has no room, in one sentence; null: it goes on. */

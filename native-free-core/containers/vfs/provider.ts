@@ -27,6 +27,8 @@ export interface FileOptions {
   /** Permission bits; default 0444. */
   mode?: number;
   owner?: () => Owner;
+  /** What stat tells of its length, for clients that read no further; 0 where left out, as in proc. */
+  size?: number;
   /** The whole content, as bytes in a string; asked for at each read from the beginning. Throws what read(2) shall. */
   read?: () => string;
   /** Takes what one write call wrote. Throws EINVAL and the like. */
@@ -195,6 +197,10 @@ class VirtualFile extends VirtualInode {
   constructor(fileSystem: ProviderFs, options: FileOptions) {
     super(fileSystem, S_IFREG | (options.mode ?? (options.write ? 0o644 : 0o444)), options.owner);
     this.options = options;
+  }
+
+  override get size(): number {
+    return this.options.size ?? 0;
   }
 
   override open(_flags: number): OpenFile {
