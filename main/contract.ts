@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { keyCodes } from './keyboard/key-codes.ts';
 
 export * from './display/display-frames.ts';
+export * from './guests/command-words.ts';
+export * from './guests/program-frames.ts';
 export { keyCodes };
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -79,6 +81,37 @@ function onInterface(disks: readonly DiskSettings[], wanted: (typeof diskInterfa
 
 /** What a guest may be told about its hypervisor. */
 export const paravirtChoices = ['auto', 'none', 'kvm', 'hyperv'] as const;
+
+/** A folder of the host that a guest of kind os sees. */
+export const VolumeSettings = z.strictObject({
+  /** The host's folder. */
+  host: path,
+  guest: path.regex(/^\/.*[^/]/, 'must be an absolute path in the guest, like /data'),
+  readOnly: z.boolean().default(false),
+});
+export type VolumeSettings = z.output<typeof VolumeSettings>;
+
+/** A volume as the command line takes it: `HOST:GUEST[:ro]`. */
+export function volumeText({ host, guest, readOnly }: z.input<typeof VolumeSettings>): string {
+  return `${host}:${guest}${readOnly ? ':ro' : ''}`;
+}
+
+/** Words of a command line, volumes and entries of an environment that a guest of kind os takes at most. */
+const WORDS_MAX = 4096;
+const VOLUMES_MAX = 64;
+/** MAX_ARG_STRLEN of Linux: the longest argument or entry of an environment. */
+const WORD_MAX = 131_072;
+const word = z
+  .string()
+  .max(WORD_MAX, `must be at most ${WORD_MAX} characters`)
+  .refine((text) => !text.includes('\0'), 'must not contain a NUL');
+/** Program and arguments. */
+const CommandWords = z.array(word).max(WORDS_MAX, `must be at most ${WORDS_MAX} words`);
+const Environment = z
+  .array(word.regex(/^[^=]+=/, 'must be NAME=VALUE'))
+  .max(WORDS_MAX, `must be at most ${WORDS_MAX} entries`);
+/** Characters of a user's and of a group's name. */
+const User = z.string().min(1, 'needs a name').max(128, 'must be at most 128 characters');
 
 /** Models of network cards. */
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
@@ -310,6 +343,45 @@ export const GuestSettings = z.strictObject({
       label: 'Shared folders',
       help: 'a folder of the host that the guest mounts over virtio (9p): FOLDER,tag=TAG[,readonly]; repeatable',
     }),
+  image: path.nullable().default(null).register(settingInfo, {
+    flag: '--image <image>',
+    label: 'Image',
+    help: 'of a guest of kind os: an imported image, a root folder, or an archive, which is imported',
+  }),
+  command: CommandWords.default([]).register(settingInfo, {
+    flag: '--command <text>',
+    label: 'Command',
+    help: 'of a guest of kind os: what it runs, quoted as in a shell; what its image names where nothing is said',
+  }),
+  env: Environment.default([]).register(settingInfo, {
+    flag: '--env <NAME=VALUE>',
+    label: 'Environment',
+    help: 'of a guest of kind os: a variable of its environment; repeatable',
+  }),
+  workdir: path.nullable().default(null).register(settingInfo, {
+    flag: '--workdir <folder>',
+    label: 'Working directory',
+    help: 'of a guest of kind os: the folder its command begins in',
+  }),
+  user: User.nullable().default(null).register(settingInfo, {
+    flag: '--user <user>',
+    label: 'User',
+    help: "of a guest of kind os: who its command runs as: NAME or NUMBER[:GROUP], by the image's own lists",
+  }),
+  volumes: z
+    .array(VolumeSettings)
+    .max(VOLUMES_MAX, `must be at most ${VOLUMES_MAX}`)
+    .default([])
+    .register(settingInfo, {
+      flag: '--volume <HOST:GUEST>',
+      label: 'Volumes',
+      help: 'of a guest of kind os: a folder of the host that it sees, HOST:GUEST[:ro]; repeatable',
+    }),
+  tty: z.boolean().default(false).register(settingInfo, {
+    flag: '--tty',
+    label: 'Terminal',
+    help: 'of a guest of kind os: its command has a terminal',
+  }),
   serial2: path.nullable().default(null).register(settingInfo, {
     flag: '--serial2 <file>',
     label: 'Second serial port',
@@ -453,6 +525,8 @@ export const StatsSample = z.object({
   seconds: z.number(),
   guestPercent: z.number(),
   hypervisorPercent: z.number(),
+  /** Of the shared kernel, for a guest of kind os; others have their own, whose time is the guest's. */
+  kernelPercent: z.number(),
   idlePercent: z.number(),
   instructionsPerSecond: z.number(),
   exitsPerSecond: z.number(),
@@ -460,6 +534,7 @@ export const StatsSample = z.object({
   totals: z.object({
     instructions: z.number(),
     guestSeconds: z.number(),
+    kernelSeconds: z.number(),
     hypervisorSeconds: HypervisorSeconds,
     exits: z.record(z.string(), z.number()),
     disk: DiskTotals,
@@ -509,6 +584,8 @@ export const Report = z.object({
   marks: z.array(z.object({ name: z.string(), seconds: z.number() })),
   instructions: z.number(),
   guestSeconds: z.number(),
+  /** In the shared kernel, of a guest of kind os, which has no hypervisor: its parts there are all 0. */
+  kernelSeconds: z.number(),
   hypervisorSeconds: HypervisorSeconds,
   /** Hypervisor seconds / (guest + hypervisor seconds), measured. */
   hypervisorShare: z.number(),
@@ -517,6 +594,8 @@ export const Report = z.object({
   memory: z.object({ configuredMiB: z.number(), residentMiB: z.number(), balloonMiB: z.number() }),
   disk: DiskTotals,
   net: NetTotals,
+  /** System calls that a guest of kind os asked for in vain (ENOSYS), by name, with how often. */
+  unimplemented: z.record(z.string(), z.number()),
   /** Null while the guest still runs. */
   end: z.object({ reason: z.string(), detail: z.string() }).nullable(),
 });
@@ -672,6 +751,28 @@ const KEYS_MAX = 10;
 /** A key's place as `KeyboardEvent.code` names it. */
 const KeyCode = z.string().refine((code) => keyCodes.has(code), 'names no key');
 
+/** Rows and columns of a window. */
+export const TerminalSize = z.strictObject({
+  rows: z.int().min(1).max(0xffff),
+  columns: z.int().min(1).max(0xffff),
+});
+export type TerminalSize = z.output<typeof TerminalSize>;
+
+/** A process in a guest of kind os. */
+export const ProcessView = z.object({
+  pid: z.number(),
+  parent: z.number(),
+  uid: z.number(),
+  /** R: executes or could, S: waits, T: is stopped, Z: has ended and nobody asked how. */
+  state: z.string(),
+  command: z.string(),
+  threads: z.number(),
+  userSeconds: z.number(),
+  kernelSeconds: z.number(),
+  residentMiB: z.number(),
+});
+export type ProcessView = z.output<typeof ProcessView>;
+
 /** Disks made in one call: more than a machine takes. */
 const newDisks = z.array(NewDisk).max(16).default([]);
 
@@ -725,6 +826,12 @@ export const calls = {
     input: guestRef,
     output: z.object({ width: z.number(), height: z.number(), png: z.base64() }),
   },
+  /** Of a running guest of kind os. */
+  'guests.processes': { input: guestRef, output: z.array(ProcessView) },
+  /** The window of a guest's console has another size: of a guest of kind os with a terminal. */
+  'guests.resize': { input: guestRef.extend({ size: TerminalSize }), output: z.object({}) },
+  /** There is no more input at a guest's console: of a guest of kind os without a terminal. */
+  'guests.endInput': { input: guestRef, output: z.object({}) },
   /** The report of the present or else the last run in this session; fails if there was none. */
   'guests.report': { input: guestRef, output: Report },
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
@@ -808,6 +915,19 @@ export const streams = {
    * as `console` does. A front end that is behind misses pieces rather than hear them late.
    */
   sound: { input: guestRef },
+  /**
+   * A program that runs in a guest of kind os beside its first: {@link ProgramInput} one way, {@link ProgramMessage} the other,
+   * each one data frame. It is closed by the server behind the program's end; a front end that closes it hangs up.
+   */
+  program: {
+    input: guestRef.extend({
+      command: CommandWords.min(1, 'needs a command'),
+      env: Environment.default([]),
+      workdir: path.nullable().default(null),
+      user: User.nullable().default(null),
+      terminal: TerminalSize.nullable().default(null),
+    }),
+  },
 } as const;
 
 export type CallName = keyof typeof calls;
@@ -818,6 +938,8 @@ export type CallOutput<Name extends CallName> = z.output<(typeof calls)[Name]['o
 export type EventName = keyof typeof events;
 export type EventPayload<Name extends EventName> = z.output<(typeof events)[Name]>;
 export type StreamName = keyof typeof streams;
+/** What the server works on: the input with its defaults filled in. */
+export type StreamParameters<Name extends StreamName> = z.output<(typeof streams)[Name]['input']>;
 export type StreamInput<Name extends StreamName> = z.input<(typeof streams)[Name]['input']>;
 
 // ---------------------------------------------------------------------------------------------------------------

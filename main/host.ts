@@ -10,7 +10,7 @@ import { version } from './version.ts';
 const MIB = 2 ** 20;
 
 /** The kinds of guest that this version can run. */
-export const runnableKinds: readonly GuestKind[] = ['full', 'para'];
+export const runnableKinds: readonly GuestKind[] = ['full', 'para', 'os'];
 
 /** Memory of this host in MiB; that of its container, where one bounds it. */
 export function hostMemoryMiB(): number {
@@ -40,9 +40,12 @@ export function hostInfo(home: string): HostInfo {
 }
 
 /** Throws a {@link Failure} with one sentence if this host cannot give a guest what its settings ask for. */
-export function checkAgainstHost(settings: GuestSettings, kinds = runnableKinds): void {
-  if (!kinds.includes(settings.kind))
-    throw new Failure('wrong', `This version runs guests of kind ${kinds.join(', ')} only, not ${settings.kind}.`);
+export function checkAgainstHost(settings: GuestSettings): void {
+  if (!runnableKinds.includes(settings.kind))
+    throw new Failure(
+      'wrong',
+      `This version runs guests of kind ${runnableKinds.join(', ')} only, not ${settings.kind}.`,
+    );
   const total = hostMemoryMiB();
   if (settings.memoryMiB > total)
     throw new Failure('wrong', `A memory of ${settings.memoryMiB} MiB is more than this host's ${total} MiB.`);

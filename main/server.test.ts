@@ -153,7 +153,7 @@ test('what cannot be is refused with one sentence, and nothing is half-created',
   const refusals: [object, RegExp][] = [
     [{ kernel: good, memoryMiB: 0 }, /^memoryMiB must be at least 1 MiB\.$/],
     [{ kernel: good, memoryMiB: hostMemoryMiB() + 1 }, /^A memory of \d+ MiB is more than this host's \d+ MiB\.$/],
-    [{ kernel: good, kind: 'os' }, /kind full, para only, not os/],
+    [{ kernel: good, kind: 'os' }, /A guest of kind os needs --image/],
     [{ kernel: notOne }, /not-a-kernel is not a kernel: /],
     [{ kernel: join(folder, 'none') }, /^Cannot read the kernel .*: there is no such file or folder\.$/],
     [{ kernel: good, initrd: join(folder, 'none') }, /^Cannot read the initrd /],

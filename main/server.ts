@@ -9,15 +9,21 @@ import {
   type CallParameters,
   ClientFrame,
   calls,
+  decodeProgramInput,
   type EventName,
+  encodeProgramMessage,
   events,
   explain,
   Failure,
+  PROGRAM_INPUT_MAX,
+  type ProgramInput,
+  type ProgramMessage,
   type SerialPort,
   type ServerFrame,
   SOUND_FRAME_BYTES,
   SOUND_HZ,
   type StreamName,
+  type StreamParameters,
   streams,
   type Transport,
 } from './contract.ts';
@@ -26,6 +32,7 @@ import { inspectMedium } from './disks/inspect.ts';
 import { listFolder } from './files/browse.ts';
 import { inspectKernel } from './guests/boot-files.ts';
 import { GuestManager } from './guests/guest-manager.ts';
+import type { ProgramHandle } from './guests/running-guest.ts';
 import { hostInfo } from './host.ts';
 import { Inventory } from './inventory/inventory.ts';
 import { Starter, type StarterOptions } from './starter/starter.ts';
@@ -44,6 +51,9 @@ const BACKLOG_MAX = 48 * 2 ** 20;
 
 /** A front end that is this many bytes behind misses sound: half a second of it, which is late enough. */
 const SOUND_BACKLOG_MAX = (SOUND_HZ * SOUND_FRAME_BYTES) / 2;
+
+/** Milliseconds between two looks whether a front end has caught up with what a program writes. */
+const CATCH_UP_EVERY = 20;
 
 const SKIPPED = new TextEncoder().encode('\r\n[output skipped]\r\n');
 
@@ -99,13 +109,6 @@ export class Server {
       for (const session of this.#sessions) session.tell(name, payload);
       if (name === 'guest.changed') this.onActivity();
     };
-    const guests = new GuestManager({
-      home: options.home,
-      inventory: this.#inventory,
-      emit,
-      machineModule: options.machineModule,
-    });
-    this.guests = guests;
     const images = new Images({
       home: options.home,
       inventory: this.#inventory,
@@ -114,6 +117,14 @@ export class Server {
       progress: (progress) => emit('images.progress', progress),
     });
     this.#images = images;
+    const guests = new GuestManager({
+      home: options.home,
+      inventory: this.#inventory,
+      emit,
+      images,
+      machineModule: options.machineModule,
+    });
+    this.guests = guests;
     const starter = new Starter({
       guests,
       progress: (progress) => emit('starter.progress', progress),
@@ -123,7 +134,8 @@ export class Server {
       'host.info': () => hostInfo(options.home),
       'guests.list': () => guests.list(),
       'guests.get': ({ guest }) => guests.get(guest),
-      'guests.create': ({ settings, newDisks }) => withNewDisks(options.home, newDisks, () => guests.create(settings)),
+      'guests.create': ({ settings, newDisks }) =>
+        withNewDisks(options.home, newDisks, () => guests.createWithImage(settings)),
       'guests.set': ({ guest, settings, newDisks, force }) =>
         withNewDisks(options.home, newDisks, () => guests.set(guest, settings, force)),
       'guests.start': ({ guest }) => guests.start(guest),
@@ -135,6 +147,15 @@ export class Server {
       'guests.type': ({ guest, text }) => guests.type(guest, text),
       'guests.press': ({ guest, keys }) => guests.press(guest, keys),
       'guests.screenshot': ({ guest }) => guests.screenshot(guest),
+      'guests.processes': ({ guest }) => guests.processes(guest),
+      'guests.resize': ({ guest, size }) => {
+        guests.resize(guest, size);
+        return {};
+      },
+      'guests.endInput': ({ guest }) => {
+        guests.endInput(guest);
+        return {};
+      },
       'guests.report': ({ guest }) => guests.report(guest),
       'stats.history': ({ guest }) => guests.history(guest),
       'peers.list': () => guests.peers,
@@ -290,6 +311,7 @@ class Session {
       const { id: guest } = this.#guests.get(checked.data.guest);
       if (stream === 'display') this.#openDisplay(id, guest);
       else if (stream === 'sound') this.#openSound(id, guest);
+      else if (stream === 'program') this.#openProgram(id, guest, streams.program.input.parse(input));
       else this.#openConsole(id, guest, streams.console.input.parse(input).port);
     } catch (error) {
       this.#send({ type: 'closed', id, reason: (error as Error).message });
@@ -329,6 +351,68 @@ class Session {
       () => this.#closeStream(id, 'The guest was removed.'),
     );
     this.#streams.set(id, { receive: () => {}, detach });
+  }
+
+  #openProgram(
+    id: number,
+    guest: string,
+    { command, env, workdir, user, terminal }: StreamParameters<'program'>,
+  ): void {
+    const request = { command, environment: env, workingDirectory: workdir, user, terminal };
+    // What is sent before the program has started waits; the stream may be closed meanwhile too.
+    let handle: ProgramHandle | null = null;
+    const early: ProgramInput[] = [];
+    let untaken = 0;
+    let isLeft = false;
+    let held: NodeJS.Timeout | undefined;
+    const isBehind = (): boolean => (this.#peer.backlog?.() ?? 0) > OUTPUT_BACKLOG_MAX;
+    const letGo = (): void => {
+      clearInterval(held);
+      held = undefined;
+    };
+    const send = (message: ProgramMessage): void => {
+      if (isLeft) return;
+      if (message.type === 'taken') untaken -= message.bytes;
+      this.#send({ type: 'data', id, bytes: encodeProgramMessage(message) });
+      if (message.type === 'ended') {
+        letGo();
+        this.#closeStream(id, 'The program has ended.');
+      } else if (handle && !held && isBehind()) {
+        // Nothing of its output is skipped: the program waits until its front end has caught up.
+        handle.hold(true);
+        held = setInterval(() => {
+          if (isBehind()) return;
+          letGo();
+          handle?.hold(false);
+        }, CATCH_UP_EVERY);
+      }
+    };
+    const detach = (): void => {
+      isLeft = true;
+      letGo();
+      handle?.leave();
+    };
+    const receive = (bytes: Uint8Array): void => {
+      const input = decodeProgramInput(bytes);
+      if (input?.type === 'input') untaken += input.bytes.length;
+      if (!input || untaken > PROGRAM_INPUT_MAX) {
+        detach();
+        this.#closeStream(
+          id,
+          input ? 'More was sent than the program takes.' : 'What was sent is no input of a program.',
+        );
+      } else if (handle) handle.send(input);
+      else early.push(input);
+    };
+    this.#streams.set(id, { receive, detach });
+    this.#guests.execute(guest, request, send).then(
+      (started) => {
+        handle = started;
+        if (isLeft) started.leave();
+        for (const input of early.splice(0)) started.send(input);
+      },
+      (error: Error) => this.#closeStream(id, error.message),
+    );
   }
 
   #closeStream(id: number, reason: string): void {

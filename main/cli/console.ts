@@ -8,7 +8,7 @@ import { homeFolder } from '../files/folders.ts';
 import { visitHome } from '../home/home.ts';
 import type { CommonFlags } from './guest-verbs.ts';
 import { printJson, tell } from './output.ts';
-import { attachTerminal } from './terminal.ts';
+import { attachTerminal, terminalSize } from './terminal.ts';
 
 export function addConsole(program: Command): void {
   program
@@ -47,8 +47,9 @@ async function scrollback(
 }
 
 async function attach(client: Client, guest: string, port: SerialPort): Promise<void> {
-  const { id, state } = await client.call('guests.get', { guest });
+  const { id, state, settings } = await client.call('guests.get', { guest });
   if (state === 'off') throw new Failure('conflict', `${guest} is not running.`);
+  const hasWindow = settings.kind === 'os' && settings.tty && process.stdout.isTTY === true;
   const left = Promise.withResolvers<string | null>();
   client.onClose(left.resolve);
   client.on('guest.ended', (event) => {
@@ -59,10 +60,11 @@ async function attach(client: Client, guest: string, port: SerialPort): Promise<
     { guest: id, port },
     { data: (bytes) => process.stdout.write(bytes), closed: left.resolve },
   );
-  const terminal = attachTerminal(
-    (bytes) => stream.write(bytes),
-    () => left.resolve(null),
-  );
+  const terminal = attachTerminal((bytes) => stream.write(bytes), {
+    leave: () => left.resolve(null),
+    ...(hasWindow ? { resized: (size) => void client.call('guests.resize', { guest: id, size }).catch(() => {}) } : {}),
+  });
+  if (hasWindow) await client.call('guests.resize', { guest: id, size: terminalSize() });
   const interrupt = (): void => left.resolve(null);
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);

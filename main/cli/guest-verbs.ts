@@ -9,7 +9,7 @@ import { homeFolder } from '../files/folders.ts';
 import { type HomeOptions, visitHome } from '../home/home.ts';
 import { ensureOwner } from './daemon.ts';
 import { printJson, table, tell } from './output.ts';
-import { addSettingOptions, changeOf, settingsOf } from './settings.ts';
+import { addSettingOptions, changeOf, commandIn, settingsOf } from './settings.ts';
 
 export interface CommonFlags extends Record<string, unknown> {
   json?: boolean;
@@ -33,9 +33,10 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
   }
 
   const create = program.command('create').description('add a guest').argument('<name>', 'what it is called');
+  create.argument('[command...]', 'of a guest of kind os: what it runs, behind --; without one what its image names');
   addSettingOptions(create, ['name']);
-  create.action(async (name: string, flags: CommonFlags) => {
-    const settings = settingsOf(flags, { name });
+  create.action(async (name: string, words: string[], flags: CommonFlags) => {
+    const settings = settingsOf(flags, { name, ...commandIn(words) });
     const view = await visit(flags, (client) => client.call('guests.create', { settings }));
     report(flags, view, `${view.settings.name} is created. Start it with: trivisor start ${quote(name)}`);
   });

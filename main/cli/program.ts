@@ -10,6 +10,7 @@ import { addConsole } from './console.ts';
 import { runDaemon } from './daemon.ts';
 import { addDisk } from './disk.ts';
 import { addDisplayVerbs } from './display-verbs.ts';
+import { addExec } from './exec.ts';
 import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
 import { addImage } from './image.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
@@ -38,6 +39,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addRun(program, machineModule, ended);
   addGuestVerbs(program, machineModule);
   addConsole(program);
+  addExec(program, ended);
   addDisplayVerbs(program);
   addTop(program);
   addServe(program, machineModule, ended);

@@ -7,7 +7,7 @@ import { accessSync, closeSync, constants, openSync, writeFileSync, writeSync } 
 import { dirname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
-import { containerRoot } from '../containers/container-start.ts';
+import { containerRoot, containerStart } from '../containers/container-start.ts';
 import type { GuestSettings, Report } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
 import { explainFileError, homeFolder } from '../files/folders.ts';
@@ -15,12 +15,11 @@ import { checkSettings } from '../guests/guest-manager.ts';
 import { Peers } from '../guests/peers.ts';
 import { RunningGuest } from '../guests/running-guest.ts';
 import type { ConsoleScript, ContainerStart, ScriptedTyping, WorkerEnd } from '../guests/worker-messages.ts';
-import { checkAgainstHost } from '../host.ts';
 import { pieceStrokes, pieceText, readEscapes } from '../keyboard/us-layout.ts';
 import { Networks } from '../networks/networks.ts';
 import { printJson, Status, tell, UsageError } from './output.ts';
-import { addSettingOptions, settingsOf } from './settings.ts';
-import { attachTerminal, type Terminal } from './terminal.ts';
+import { addSettingOptions, commandIn, settingsOf } from './settings.ts';
+import { attachTerminal, type Terminal, terminalSize } from './terminal.ts';
 
 /** Output waiting to be taken from us, in bytes, at which the guest is held until it has been. */
 const OUTPUT_MAX = 4 * 2 ** 20;
@@ -30,7 +29,6 @@ interface RunFlags extends Record<string, unknown> {
   until?: RegExp;
   untilScreen?: RegExp;
   screenshot?: string;
-  image?: string;
   type: string[];
   typeAfter: RegExp[];
   timeout?: number;
@@ -48,10 +46,6 @@ export function addRun(program: Command, machineModule: string | undefined, ende
   addSettingOptions(command);
   return command
     .argument('[command...]', 'of a guest of kind os: what it runs, behind --; without one what its image names')
-    .option(
-      '--image <image>',
-      'of a guest of kind os: an imported image, a root folder, or an archive, which is imported',
-    )
     .option('--serial <where>', 'first serial port: stdio, null or a file', 'stdio')
     .option('--until <regex>', 'done as soon as a line on the serial console matches', parseRegex)
     .option('--until-screen <regex>', "done as soon as the display's text matches; ^ and $ are of a row", parseRows)
@@ -100,10 +94,12 @@ function parseSeconds(text: string): number {
 }
 
 async function run(flags: RunFlags, words: readonly string[], machineModule: string | undefined): Promise<number> {
-  const settings = settingsOf(flags, { name: 'throwaway' });
-  const container = await containerOf(flags, words, settings);
-  if (container) checkAgainstHost(settings, ['os']);
-  else checkSettings(settings);
+  const given = settingsOf(flags, { name: 'throwaway', ...commandIn(words) });
+  // A person at a terminal gets one, as a shell of this host would.
+  const isInteractive = flags.serial === 'stdio' && process.stdin.isTTY === true && process.stdout.isTTY === true;
+  const settings = { ...given, tty: given.tty || (given.kind === 'os' && isInteractive) };
+  checkSettings(settings);
+  const container = await containerOf(settings, homeFolder(flags.home));
   if (flags.type.length !== flags.typeAfter.length)
     throw new UsageError(
       `--type and --type-after come in pairs; there are ${flags.type.length} and ${flags.typeAfter.length}.`,
@@ -135,6 +131,7 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
   // Guests of one name may run at once: their cards' addresses must differ all the same.
   const networks = new Networks({ home: homeFolder(flags.home) });
   const identity = randomUUID();
+  let input: Terminal | undefined;
   const guest: RunningGuest = new RunningGuest({
     settings,
     script,
@@ -147,10 +144,13 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
     peers: new Peers(),
     complained: tell,
     identity,
+    // Standard error is this command's own, where standard output is not a file of the serial port's.
+    ...(container && !settings.tty ? { secondOutput: serial.writeError } : {}),
+    taken: (bytes) => input?.taken(bytes),
     ...(container ? { container } : {}),
   });
   serial.throttle = { hold: () => guest.pause(), release: () => guest.resume() };
-  const end = await ownEnd(guest, flags);
+  const end = await ownEnd(guest, flags, (terminal) => (input = terminal));
   await networks.settled();
   serial.close();
   const report: Report = { ...guest.report(), end: { reason: end.reason, detail: end.detail } };
@@ -167,24 +167,9 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
 }
 
 /** What a guest of kind os is made of; undefined for others. */
-async function containerOf(
-  flags: RunFlags,
-  words: readonly string[],
-  settings: GuestSettings,
-): Promise<ContainerStart | undefined> {
-  const { image } = flags;
-  if (settings.kind !== 'os') {
-    if (image !== undefined) throw new UsageError(`--image is of guests of kind os, not ${settings.kind}.`);
-    if (words.length > 0) throw new UsageError(`A guest of kind ${settings.kind} takes no command: ${words[0]}.`);
-    return undefined;
-  }
-  if (image === undefined)
-    throw new UsageError('A guest of kind os needs --image: an imported image, or the folder that is its root.');
-  if (settings.deterministic)
-    throw new UsageError('A guest of kind os cannot be deterministic: its clock is the host’s.');
-  if (settings.shares.length > 0)
-    throw new UsageError('--share is of guests of kind full and para: it is a virtio device, and kind os has none.');
-  return { root: await containerRoot(image, homeFolder(flags.home)), command: words };
+async function containerOf(settings: GuestSettings, home: string): Promise<ContainerStart | undefined> {
+  if (settings.kind !== 'os' || settings.image === null) return undefined;
+  return containerStart(await containerRoot(settings.image, home), settings);
 }
 
 /** A `--type` with its `--type-after`: typed where that matches, if it can be typed there. */
@@ -201,7 +186,7 @@ function scripted(text: string, after: RegExp): ScriptedTyping {
 }
 
 /** Waits for the guest's end, or brings it about for a reason of ours: the time is over, the person left. */
-async function ownEnd(guest: RunningGuest, flags: RunFlags): Promise<RunEnd> {
+async function ownEnd(guest: RunningGuest, flags: RunFlags, attached: (terminal: Terminal) => void): Promise<RunEnd> {
   const ours = Promise.withResolvers<RunEnd>();
   const seconds = flags.timeout;
   const timer =
@@ -215,10 +200,20 @@ async function ownEnd(guest: RunningGuest, flags: RunFlags): Promise<RunEnd> {
   process.stdout.on('error', outputLost);
   let terminal: Terminal | undefined;
   if (flags.serial === 'stdio') {
-    terminal = attachTerminal(
-      (bytes) => guest.input(bytes),
-      () => ours.resolve({ reason: 'left', detail: 'The console was left.' }),
-    );
+    const { kind, tty } = guest.settings;
+    const isOs = kind === 'os';
+    terminal = attachTerminal((bytes) => guest.input(bytes), {
+      ...(isOs
+        ? { ended: () => guest.endInput(), isCounted: true, isRaw: tty }
+        : { leave: () => ours.resolve({ reason: 'left', detail: 'The console was left.' }) }),
+      ...(tty ? { leave: () => ours.resolve({ reason: 'left', detail: 'The console was left.' }) } : {}),
+      ...(tty && process.stdout.isTTY ? { resized: ({ rows, columns }) => guest.resize(rows, columns) } : {}),
+    });
+    if (tty && process.stdout.isTTY) {
+      const { rows, columns } = terminalSize();
+      guest.resize(rows, columns);
+    }
+    attached(terminal);
   }
   const end = await Promise.race([guest.ended, ours.promise]);
   clearTimeout(timer);
@@ -254,16 +249,19 @@ function judge(end: RunEnd, until: RegExp | undefined): { status: number; senten
 
 interface Serial {
   write(bytes: Uint8Array): void;
+  /** Standard error of a container; under --json it is as well this process's own. */
+  writeError(bytes: Uint8Array): void;
   close(): void;
   /** Holds the guest while its output is not taken. */
   throttle: { hold(): void; release(): void } | null;
 }
 
 function openSerial({ serial, json }: RunFlags): Serial {
-  if (serial === 'null') return { write() {}, close() {}, throttle: null };
+  if (serial === 'null') return { write() {}, writeError() {}, close() {}, throttle: null };
   if (serial !== 'stdio') {
     const descriptor = openOutput(serial);
-    return { write: (bytes) => void writeSync(descriptor, bytes), close: () => closeSync(descriptor), throttle: null };
+    const write = (bytes: Uint8Array): void => void writeSync(descriptor, bytes);
+    return { write, writeError: write, close: () => closeSync(descriptor), throttle: null };
   }
   // Standard output is for the one document under --json.
   const stream = json ? process.stderr : process.stdout;
@@ -279,6 +277,7 @@ function openSerial({ serial, json }: RunFlags): Serial {
         opened.throttle?.release();
       });
     },
+    writeError: (bytes) => void process.stderr.write(bytes),
     close() {},
     throttle: null,
   };

@@ -3,8 +3,9 @@
 // Never adds a setting that the contract does not have.
 
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
+import { looksLikePath } from '../containers/guest-root.ts';
 import {
   diskFormats,
   diskInterfaces,
@@ -14,13 +15,14 @@ import {
   networkModels,
   type SettingName,
   settingInfo,
+  splitWords,
 } from '../contract.ts';
 import { UsageError } from './output.ts';
 
 const names = Object.keys(GuestSettings.shape) as SettingName[];
 
 /** Settings whose text is a path of this host, told relative to where the command is run. */
-const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom', 'bios', 'serial2', 'printer', 'audio'];
+const paths: readonly SettingName[] = ['kernel', 'initrd', 'cdrom', 'bios', 'image', 'serial2', 'printer', 'audio'];
 
 function info(name: SettingName) {
   return settingInfo.get(GuestSettings.shape[name])!;
@@ -46,17 +48,18 @@ export function addSettingOptions(command: Command, without: readonly SettingNam
     const isTold = typeof value === 'number' || (typeof value === 'string' && value !== '');
     const description = isTold ? `${help} (default: ${value})` : help;
     // An option without an argument must have no parser: it would be called all the same.
-    if (isDrives(name))
-      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...drivesOf(name, text)]);
-    else if (name === 'nets')
-      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...netsOf(text)]);
-    else if (name === 'shares')
-      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...sharesOf(text)]);
-    else if (name === 'virtio')
-      command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...wordsOf(text)]);
+    const list = lists[name];
+    if (list) command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...list(text)]);
     else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
     else command.option(flag, description);
   }
+  // A root folder or archive by the name that other tools have for it.
+  if (!without.includes('image'))
+    command.addOption(
+      new Option('--rootfs <dir>', 'the same as --image, always a path')
+        .argParser((text: string) => resolve(text))
+        .hideHelp(),
+    );
 }
 
 /** The settings among a command's options. Throws a {@link UsageError} with one sentence if they are not valid. */
@@ -64,13 +67,18 @@ export function settingsOf(options: Record<string, unknown>, given: Partial<Gues
   const settings: Record<string, unknown> = { ...given };
   for (const name of names) {
     const value = optionValue(options, name);
-    if (value !== undefined) settings[name] = value;
+    if (value !== undefined && !(name in given)) settings[name] = value;
   }
   return check(GuestSettings, settings);
 }
 
+/** What stands behind `--` is the command of a guest of kind os, whatever `--command` says. */
+export const commandIn = (words: readonly string[]): Partial<GuestSettings> =>
+  words.length > 0 ? { command: [...words] } : {};
+
 /** Commander knows `--no-reboot` as `reboot: false`, and other options by their name in camel case. */
 function optionValue(options: Record<string, unknown>, name: SettingName): unknown {
+  if (name === 'image' && options.image === undefined) return options.rootfs;
   if (name === 'noReboot') return options.reboot === false ? true : undefined;
   return options[key(name).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())];
 }
@@ -91,10 +99,9 @@ export function changeOf(pairs: readonly string[]): GuestSettingsChange {
 /** Text to the type of a setting. Throws what commander turns into a sentence. */
 function parse(name: SettingName, text: string): unknown {
   const field = innermost(GuestSettings.shape[name] as z.ZodType);
-  if (isDrives(name)) return drivesOf(name, text);
-  if (name === 'nets') return netsOf(text);
-  if (name === 'shares') return sharesOf(text);
-  if (name === 'virtio') return wordsOf(text);
+  const list = lists[name];
+  if (list) return text === '' ? [] : list(text);
+  if (name === 'image' && !looksLikePath(text)) return text === '' ? null : text;
   if (paths.includes(name)) return text === '' ? null : resolve(text);
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
@@ -107,9 +114,20 @@ function parse(name: SettingName, text: string): unknown {
   return text;
 }
 
+/** Settings that are lists, and what a text adds to each. */
+const lists: Partial<Record<SettingName, (text: string) => unknown[]>> = {
+  disks: (text) => drivesOf('disks', text),
+  floppies: (text) => drivesOf('floppies', text),
+  nets: netsOf,
+  shares: sharesOf,
+  virtio: wordsOf,
+  command: commandOf,
+  env: (text) => [text],
+  volumes: (text) => [volumeOf(text)],
+};
+
 /** Settings that are lists of images, each with words behind its file. */
 type DriveSetting = 'disks' | 'floppies';
-const isDrives = (name: SettingName): name is DriveSetting => name === 'disks' || name === 'floppies';
 
 /** What may follow the file of a drive, and what a person is told of it. */
 const driveWords = {
@@ -191,6 +209,21 @@ function sharesOf(text: string): Record<string, unknown>[] {
   if (share.tag === undefined)
     throw new InvalidArgumentError('It names a tag, which the guest mounts it by: FOLDER,tag=TAG.');
   return [share];
+}
+
+/** A command as a shell quotes it. */
+function commandOf(text: string): string[] {
+  const words = splitWords(text);
+  if (!words) throw new InvalidArgumentError('A quote in it is not closed.');
+  return words;
+}
+
+/** `HOST:GUEST[:ro]`. The host's path may have a colon (C:\…): the guest's begins behind the last one before a /. */
+function volumeOf(text: string): Record<string, unknown> {
+  const match = /^(.+?):(\/[^:]*)(:ro)?$/.exec(text);
+  if (!match) throw new InvalidArgumentError(`A volume is HOST:GUEST[:ro], like ./data:/data:ro, not ${text}.`);
+  const [, host, guest, readOnly] = match;
+  return { host: resolve(host), guest, readOnly: readOnly !== undefined };
 }
 
 /** Words that commas separate. */

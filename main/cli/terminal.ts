@@ -7,31 +7,68 @@ import { tell } from './output.ts';
 /** Ctrl-] leaves, as in telnet and virsh. */
 const LEAVE = 0x1d;
 
+/** Bytes that may have been sent and not been taken, before standard input is read no further. */
+const UNTAKEN_MAX = 1 << 20;
+
 export interface Terminal {
+  /** So many bytes have been taken by whoever the input is for; only told where `isCounted`. */
+  taken(bytes: number): void;
   detach(): void;
 }
 
-/** Reads standard input from now on. `leave` is called for Ctrl-], on a terminal only. */
-export function attachTerminal(input: (bytes: Uint8Array) => void, leave: () => void): Terminal {
+export interface TerminalOptions {
+  /** Called for Ctrl-], on a terminal only; without it Ctrl-] is a key like others. */
+  leave?: () => void;
+  /** Standard input has ended. */
+  ended?: () => void;
+  /** What is read waits until what was read before has been taken. */
+  isCounted?: boolean;
+  /** Standard input is a terminal, and is to be used as one: keys come as they are typed. Default: as it is. */
+  isRaw?: boolean;
+  /** This terminal has another size. */
+  resized?: (size: { rows: number; columns: number }) => void;
+}
+
+/** The size of the terminal that this process writes to. */
+export function terminalSize(): { rows: number; columns: number } {
+  const { rows, columns } = process.stdout;
+  return { rows: rows || 24, columns: columns || 80 };
+}
+
+/** Reads standard input from now on. */
+export function attachTerminal(input: (bytes: Uint8Array) => void, options: TerminalOptions): Terminal {
   const { stdin } = process;
-  const isTerminal = stdin.isTTY === true;
+  const { leave, ended, isCounted = false, isRaw = true, resized } = options;
+  const isTerminal = stdin.isTTY === true && isRaw;
+  let untaken = 0;
   const restore = (): void => {
     if (isTerminal) stdin.setRawMode(false);
   };
   const receive = (bytes: Buffer): void => {
-    const at = isTerminal ? bytes.indexOf(LEAVE) : -1;
+    const at = isTerminal && leave ? bytes.indexOf(LEAVE) : -1;
     const typed = at < 0 ? bytes : bytes.subarray(0, at);
+    if (isCounted && (untaken += typed.length) > UNTAKEN_MAX) stdin.pause();
     if (typed.length > 0) input(new Uint8Array(typed));
-    if (at >= 0) leave();
+    if (at >= 0) leave?.();
   };
+  const end = (): void => ended?.();
+  const resize = (): void => resized?.(terminalSize());
   if (isTerminal) {
     stdin.setRawMode(true);
-    tell('Ctrl-] leaves.\r');
+    if (leave) tell('Ctrl-] leaves.\r');
   }
   stdin.on('data', receive);
+  stdin.on('end', end);
+  process.stdout.on('resize', resize);
   process.on('exit', restore);
   return {
+    taken(bytes) {
+      untaken -= bytes;
+      if (untaken <= UNTAKEN_MAX && stdin.isPaused()) stdin.resume();
+    },
     detach() {
+      stdin.off('end', end);
+      process.stdout.off('resize', resize);
       stdin.off('data', receive);
       process.off('exit', restore);
       restore();

@@ -70,7 +70,7 @@ function picture({ host, guests }: Look): string {
     settings.name,
     settings.kind,
     state,
-    percent(sample && sample.guestPercent + sample.hypervisorPercent),
+    percent(sample && sample.guestPercent + sample.kernelPercent + sample.hypervisorPercent),
     percent(sample && hypervisorShare(sample)),
     `${sample ? Math.round(sample.residentMiB) : '-'}/${settings.memoryMiB} MiB`,
     sample ? Math.round(sample.exitsPerSecond).toString() : '-',
@@ -80,8 +80,8 @@ function picture({ host, guests }: Look): string {
 }
 
 /** Hypervisor time of the time the guest was busy, in percent. */
-function hypervisorShare({ guestPercent, hypervisorPercent }: StatsSample): number {
-  const busy = guestPercent + hypervisorPercent;
+function hypervisorShare({ guestPercent, kernelPercent, hypervisorPercent }: StatsSample): number {
+  const busy = guestPercent + kernelPercent + hypervisorPercent;
   return busy > 0 ? (100 * hypervisorPercent) / busy : 0;
 }
 

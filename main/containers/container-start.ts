@@ -1,19 +1,27 @@
-// How a container begins: its root as plain data for the guest's thread, and opened there.
-// Owns what its first process is where neither the image nor the command line says.
+// How a container begins: its root and what it runs as plain data for the guest's thread, and opened there.
+// Owns what its first process is where neither the image nor the guest's settings say.
 // Never starts anything.
 
 import { findUser } from '../../native-free-core/containers/images/users.ts';
+import { mergeEnvironment } from '../../native-free-core/containers/kernel/first-process.ts';
+import { signalNumber } from '../../native-free-core/containers/kernel/signal-numbers.ts';
+import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.ts';
 import { MountNamespace } from '../../native-free-core/containers/vfs/mounts.ts';
 import { OverlayFs } from '../../native-free-core/containers/vfs/overlay.ts';
-import type { FileSystem, WalkContext } from '../../native-free-core/containers/vfs/types.ts';
+import type { FileSystem, Nanoseconds, WalkContext } from '../../native-free-core/containers/vfs/types.ts';
 import type { ContainerConfig } from '../../native-free-core/hypervisor/guest.ts';
+import type { GuestSettings, VolumeSettings } from '../contract.ts';
 import type { ContainerStart } from '../guests/worker-messages.ts';
 import { chooseRoot, looksLikePath, openRoot, type RootChoice, rootFolder } from './guest-root.ts';
+import { NodeHostTree } from './host-tree.ts';
 import { Images } from './images/images.ts';
 
-const HOST_NAME = 'container';
 /** st_dev of the first layer; the guest's own file systems have the numbers below. */
 const FIRST_DEVICE = 32;
+/** The same of the first volume: no image has so many layers. */
+const FIRST_VOLUME_DEVICE = 1024;
+/** sethostname(2) */
+const HOST_NAME_MAX = 63;
 
 /**
  * The root that `--image` names: a folder as it stands, an image of the home, or an archive, which becomes one. The home is
@@ -34,23 +42,59 @@ export async function containerRoot(image: string, home: string): Promise<RootCh
   }
 }
 
-/** Opens a container's root. Throws what node:fs throws. */
-export function openContainer({ root, command }: ContainerStart): ContainerConfig {
-  const { config } = root;
-  const layers = openRoot(root, { device: FIRST_DEVICE, now: () => BigInt(Date.now()) * 1_000_000n });
-  const has = (name: string): boolean => config.env.some((entry) => entry.startsWith(`${name}=`));
-  const { uid, gid, groups, home } = findUser(contextOf(layers), config.user);
-  const own = [`HOME=${home}`, 'TERM=xterm', `HOSTNAME=${HOST_NAME}`].filter((entry) => !has(entry.split('=')[0]));
+/** What a guest of kind os with these settings runs. */
+export function containerStart(root: RootChoice, settings: GuestSettings): ContainerStart {
+  const { name, command, env, workdir, user, volumes, tty } = settings;
+  return { root, hostName: hostName(name), command, env, workdir, user, volumes, tty };
+}
+
+/** A guest's name as one of a host (RFC 1123). */
+function hostName(name: string): string {
+  const plain = name.normalize('NFKD').replace(/[^A-Za-z0-9-]+/g, '-');
+  return plain.replace(/^-+/, '').slice(0, HOST_NAME_MAX).replace(/-+$/, '') || 'container';
+}
+
+/** Opens a container's root and volumes. Throws an Error with one sentence. */
+export function openContainer(start: ContainerStart): ContainerConfig {
+  const { config } = start.root;
+  const now = (): Nanoseconds => BigInt(Date.now()) * 1_000_000n;
+  const layers = openRoot(start.root, { device: FIRST_DEVICE, now });
+  const has = (name: string): boolean => [...config.env, ...start.env].some((entry) => entry.startsWith(`${name}=`));
+  const { uid, gid, groups, home } = findUser(contextOf(layers), start.user ?? config.user);
+  const own = [`HOME=${home}`, 'TERM=xterm', `HOSTNAME=${start.hostName}`].filter((entry) => !has(entry.split('=')[0]));
+  const { command } = start;
+  const stopSignal = config.stopSignal === null ? undefined : signalNumber(config.stopSignal);
   return {
     layers,
-    hostName: HOST_NAME,
+    hostName: start.hostName,
     command: command.length > 0 ? [...config.entrypoint, ...command] : [...config.entrypoint, ...config.cmd],
-    environment: [...config.env, ...own],
-    workingDirectory: config.workingDir === '' ? '/' : config.workingDir,
+    environment: mergeEnvironment([...config.env, ...own, ...start.env]),
+    workingDirectory: start.workdir ?? (config.workingDir === '' ? '/' : config.workingDir),
     uid,
     gid,
     groups,
+    hasTerminal: start.tty,
+    volumes: start.volumes.map((volume, index) => openVolume(volume, FIRST_VOLUME_DEVICE + index, now)),
+    ...(stopSignal === undefined ? {} : { stopSignal }),
   };
+}
+
+function openVolume(
+  { host, guest, readOnly }: VolumeSettings,
+  device: number,
+  now: () => Nanoseconds,
+): NonNullable<ContainerConfig['volumes']>[number] {
+  const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  try {
+    return {
+      path: guest,
+      readOnly,
+      fileSystem: new HostFolderFs({ device, tree: new NodeHostTree(host), readOnly, self, now }),
+    };
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    throw new Error(`The folder ${host} cannot be a volume (${code ?? (error as Error).message}).`, { cause: error });
+  }
 }
 
 /** What the image's files are looked up with, before there is a guest. */

@@ -15,7 +15,8 @@ import { type DiffId, LayerStore } from './images/layer-store.ts';
 /** A root, as plain data. */
 export type RootChoice = { config: ImageConfig } & (
   | { type: 'folder'; folder: string }
-  | { type: 'layers'; store: string; layers: DiffId[] }
+  /** `image`: its id. */
+  | { type: 'layers'; image: string; store: string; layers: DiffId[] }
 );
 
 /**
@@ -23,19 +24,38 @@ export type RootChoice = { config: ImageConfig } & (
  * like a path (with a separator at its beginning, or '.') is never looked up as a name. Throws a {@link Failure}.
  */
 export async function chooseRoot(home: string, images: Images, image: string): Promise<RootChoice> {
-  const isPath = looksLikePath(image);
-  const named = isPath ? null : images.lookUp(image);
-  if (named) return { type: 'layers', store: layersFolder(home), layers: diffIds(named), config: named.config };
+  const present = imageOrFolder(home, images, image);
+  if (present) return present;
   const path = resolve(image);
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (!found) {
-    const what = isPath ? `There is no ${path}.` : `There is no image ${image}, and no file or folder of that name.`;
-    throw new Failure('notFound', `${what} trivisor image list shows the images there are.`);
-  }
-  const folder = rootFolder(image);
-  if (folder) return folder;
-  const made = await images.import({ source: path, name: null, ref: null });
-  return { type: 'layers', store: layersFolder(home), layers: diffIds(made), config: made.config };
+  if (!statSync(path, { throwIfNoEntry: false })) throw isNowhere(image);
+  return ofImage(home, await images.import({ source: path, name: null, ref: null }));
+}
+
+/** The same where nothing is imported: an image of the home or a folder. Throws a {@link Failure}. */
+export function presentRoot(home: string, images: Images, image: string): RootChoice {
+  const present = imageOrFolder(home, images, image);
+  if (!present) throw isNowhere(image);
+  return present;
+}
+
+function imageOrFolder(home: string, images: Images, image: string): RootChoice | null {
+  const named = looksLikePath(image) ? null : images.lookUp(image);
+  return named ? ofImage(home, named) : rootFolder(image);
+}
+
+const ofImage = (home: string, { id, layers, config }: ImageView): RootChoice => ({
+  type: 'layers',
+  image: id,
+  store: layersFolder(home),
+  layers: layers.map(({ diffId }) => diffId as DiffId),
+  config,
+});
+
+function isNowhere(image: string): Failure {
+  const what = looksLikePath(image)
+    ? `There is no ${resolve(image)}.`
+    : `There is no image ${image}, and no file or folder of that name.`;
+  return new Failure('notFound', `${what} trivisor image list shows the images there are.`);
 }
 
 /** Whether what names a root is written as a path: then no image is looked up. */
@@ -48,8 +68,6 @@ export function rootFolder(image: string): RootChoice | null {
   const isLayout = ['oci-layout', 'index.json'].some((name) => statSync(join(folder, name), { throwIfNoEntry: false }));
   return isLayout ? null : { type: 'folder', folder, config: rootConfig() };
 }
-
-const diffIds = ({ layers }: ImageView): DiffId[] => layers.map(({ diffId }) => diffId as DiffId);
 
 /** Layers are opened once a thread: all its guests share their inodes, and so the pages of their files. */
 const opened = new Map<string, FileSystem>();

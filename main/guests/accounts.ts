@@ -2,8 +2,13 @@
 // Owns the arithmetic from nanoseconds and counts to seconds and shares, and the history of samples.
 // Never estimates: every number is a reading of the control block, or a difference of two.
 
-import { type ControlBlock, exitReasons, hypervisorParts } from '../../native-free-core/hypervisor/control-block.ts';
-import type { EngineWork, HypervisorSeconds, Report, StatsSample } from '../contract.ts';
+import {
+  type ControlBlock,
+  exitReasons,
+  type HypervisorPart,
+  hypervisorParts,
+} from '../../native-free-core/hypervisor/control-block.ts';
+import type { EngineWork, GuestKind, HypervisorSeconds, Report, StatsSample } from '../contract.ts';
 
 /** Samples kept: ten minutes at one a second. */
 const HISTORY_LENGTH = 600;
@@ -13,14 +18,18 @@ const PAGE_MIB = 4096 / 2 ** 20;
 /** One reading of the counters that are shown. */
 export type Totals = StatsSample['totals'] & { residentMiB: number };
 
-export function readTotals(control: ControlBlock): Totals {
+/** `kind`: what is not execution of the guest is its hypervisor's; that of a guest of kind os is the shared kernel's. */
+export function readTotals(control: ControlBlock, kind: GuestKind): Totals {
+  const seconds = (part: HypervisorPart): number => control.get(`${part}Nanoseconds`) / 1e9;
   const hypervisorSeconds = Object.fromEntries(
-    hypervisorParts.map((part) => [part, control.get(`${part}Nanoseconds`) / 1e9]),
+    hypervisorParts.map((part) => [part, kind === 'os' ? 0 : seconds(part)]),
   ) as HypervisorSeconds;
+  const kernelSeconds = kind === 'os' ? hypervisorParts.reduce((total, part) => total + seconds(part), 0) : 0;
   const exits = Object.fromEntries(exitReasons.map((reason) => [reason, control.get(`exits.${reason}`)]));
   return {
     instructions: control.get('instructions'),
     guestSeconds: control.get('guestNanoseconds') / 1e9,
+    kernelSeconds,
     hypervisorSeconds,
     exits,
     disk: {
@@ -79,13 +88,15 @@ function sum(values: object): number {
 /** Samples of one run, made at whatever pace `sample` is called. */
 export class History {
   readonly #control: ControlBlock;
+  readonly #kind: GuestKind;
   readonly #samples: StatsSample[] = [];
   #before: Totals;
   #beforeAt: number;
 
-  constructor(control: ControlBlock) {
+  constructor(control: ControlBlock, kind: GuestKind) {
     this.#control = control;
-    this.#before = readTotals(control);
+    this.#kind = kind;
+    this.#before = readTotals(control, kind);
     this.#beforeAt = performance.now();
   }
 
@@ -97,18 +108,20 @@ export class History {
   sample(): StatsSample {
     const now = performance.now();
     const seconds = Math.max((now - this.#beforeAt) / 1000, 1e-3);
-    const { residentMiB, ...totals } = readTotals(this.#control);
+    const { residentMiB, ...totals } = readTotals(this.#control, this.#kind);
     const before = this.#before;
     // Readings are not taken in one instant, so a share may come out a hair outside 0 to 100.
     const percent = (spent: number): number => Math.min(100, Math.max(0, (100 * spent) / seconds));
     const guestPercent = percent(totals.guestSeconds - before.guestSeconds);
     const hypervisorPercent = percent(sum(totals.hypervisorSeconds) - sum(before.hypervisorSeconds));
+    const kernelPercent = percent(totals.kernelSeconds - before.kernelSeconds);
     const sample: StatsSample = {
       at: Date.now(),
       seconds,
       guestPercent,
       hypervisorPercent,
-      idlePercent: Math.max(0, 100 - guestPercent - hypervisorPercent),
+      kernelPercent,
+      idlePercent: Math.max(0, 100 - guestPercent - hypervisorPercent - kernelPercent),
       instructionsPerSecond: Math.max(0, totals.instructions - before.instructions) / seconds,
       exitsPerSecond: Math.max(0, sum(totals.exits) - sum(before.exits)) / seconds,
       residentMiB,
@@ -127,14 +140,15 @@ export interface RunFacts {
   memoryMiB: number;
   wallSeconds: number;
   marks: Report['marks'];
+  unimplemented?: Report['unimplemented'];
   end: Report['end'];
 }
 
 /** The report of a run, from its control block and what main knows of it. */
 export function makeReport(control: ControlBlock, facts: RunFacts): Report {
-  const { residentMiB, ...totals } = readTotals(control);
+  const { residentMiB, ...totals } = readTotals(control, facts.kind);
   const hypervisor = sum(totals.hypervisorSeconds);
-  const busy = totals.guestSeconds + hypervisor;
+  const busy = totals.guestSeconds + totals.kernelSeconds + hypervisor;
   return {
     kind: facts.kind,
     wallSeconds: facts.wallSeconds,
@@ -143,6 +157,7 @@ export function makeReport(control: ControlBlock, facts: RunFacts): Report {
     hypervisorShare: busy > 0 ? hypervisor / busy : 0,
     engine: readEngineWork(control),
     memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: control.get('balloonPages') * PAGE_MIB },
+    unimplemented: facts.unimplemented ?? {},
     end: facts.end,
   };
 }

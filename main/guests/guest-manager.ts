@@ -2,6 +2,9 @@
 // Owns every run, console and history of its guests, and tells what changes as the contract's events.
 // Never speaks to a front end itself, and never lets one guest's fault reach another.
 
+import type { ProgramRequest } from '../../native-free-core/hypervisor/guest.ts';
+import { checkKindOfSettings, GuestContainers } from '../containers/guest-containers.ts';
+import type { Images } from '../containers/images/images.ts';
 import {
   AHCI_DRIVES_MAX,
   type CallOutput,
@@ -13,9 +16,11 @@ import {
   type GuestSettingsChange,
   type GuestView,
   type PeerList,
+  type ProcessView,
   type Report,
   type SerialPort,
   type StatsSample,
+  type TerminalSize,
 } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
 import { checkAgainstHost } from '../host.ts';
@@ -34,8 +39,9 @@ import {
 import { GuestDisplay } from './guest-display.ts';
 import { GuestSound } from './guest-sound.ts';
 import { Peers } from './peers.ts';
-import { RunningGuest } from './running-guest.ts';
-import { SerialConsole } from './serial-console.ts';
+import type { ProgramMessage } from './program-frames.ts';
+import { type ProgramHandle, RunningGuest } from './running-guest.ts';
+import { SCROLLBACK_BYTES, SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
 
 /** Milliseconds between two samples of a guest's counters. */
@@ -49,6 +55,8 @@ export interface GuestManagerOptions {
   home: string;
   inventory: Inventory;
   emit: EventSink;
+  /** The images of the home. */
+  images: Images;
   /** Module whose `createGuest` replaces the core's, for tests. */
   machineModule?: string | undefined;
 }
@@ -59,6 +67,7 @@ export class GuestManager {
   readonly #machineModule: string | undefined;
   readonly #networks: Networks;
   readonly #peers: Peers;
+  readonly #containers: GuestContainers;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
@@ -74,6 +83,7 @@ export class GuestManager {
     this.#machineModule = options.machineModule;
     this.#networks = new Networks({ home: options.home });
     this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
+    this.#containers = new GuestContainers(options.home, options.images);
   }
 
   list(): GuestView[] {
@@ -99,10 +109,15 @@ export class GuestManager {
     return view;
   }
 
+  /** The same, importing the image of a guest of kind os where it is an archive. */
+  async createWithImage(settings: GuestSettings): Promise<GuestView> {
+    return this.create(await this.#containers.prepared(settings));
+  }
+
   /** Changes settings of a guest that is off, or what is in the removable drives of one that runs. */
   async set(guest: string, change: GuestSettingsChange, force: boolean): Promise<GuestView> {
     const record = this.#find(guest);
-    const settings = GuestSettings.parse({ ...record.settings, ...change });
+    const settings = await this.#containers.prepared(GuestSettings.parse({ ...record.settings, ...change }));
     const run = this.#present(record.id);
     if (run && Object.keys(change).every((name) => name === 'cdrom' || name === 'floppies'))
       return this.#changeMedia(record, run, settings, force);
@@ -161,6 +176,7 @@ export class GuestManager {
     const record = this.#find(guest);
     this.#requireOff(record, 'removed');
     this.#inventory.remove(record.id);
+    this.#containers.remove(record.id);
     this.#runs.delete(record.id);
     for (const console of Object.values(this.#consoles.get(record.id) ?? {})) console.close();
     this.#consoles.delete(record.id);
@@ -180,11 +196,19 @@ export class GuestManager {
     const second = this.console(record.id, 2);
     const display = this.display(record.id);
     const sound = this.sound(record.id);
+    const container = record.settings.kind === 'os' ? this.#containers.start(record.settings) : undefined;
+    const log = container && this.#containers.log(record.id);
+    // Standard error stands between the lines of standard output, as it would on a terminal.
+    const output = (bytes: Uint8Array): void => {
+      log?.write(bytes);
+      console.write(bytes);
+    };
     this.#ejectedDiscs.delete(record.id);
     const run = new RunningGuest({
       settings: record.settings,
-      output: (bytes) => console.write(bytes),
-      secondOutput: (bytes) => second.write(bytes),
+      output,
+      secondOutput: container ? output : (bytes) => second.write(bytes),
+      ...(container ? { container } : {}),
       sound: (bytes) => sound.play(bytes),
       screen: (change) => display.change(change),
       // A guest's floppy drives have a button and no motor: only its CD leaves by the guest's will.
@@ -243,15 +267,47 @@ export class GuestManager {
     return run.report();
   }
 
+  /** Processes of a running guest of kind os. */
+  async processes(guest: string): Promise<ProcessView[]> {
+    return this.#requireContainer(guest).processes();
+  }
+
+  /** Runs a program in a running guest of kind os; see {@link RunningGuest.execute}. */
+  execute(guest: string, request: ProgramRequest, told: (message: ProgramMessage) => void): Promise<ProgramHandle> {
+    return this.#requireContainer(guest).execute(request, told);
+  }
+
+  resize(guest: string, { rows, columns }: TerminalSize): void {
+    this.#requireContainer(guest).resize(rows, columns);
+  }
+
+  endInput(guest: string): void {
+    this.#requireContainer(guest).endInput();
+  }
+
+  #requireContainer(guest: string): RunningGuest {
+    const { record, run } = this.#requirePresent(guest);
+    if (record.settings.kind !== 'os')
+      throw new Failure(
+        'wrong',
+        `${record.settings.name} is of kind ${record.settings.kind}: only one of kind os can do that.`,
+      );
+    return run;
+  }
+
   history(guest: string): StatsSample[] {
     return [...(this.#runs.get(this.#find(guest).id)?.history.samples ?? [])];
   }
 
   /** A serial console of a guest, there before its first start and after its last. */
   console(guest: string, port: SerialPort = 1): SerialConsole {
-    const { id } = this.#find(guest);
+    const { id, settings } = this.#find(guest);
     let consoles = this.#consoles.get(id);
-    if (!consoles) this.#consoles.set(id, (consoles = { 1: new SerialConsole(), 2: new SerialConsole() }));
+    if (!consoles) {
+      this.#consoles.set(id, (consoles = { 1: new SerialConsole(), 2: new SerialConsole() }));
+      const before = settings.kind === 'os' ? this.#containers.log(id).tail(SCROLLBACK_BYTES) : null;
+      if (before && before.length > 0) consoles[1].write(before);
+    }
     return consoles[port];
   }
 
@@ -391,7 +447,9 @@ export function checkSettings(settings: GuestSettings): void {
       'wrong',
       'A deterministic guest shares no folders: what others do in one is nothing that could be repeated.',
     );
+  checkKindOfSettings(settings);
   checkAgainstHost(settings);
+  if (settings.kind === 'os') return;
   const onAhci = settings.disks.filter((disk) => disk.interface === 'ahci').length;
   if (settings.cdromInterface === 'ahci' && onAhci >= AHCI_DRIVES_MAX)
     throw new Failure(

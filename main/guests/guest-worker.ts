@@ -13,6 +13,8 @@ import type {
   GuestHost,
   MediumPlace,
   NetworkCardConfig,
+  ProgramRequest,
+  RunningProgram,
   ShareConfig,
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
@@ -114,6 +116,12 @@ class GuestThread {
   readonly #watch: ConsoleWatch;
   readonly #screen: ScreenSender;
   #guest: Guest | null = null;
+  /** Programs that were started beside a container's first, by their number. */
+  readonly #programs = new Map<number, RunningProgram>();
+  /** What came before there was a guest for it. */
+  readonly #early: ToWorker[] = [];
+  /** System calls in vain that were told of. */
+  #toldInVain = 0;
   #translation: WorkerTranslation | undefined;
   #disks: BlockDevice[] = [];
   /** What is in the drives whose medium can be changed. */
@@ -168,6 +176,7 @@ class GuestThread {
       return;
     }
     this.#guest = guest;
+    for (const message of this.#early.splice(0)) this.#receive(message);
     this.#listen();
     this.#watchScreen(guest);
     this.#mark('started');
@@ -356,6 +365,7 @@ class GuestThread {
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
       ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
       diskAnswered: () => this.#wake?.(),
+      inputTaken: (bytes) => this.#send({ type: 'taken', bytes }),
       ...this.#outputHost(),
       mediumEjected: (place) => this.#ejected(place),
       unpack,
@@ -493,6 +503,10 @@ class GuestThread {
     guest.publishCounters();
     const machine = this.#control.get('schedulingNanoseconds');
     this.#control.set('schedulingNanoseconds', machine + this.#scheduling * 1e6);
+    const calls = guest.unimplemented?.() ?? {};
+    const inVain = Object.values(calls).reduce((total, count) => total + count, 0);
+    if (inVain > this.#toldInVain) this.#send({ type: 'unimplemented', calls });
+    this.#toldInVain = inVain;
     this.#publishedAt = performance.now();
   }
 
@@ -524,6 +538,11 @@ class GuestThread {
 
   #receive(message: ToWorker): void {
     const guest = this.#guest;
+    if (!guest && ['input', 'endInput', 'resize'].includes(message.type)) {
+      // Typed ahead: it is there once the guest is.
+      this.#early.push(message);
+      return;
+    }
     switch (message.type) {
       case 'input':
         if (message.port === 1) guest?.serialInput(message.bytes);
@@ -536,6 +555,18 @@ class GuestThread {
       case 'powerButton':
         guest?.powerButton();
         break;
+      case 'endInput':
+        guest?.endInput?.();
+        break;
+      case 'resize':
+        guest?.resize?.(message.rows, message.columns);
+        break;
+      case 'execute':
+        this.#execute(message.id, message.request);
+        break;
+      case 'program':
+        this.#direct(message.id, message.input);
+        break;
       case 'control':
         this.#operate(message.input);
         break;
@@ -546,6 +577,48 @@ class GuestThread {
         this.#screen.wish(message.wish);
     }
     this.#wake?.();
+  }
+
+  /** Starts a program beside a container's first. */
+  #execute(id: number, request: ProgramRequest): void {
+    const tell = (message: Extract<FromWorker, { type: 'program' }>['message']): void =>
+      this.#send({ type: 'program', id, message });
+    try {
+      if (!this.#guest?.execute) throw new Error('Only a guest of kind os runs programs beside its first.');
+      const program = this.#guest.execute(request, {
+        output: (bytes, type) => tell({ type, bytes }),
+        taken: (bytes) => tell({ type: 'taken', bytes }),
+        ended: (status) => {
+          this.#programs.delete(id);
+          tell({ type: 'ended', status });
+        },
+      });
+      this.#programs.set(id, program);
+      tell({ type: 'started' });
+    } catch (error) {
+      tell({ type: 'refused', problem: (error as Error).message });
+    }
+  }
+
+  /** What whoever started a program wants of it. */
+  #direct(id: number, input: Extract<ToWorker, { type: 'program' }>['input']): void {
+    const program = this.#programs.get(id);
+    switch (input.type) {
+      case 'input':
+        program?.input(input.bytes);
+        break;
+      case 'resize':
+        program?.resize(input.rows, input.columns);
+        break;
+      case 'signal':
+        program?.signal(input.number);
+        break;
+      case 'hold':
+        program?.hold(input.held);
+        break;
+      default:
+        program?.[input.type]();
+    }
   }
 
   /** A key or the pointer of a person at the guest's window. */
@@ -603,6 +676,10 @@ function answerOf(guest: Guest, ask: Exclude<Ask, { type: 'changeMedium' | 'retr
     if (!guest.input) return { problem: 'The guest has no keyboard.' };
     return guest.input.type(ask.strokes) ? {} : { problem: 'The guest has yet to take what was typed before.' };
   }
+  if (ask.type === 'processes')
+    return guest.processes
+      ? { processes: guest.processes() }
+      : { problem: 'Only guests of kind os tell of processes.' };
   if (!guest.screen) return { problem: 'The guest has no display.' };
   return ask.type === 'screenText' ? { text: guest.screen.text() ?? null } : { picture: takePicture(guest)! };
 }

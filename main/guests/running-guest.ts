@@ -4,13 +4,19 @@
 
 import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
-import type { MediumPlace, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type {
+  MediumPlace,
+  ProcessSummary,
+  ProgramRequest,
+  TranslationTime,
+} from '../../native-free-core/hypervisor/guest.ts';
 import { Failure, type GuestSettings, type GuestView, type Report, type SerialPort } from '../contract.ts';
 import { cardAddress } from '../networks/addresses.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
 import { History, makeReport } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
 import type { Membership, Peers } from './peers.ts';
+import type { ProgramInput, ProgramMessage } from './program-frames.ts';
 import { uuidBytes } from './uuid.ts';
 import {
   type Answer,
@@ -37,12 +43,23 @@ const ANSWER_PATIENCE = 15_000;
 /** The worker lies beside this module, in a checkout as in a bundle. */
 const workerUrl = new URL(`./guest-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
+/** A program that runs beside a container's first. */
+export interface ProgramHandle {
+  send(input: ProgramInput): void;
+  /** While it is held its output is not taken, and who writes waits. */
+  hold(held: boolean): void;
+  /** Its terminal hangs up, its pipes are closed. */
+  leave(): void;
+}
+
 export interface RunOptions {
   settings: GuestSettings;
   /** The guest's serial output. */
   output(bytes: Uint8Array): void;
   /** The same of the second serial port; without it nobody wants that. */
   secondOutput?(bytes: Uint8Array): void;
+  /** Bytes of {@link RunningGuest.input} that a container took. */
+  taken?(bytes: number): void;
   /** What the guest plays, as the contract's stream has it, while {@link RunningGuest.listen} says so. */
   sound?(bytes: Uint8Array): void;
   /** The guest itself has ejected what was in a drive. */
@@ -91,6 +108,9 @@ export class RunningGuest implements DisplaySource {
   readonly #sound: (bytes: Uint8Array) => void;
   readonly #ejected: (place: MediumPlace) => void;
   readonly #screen: (change: ScreenChange) => void;
+  readonly #programs = new Map<number, (message: Extract<FromWorker, { type: 'program' }>['message']) => void>();
+  readonly #taken: (bytes: number) => void;
+  #unimplemented: Record<string, number> = {};
   readonly #asked = new Map<number, { answered(answer: Answer): void; failed(failure: Failure): void }>();
   #asks = 0;
   #lastPicture: Picture | null = null;
@@ -120,7 +140,8 @@ export class RunningGuest implements DisplaySource {
     this.#screen = options.screen ?? (() => {});
     this.#changed = options.changed ?? (() => {});
     this.#complained = options.complained ?? (() => {});
-    this.history = new History(this.#control);
+    this.#taken = options.taken ?? (() => {});
+    this.history = new History(this.#control, options.settings.kind);
     const started = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<WorkerEnd>();
     this.started = started.promise;
@@ -218,6 +239,55 @@ export class RunningGuest implements DisplaySource {
     this.#post({ type: 'listen', listening });
   }
 
+  /** There is no more input: of a container without a terminal. */
+  endInput(): void {
+    this.#post({ type: 'endInput' });
+  }
+
+  /** The console's window has another size: of a container with a terminal. */
+  resize(rows: number, columns: number): void {
+    this.#post({ type: 'resize', rows, columns });
+  }
+
+  /**
+   * Runs a program beside a container's first. `told` gets what it says, `ended` being the last; rejects with a
+   * {@link Failure} where it cannot be started. Whoever leaves hears nothing any more.
+   */
+  execute(request: ProgramRequest, told: (message: ProgramMessage) => void): Promise<ProgramHandle> {
+    return new Promise((started, failed) => {
+      if (this.#end) return failed(new Failure('conflict', 'The guest is not running.'));
+      const id = ++this.#asks;
+      const handle: ProgramHandle = {
+        send: (input) => {
+          if (this.#programs.has(id)) this.#post({ type: 'program', id, input });
+        },
+        hold: (held) => {
+          if (this.#programs.has(id)) this.#post({ type: 'program', id, input: { type: 'hold', held } });
+        },
+        leave: () => {
+          if (this.#programs.delete(id)) this.#post({ type: 'program', id, input: { type: 'leave' } });
+        },
+      };
+      this.#programs.set(id, (message) => {
+        if (message.type === 'refused') {
+          this.#programs.delete(id);
+          failed(new Failure('failed', message.problem));
+          return;
+        }
+        if (message.type === 'ended') this.#programs.delete(id);
+        if (message.type === 'started') started(handle);
+        told(message);
+      });
+      this.#post({ type: 'execute', id, request });
+    });
+  }
+
+  /** Processes of a container. Rejects with a {@link Failure} where the guest is none. */
+  async processes(): Promise<ProcessSummary[]> {
+    const { processes } = await this.#ask({ type: 'processes' });
+    return processes ?? [];
+  }
+
   /** What a person does at the guest's window; dropped once the guest has ended. */
   control(input: Extract<ToWorker, { type: 'control' }>['input']): void {
     this.#post({ type: 'control', input });
@@ -313,7 +383,14 @@ export class RunningGuest implements DisplaySource {
   report(): Report {
     const { kind, memoryMiB } = this.settings;
     const wallSeconds = this.#end ? this.#wallSeconds : this.#elapsed();
-    return makeReport(this.#control, { kind, memoryMiB, wallSeconds, marks: [...this.#marks], end: this.#end });
+    return makeReport(this.#control, {
+      kind,
+      memoryMiB,
+      wallSeconds,
+      marks: [...this.#marks],
+      unimplemented: this.#unimplemented,
+      end: this.#end,
+    });
   }
 
   #receive(message: FromWorker): void {
@@ -327,6 +404,15 @@ export class RunningGuest implements DisplaySource {
         return;
       case 'output':
         if (!this.#end) this.#output[message.port](message.bytes);
+        return;
+      case 'taken':
+        if (!this.#end) this.#taken(message.bytes);
+        return;
+      case 'program':
+        if (!this.#end) this.#programs.get(message.id)?.(message.message);
+        return;
+      case 'unimplemented':
+        this.#unimplemented = message.calls;
         return;
       case 'sound':
         if (!this.#end) this.#sound(message.bytes);
@@ -393,6 +479,9 @@ export class RunningGuest implements DisplaySource {
     this.#settleStarted(new Failure('failed', end.detail));
     for (const { failed } of this.#asked.values()) failed(new Failure('conflict', 'The guest has ended.'));
     this.#asked.clear();
+    // Programs end with their container: by SIGKILL, which those that have told of their end already did not need.
+    for (const told of [...this.#programs.values()]) told({ type: 'ended', status: 137 });
+    this.#programs.clear();
     // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
     void this.#worker.terminate();
     for (const plug of this.#plugs) plug.close();

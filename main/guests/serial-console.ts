@@ -3,7 +3,7 @@
 // Never holds more than its bound, and never waits for a listener.
 
 /** Bytes of scrollback kept for a console: about 3,000 full lines. */
-const SCROLLBACK_BYTES = 256 * 1024;
+export const SCROLLBACK_BYTES = 256 * 1024;
 
 /** Fans output out to listeners, who first get what was there before them. */
 export class SerialConsole {

@@ -7,6 +7,8 @@ import type {
   GuestEnd,
   MediumPlace,
   NetworkModel,
+  ProcessSummary,
+  ProgramRequest,
   TranslationTime,
   VirtioKind,
   VirtioTransportKind,
@@ -14,10 +16,11 @@ import type {
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
 import type { RootChoice } from '../containers/guest-root.ts';
-import type { GuestSettings, SerialPort } from '../contract.ts';
+import type { GuestSettings, SerialPort, VolumeSettings } from '../contract.ts';
 import type { DisplayInput, DisplayText } from '../display/display-frames.ts';
 import type { OutputPaths } from './output-files.ts';
 import type { PeerStart } from './peers.ts';
+import type { ProgramInput, ProgramMessage } from './program-frames.ts';
 
 /** How a guest begins: paths, not bytes, so that main never reads a kernel. */
 export interface GuestStart {
@@ -60,11 +63,16 @@ export interface ShareStart {
   readOnly: boolean;
 }
 
-/** A container: what its root is made of, and what it runs. */
+/** A container: what its root is made of, and what it runs; what is empty or null is as the image's configuration says. */
 export interface ContainerStart {
   root: RootChoice;
-  /** Empty: what the image's configuration names. */
+  hostName: string;
   command: readonly string[];
+  env: readonly string[];
+  workdir: string | null;
+  user: string | null;
+  volumes: readonly VolumeSettings[];
+  tty: boolean;
 }
 
 /** A network card of a guest, and the cable that leads to its network. */
@@ -121,13 +129,16 @@ export type Ask =
   /** Puts a medium into a drive, null: takes it out. A CD is only read. */
   | { type: 'changeMedium'; place: MediumPlace; medium: FloppyStart | null; force: boolean }
   /** Tries again what the host had no room for. */
-  | { type: 'retryDisks' };
+  | { type: 'retryDisks' }
+  /** Of a container. */
+  | { type: 'processes' };
 
 /** What came of an {@link Ask}; `problem`: one sentence why nothing did. */
 export interface Answer {
   picture?: Picture;
   /** Of the screen; null in a graphics mode. */
   text?: string | null;
+  processes?: ProcessSummary[];
   problem?: string;
   /** The problem is that the guest has locked the drive. */
   isLocked?: boolean;
@@ -174,6 +185,12 @@ export type ToWorker =
   /** Whether somebody listens to what the guest plays. */
   | { type: 'listen'; listening: boolean }
   | { type: 'powerButton' }
+  /** Of a container: there is no more serial input; its console's window has another size. */
+  | { type: 'endInput' }
+  | { type: 'resize'; rows: number; columns: number }
+  /** Runs a program beside a container's first; what comes of it is told by `program` messages of the same number. */
+  | { type: 'execute'; id: number; request: ProgramRequest }
+  | { type: 'program'; id: number; input: ProgramInput | { type: 'leave' } | { type: 'hold'; held: boolean } }
   /** Of a person at the guest's window. */
   | { type: 'control'; input: Exclude<DisplayInput, { type: 'taken' }> }
   | { type: 'ask'; id: number; ask: Ask }
@@ -187,6 +204,12 @@ export type FromWorker =
   /** There is no machine; one sentence why. */
   | { type: 'refused'; message: string }
   | { type: 'output'; port: SerialPort; bytes: Uint8Array }
+  /** Serial input went into a container's standard input. */
+  | { type: 'taken'; bytes: number }
+  /** Of a program that was asked for by `execute`; `refused` is the only one where it could not be started. */
+  | { type: 'program'; id: number; message: ProgramMessage | { type: 'refused'; problem: string } }
+  /** System calls that a container asked for in vain since its start. */
+  | { type: 'unimplemented'; calls: Record<string, number> }
   /** A piece of what the guest plays, as the contract's stream has it; only while somebody listens. */
   | { type: 'sound'; bytes: Uint8Array }
   /** The guest itself has ejected what was in a drive. */

@@ -32,6 +32,65 @@ export interface ContainerConfig extends FirstProcess {
   /** File systems of the image's layers, the topmost first. */
   readonly layers: readonly FileSystem[];
   readonly hostName: string;
+  /** The console is a terminal; otherwise standard streams are pipes, and standard error is the second serial port. */
+  readonly hasTerminal: boolean;
+  /** The signal that asks the first process to end; SIGTERM where nothing is said. */
+  readonly stopSignal?: number;
+  /** What else is mounted: a folder of the host at an absolute path. */
+  readonly volumes?: readonly { readonly path: string; readonly fileSystem: FileSystem; readonly readOnly: boolean }[];
+}
+
+/** A program to run in a container beside its first one. */
+export interface ProgramRequest {
+  /** Program and arguments; a program without a slash is looked for along PATH. */
+  readonly command: readonly string[];
+  /** NAME=value each, over what the container's first program has. */
+  readonly environment: readonly string[];
+  /** Null: as the first program's. */
+  readonly workingDirectory: string | null;
+  /** Null: as the first program. Else as `findUser` takes it. */
+  readonly user: string | null;
+  /** Rows and columns of its terminal; null: it has none, its standard streams are pipes. */
+  readonly terminal: { readonly rows: number; readonly columns: number } | null;
+}
+
+/** What the host is told of such a program. */
+export interface ProgramEvents {
+  /** Bytes it wrote, the callee's to keep; from a terminal all are of `output`. */
+  output(bytes: Uint8Array, from: 'output' | 'error'): void;
+  /** Bytes of input have been taken: as many more may be sent. */
+  taken(bytes: number): void;
+  /** It ended, with this status; 128 and the signal's number where a signal ended it. */
+  ended(status: number): void;
+}
+
+/** A program that the host has started in a container. */
+export interface RunningProgram {
+  input(bytes: Uint8Array): void;
+  /** There is no more input; a terminal hears nothing of it. */
+  endInput(): void;
+  resize(rows: number, columns: number): void;
+  /** While it is held its output is not taken, and who writes waits. */
+  hold(held: boolean): void;
+  /** Sends the program a signal by its number. */
+  signal(number: number): void;
+  /** Whoever started it is gone: a terminal hangs up, pipes are closed. */
+  leave(): void;
+}
+
+/** A process of a container, as lists show it. */
+export interface ProcessSummary {
+  pid: number;
+  parent: number;
+  uid: number;
+  /** As in /proc: R, S, T, Z. */
+  state: string;
+  command: string;
+  threads: number;
+  /** Seconds executed, and in the kernel for it. */
+  userSeconds: number;
+  kernelSeconds: number;
+  residentMiB: number;
 }
 
 export interface GuestConfig {
@@ -125,6 +184,8 @@ export interface GuestHost {
   translationThread?(memory: WebAssembly.Memory): TranslationThread;
   /** Undoes compressions for guests of kind para, whose kernels the host unpacks; without it each kernel unpacks itself. */
   unpack?: HostUnpack;
+  /** Bytes of serial input have gone into a container's standard input: as many more may be sent. */
+  inputTaken?(bytes: number): void;
   /** Bytes the guest sent on its first serial port; the buffer is the callee's to keep. */
   serialOutput(bytes: Uint8Array): void;
   /** The same of its second serial port; without it what the guest sends there is lost. */
@@ -206,7 +267,17 @@ export interface Guest {
   secondSerialInput?(bytes: Uint8Array): void;
   /** Whether anybody listens to the guest's sound; without a listener, as at first, none is made. */
   listen?(listening: boolean): void;
-  /** Presses the ACPI power button. */
+  /** There is no more serial input: only of a container without a terminal. */
+  endInput?(): void;
+  /** The console's window has another size: only of a container with a terminal. */
+  resize?(rows: number, columns: number): void;
+  /** Runs a further program in a container. Throws an Error with one sentence where it cannot be started. */
+  execute?(request: ProgramRequest, events: ProgramEvents): RunningProgram;
+  /** Processes of a container. */
+  processes?(): ProcessSummary[];
+  /** System calls that a container's programs asked for in vain, with how often. */
+  unimplemented?(): Record<string, number>;
+  /** Presses the ACPI power button; a container's first process gets its stop signal, and SIGKILL ten seconds later. */
   powerButton(): void;
   /** While paused the guest's clock stands still. */
   pause(): void;

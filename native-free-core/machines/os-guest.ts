@@ -3,27 +3,54 @@
 // Never implements a system call; there is no machine in this machine.
 
 import { Devices } from '../containers/devices/devices.ts';
+import { HostInput, HostOutput } from '../containers/devices/host-streams.ts';
 import { Terminal } from '../containers/devices/terminal.ts';
-import { startFirstProcess } from '../containers/kernel/first-process.ts';
+import { Errno } from '../containers/errno.ts';
+import { findUser } from '../containers/images/users.ts';
+import { CredentialSet } from '../containers/kernel/credentials.ts';
+import {
+  type FirstProcess,
+  mergeEnvironment,
+  type StandardStreams,
+  startBeside,
+  startFirstProcess,
+} from '../containers/kernel/first-process.ts';
 import { Kernel } from '../containers/kernel/kernel.ts';
 import { mountSystem } from '../containers/kernel/mounts.ts';
 import { KernelProc } from '../containers/kernel/proc-tasks.ts';
-import { SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
+import type { Process } from '../containers/kernel/process.ts';
+import { SIGNAL_MAX, SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
 import { sendToProcess } from '../containers/kernel/signals.ts';
+import type { Task } from '../containers/kernel/task.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
 import { ProgramTranslation } from '../containers/memory/translation.ts';
 import { callName } from '../containers/syscalls/names.ts';
 import { RELEASE } from '../containers/syscalls/system.ts';
 import { callTable } from '../containers/syscalls/table.ts';
+import { MS_RDONLY } from '../containers/vfs/constants.ts';
 import { MountNamespace } from '../containers/vfs/mounts.ts';
+import { nameToText, textToName } from '../containers/vfs/names.ts';
+import { mkdirAt } from '../containers/vfs/operations.ts';
 import { OverlayFs } from '../containers/vfs/overlay.ts';
 import { makeProc } from '../containers/vfs/proc.ts';
 import { makeSys } from '../containers/vfs/sys.ts';
-import type { FileSystem } from '../containers/vfs/types.ts';
+import type { FileSystem, Location, WalkContext } from '../containers/vfs/types.ts';
+import { resolve } from '../containers/vfs/walk.ts';
 import { Cpu, type InterruptSource, translationOptions } from '../cpu/cpu.ts';
 import type { PortBus } from '../cpu/system/hooks.ts';
 import type { MmioBus } from '../cpu/system/physical.ts';
-import type { Guest, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
+import type {
+  ContainerConfig,
+  Guest,
+  GuestConfig,
+  GuestEnd,
+  GuestHost,
+  ProcessSummary,
+  ProgramEvents,
+  ProgramRequest,
+  RunningProgram,
+  SliceResult,
+} from '../hypervisor/guest.ts';
 import { memoryPages } from '../memory/layout.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
 
@@ -31,6 +58,10 @@ const MIB = 1 << 20;
 const MEMORY_MIN_MIB = 16;
 /** Pages are named by 20 bits, and lie below the hole of a PC's memory. */
 const MEMORY_MAX_MIB = 3072;
+/** Bytes of a command line that lists of processes show; a program may have two million. */
+const COMMAND_MAX = 1024;
+/** Nanoseconds between the stop signal and SIGKILL, as with other containers. */
+const STOP_PATIENCE = 10e9;
 
 const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
 /** Programs reach no ports, and all their memory is RAM. */
@@ -47,13 +78,19 @@ export class OsGuest implements Guest {
   private readonly cpu: Cpu;
   private readonly time: HypervisorTime;
   private readonly console: Terminal;
-  private readonly room = new WaitQueue();
+  private readonly container: ContainerConfig;
+  private readonly root: Location;
+  /** The first process's standard input, where it has no terminal. */
+  private standardInput: HostInput | undefined;
+  private pausedAt = 0;
+  private readonly source: KernelProc;
 
   /** Throws an Error with one sentence where the container cannot be started. */
   constructor(config: GuestConfig, host: GuestHost) {
     this.host = host;
     const { container } = config;
     if (!container) throw new Error('A guest of kind os needs a container.');
+    this.container = container;
     if (config.memoryMiB < MEMORY_MIN_MIB || config.memoryMiB > MEMORY_MAX_MIB)
       throw new Error(
         `A guest of kind os has ${MEMORY_MIN_MIB} to ${MEMORY_MAX_MIB} MiB of memory; ${config.memoryMiB} was asked for.`,
@@ -88,7 +125,7 @@ export class OsGuest implements Guest {
     kernel.attach(this.cpu);
     kernel.hostName = container.hostName;
     this.console = new Terminal(kernel, {
-      room: this.room,
+      room: new WaitQueue(),
       show: (bytes) => {
         host.serialOutput(bytes.slice());
         return bytes.length;
@@ -100,12 +137,32 @@ export class OsGuest implements Guest {
     const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
     const mounts = new MountNamespace(root);
     const source = new KernelProc(kernel, mounts, RELEASE);
+    this.source = source;
     const more = new Map<string, FileSystem>([
       ['/proc', makeProc({ device: 5, now, source })],
       ['/sys', makeSys({ device: 6, now, cpus: 1 })],
     ]);
     mountSystem(mounts, devices, now, 2, more);
-    startFirstProcess(kernel, mounts.rootLocation, devices, container);
+    this.root = mounts.rootLocation;
+    for (const volume of container.volumes ?? []) mountVolume(mounts, this.root, volume);
+    startFirstProcess(kernel, this.root, container, this.firstStreams());
+  }
+
+  private firstStreams(): StandardStreams {
+    const { root, host } = this;
+    if (this.container.hasTerminal) {
+      const node = resolve({ root, cwd: root, umask: 0, credentials: CredentialSet.of(0, 0) }, null, '/dev/console');
+      return { terminal: this.console, node, inode: node.dentry.inode };
+    }
+    this.standardInput = new HostInput((bytes) => host.inputTaken?.(bytes));
+    const error = host.secondSerialOutput ?? host.serialOutput;
+    return {
+      files: [
+        this.standardInput.open(),
+        new HostOutput((bytes) => host.serialOutput(bytes)),
+        new HostOutput((bytes) => error.call(host, bytes)),
+      ],
+    };
   }
 
   run(milliseconds: number): SliceResult {
@@ -126,31 +183,180 @@ export class OsGuest implements Guest {
   }
 
   serialInput(bytes: Uint8Array): void {
-    this.console.type(bytes);
+    if (this.standardInput) this.standardInput.write(bytes.slice());
+    else {
+      this.console.type(bytes);
+      this.host.inputTaken?.(bytes.length);
+    }
   }
 
-  /** The first process is asked to end. */
+  endInput(): void {
+    this.standardInput?.finish();
+  }
+
+  resize(rows: number, columns: number): void {
+    this.console.resize(Uint16Array.of(rows, columns, 0, 0));
+  }
+
+  execute(request: ProgramRequest, events: ProgramEvents): RunningProgram {
+    const { kernel, root, container } = this;
+    const context: WalkContext = { root, cwd: root, umask: 0, credentials: CredentialSet.of(0, 0) };
+    const user = request.user === null ? null : findUser(context, request.user);
+    const { uid, gid, groups } = user ?? container;
+    const added = user ? [`HOME=${user.home}`] : [];
+    const program: FirstProcess = {
+      command: request.command,
+      environment: mergeEnvironment([...container.environment, ...added, ...request.environment]),
+      workingDirectory: request.workingDirectory ?? container.workingDirectory,
+      uid,
+      gid,
+      groups,
+    };
+    const ended = (process: Process): void => {
+      void process.ended.add(() => events.ended(commandStatus(process.exitStatus!)));
+    };
+    const signalOf = (process: Process) => (number: number) => {
+      if (process.isZombie || number < 1 || number > SIGNAL_MAX) return;
+      sendToProcess(kernel, process, { signal: number, code: SiCode.SI_USER, pid: 0 });
+    };
+    if (request.terminal) {
+      const { rows, columns } = request.terminal;
+      const opened = kernel.devices.pseudoTerminals.openForHost((bytes) => events.output(bytes, 'output'));
+      const { terminal, node } = opened;
+      terminal.size = Uint16Array.of(rows, columns, 0, 0);
+      let process: Process;
+      try {
+        process = startBeside(kernel, root, program, { terminal, node, inode: node.dentry.inode });
+      } catch (error) {
+        opened.close();
+        throw error;
+      }
+      ended(process);
+      process.ended.add(() => opened.close());
+      return {
+        input: (bytes) => {
+          terminal.type(bytes);
+          events.taken(bytes.length);
+        },
+        endInput: () => {},
+        resize: (height, width) => terminal.resize(Uint16Array.of(height, width, 0, 0)),
+        hold: (held) => opened.hold(held),
+        signal: signalOf(process),
+        leave: () => opened.close(),
+      };
+    }
+    const input = new HostInput((bytes) => events.taken(bytes));
+    const outputs = [
+      new HostOutput((bytes) => events.output(bytes, 'output')),
+      new HostOutput((bytes) => events.output(bytes, 'error')),
+    ] as const;
+    const process = startBeside(kernel, root, program, {
+      files: [input.open(), ...outputs],
+    });
+    ended(process);
+    return {
+      input: (bytes) => input.write(bytes),
+      endInput: () => input.finish(),
+      resize: () => {},
+      hold: (held) => {
+        for (const output of outputs) output.hold(held);
+      },
+      signal: signalOf(process),
+      leave: () => input.finish(),
+    };
+  }
+
+  processes(): ProcessSummary[] {
+    return [...this.kernel.processes.values()].map((process) => {
+      const { leader, pid, parent, times, isZombie } = process;
+      const state = isZombie ? 'Z' : process.isStopped ? 'T' : leader.state === 'ready' ? 'R' : 'S';
+      return {
+        pid,
+        parent: parent?.pid ?? 0,
+        uid: leader.credentials.euid,
+        state,
+        command: this.commandOf(leader),
+        threads: process.threads.size,
+        userSeconds: times.user / 1e9,
+        kernelSeconds: times.system / 1e9,
+        residentMiB: isZombie ? 0 : (leader.space.resident ?? 0) / MIB,
+      };
+    });
+  }
+
+  /** As `ps` shows it. */
+  private commandOf(leader: Task): string {
+    const words = leader.process.isZombie ? '' : this.source.view(leader).commandLine().replace(/\0+$/, '');
+    return words === '' ? `[${leader.name}]` : nameToText(words.replaceAll('\0', ' ').slice(0, COMMAND_MAX));
+  }
+
+  unimplemented(): Record<string, number> {
+    return Object.fromEntries(this.kernel.unimplemented);
+  }
+
+  /** The first process is asked to end; where it does not, it is ended. */
   powerButton(): void {
-    const first = this.kernel.processes.get(1);
-    if (first) sendToProcess(this.kernel, first, { signal: Signal.SIGTERM, code: SiCode.SI_USER, pid: 0 });
+    const { kernel } = this;
+    const first = kernel.processes.get(1);
+    if (!first || first.isZombie) return;
+    const send = (signal: number): void => {
+      sendToProcess(kernel, first, { signal, code: SiCode.SI_USER, pid: 0 });
+    };
+    send(this.container.stopSignal ?? Signal.SIGTERM);
+    kernel.timers.at(kernel.now() + STOP_PATIENCE, () => {
+      if (!first.isZombie) send(Signal.SIGKILL);
+    });
   }
 
-  // The clock is the host's: it goes on.
-  pause(): void {}
+  pause(): void {
+    this.pausedAt = this.host.monotonicNanoseconds();
+  }
 
-  resume(): void {}
+  resume(): void {
+    this.kernel.wasPaused(this.host.monotonicNanoseconds() - this.pausedAt);
+  }
 
   publishCounters(): void {
-    this.time.publish(this.host.control, this.cpu);
+    const { control } = this.host;
+    this.time.publish(control, this.cpu);
+    // What translations have touched is less than what programs have: files that were read, copies of pages.
+    control.set('residentPages', this.kernel.pool.used);
   }
 }
 
-function endOf(status: number): GuestEnd {
-  const signal = status & 0x7f;
-  if (signal === 0) {
-    const code = status >> 8;
-    return { reason: 'exited', status: code, detail: `The command ended with status ${code}.` };
+/** As shells tell it: the status of an exit, 128 and its number for a signal. */
+function commandStatus(waitStatus: number): number {
+  const signal = waitStatus & 0x7f;
+  return signal === 0 ? waitStatus >> 8 : 128 + signal;
+}
+
+function endOf(waitStatus: number): GuestEnd {
+  const signal = waitStatus & 0x7f;
+  const status = commandStatus(waitStatus);
+  const how = signal === 0 ? `ended with status ${status}` : `was ended by signal ${signal}`;
+  return { reason: 'exited', status, detail: `The command ${how}.` };
+}
+
+/** Mounts a folder of the host, whose mount point is made where it is missing. Throws an Error with one sentence. */
+function mountVolume(
+  mounts: MountNamespace,
+  root: Location,
+  { path, fileSystem, readOnly }: NonNullable<ContainerConfig['volumes']>[number],
+): void {
+  const context: WalkContext = { root, cwd: root, umask: 0, credentials: CredentialSet.of(0, 0) };
+  try {
+    const parts = textToName(path)
+      .split('/')
+      .filter((part) => part !== '');
+    for (const [at] of parts.entries())
+      try {
+        mkdirAt(context, null, `/${parts.slice(0, at + 1).join('/')}`, 0o755);
+      } catch (error) {
+        if (!(error instanceof Errno) || error.code !== 'EEXIST') throw error;
+      }
+    mounts.mount(resolve(context, null, `/${parts.join('/')}`), fileSystem, readOnly ? MS_RDONLY : 0);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    throw new Error(`The volume cannot be mounted at ${path} (${error.code}).`, { cause: error });
   }
-  // As shells tell it.
-  return { reason: 'exited', status: 128 + signal, detail: `The command was ended by signal ${signal}.` };
 }

@@ -49,6 +49,7 @@ export async function osRun(folder: string, command: readonly string[], options:
         uid: 0,
         gid: 0,
         groups: [],
+        hasTerminal: true,
       },
     },
     {

@@ -27,11 +27,21 @@ int main(int argc, char **argv) {
 const trivisor = (args: readonly string[], input = ''): ReturnType<typeof spawnSync> =>
   spawnSync(process.execPath, [cli, 'run', ...args], { input, encoding: 'utf8', timeout: 60_000 });
 
-test('a command runs in a folder, with a terminal, and its status is the run’s', { skip }, () => {
+test('a command runs in a folder, and its status is the run’s', { skip }, () => {
   const source = join(root, 'program.c');
   writeFileSync(source, PROGRAM);
   execFileSync('gcc', ['-static', '-o', join(root, 'program'), source]);
   const { stdout, status, stderr } = trivisor(['--kind', 'os', '--image', root, '--', '/program', 'a word'], 'keys\n');
+  assert.equal(stderr, '');
+  assert.equal(stdout, 'pid 1, tty 0, a word\ntyped keys\n');
+  assert.equal(status, 33);
+});
+
+test('with --tty it has a terminal', { skip }, () => {
+  const { stdout, status, stderr } = trivisor(
+    ['--kind', 'os', '--tty', '--image', root, '--', '/program', 'a word'],
+    'keys\n',
+  );
   assert.equal(stderr, '');
   // The terminal echoes what is typed when it is typed, before the program's first line or behind it.
   const lines = (stdout as string).replaceAll('\r', '').split('\n').sort();
@@ -50,7 +60,7 @@ test('an archive becomes an image, which runs by its name as well', { skip }, ()
       'k\n',
     );
     assert.equal(stderr, '');
-    assert.match(stdout as string, /pid 1, tty 1, x/);
+    assert.match(stdout as string, /pid 1, tty 0, x/);
     assert.equal(status, 33);
   }
 });
@@ -62,8 +72,13 @@ test('what cannot be a container is refused with one sentence', () => {
       ['--kind', 'os', '--image', join(root, 'none'), '--home', join(root, 'home')],
       `There is no ${join(root, 'none')}. trivisor image list shows the images there are.`,
     ],
-    [['--image', root], '--image is of guests of kind os, not full.'],
-    [['--', 'true'], 'A guest of kind full takes no command: true.'],
+    [['--image', root], 'A guest of kind full has no setting image.'],
+    [['--', 'true'], 'A guest of kind full has no setting command.'],
+    [['--kind', 'os', '--image', root, '--kernel', root], 'A guest of kind os has no setting kernel.'],
+    [
+      ['--kind', 'os', '--image', root, '--volume', '/etc'],
+      "option '--volume <HOST:GUEST>' argument '/etc' is invalid. A volume is HOST:GUEST[:ro], like ./data:/data:ro, not /etc.",
+    ],
   ] as const) {
     const { status, stderr } = trivisor(args);
     assert.equal(stderr, `trivisor: ${sentence}\n`);

@@ -6,7 +6,7 @@ import { errno } from '../errno.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { WaitQueue } from '../kernel/wait-queue.ts';
 import { POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../vfs/constants.ts';
-import { type Inode, OpenFile, type UserMemory } from '../vfs/types.ts';
+import { type Inode, type Location, OpenFile, type UserMemory } from '../vfs/types.ts';
 import { Terminal, TerminalFile } from './terminal.ts';
 
 const TIOCGPTN = 0x80045430;
@@ -20,23 +20,69 @@ const PTY_MAX = 4096;
 
 /** What is in /dev/pts, for whoever shows it. */
 export interface PtyDirectory {
-  add(number: number): void;
+  /** Where it is then. */
+  add(number: number): Location;
   remove(number: number): void;
+}
+
+export interface HostTerminal {
+  readonly terminal: Terminal;
+  readonly node: Location;
+  /** While it is held the host takes nothing, and who writes waits. */
+  hold(held: boolean): void;
+  /** The host's side is gone: the terminal hangs up. */
+  close(): void;
 }
 
 export class PseudoTerminals {
   private readonly kernel: Kernel;
-  private readonly masters = new Map<number, Master>();
+  private readonly masters = new Map<number, { openSlave(inode: Inode): TerminalFile }>();
   directory: PtyDirectory | undefined;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
   }
 
-  openMaster(inode: Inode): OpenFile {
+  /** Throws ENOSPC. */
+  private newNumber(): number {
     let number = 0;
     while (this.masters.has(number)) number++;
     if (number >= PTY_MAX) throw errno('ENOSPC');
+    return number;
+  }
+
+  /** A terminal in /dev/pts whose other side is the host. Throws ENOSPC. */
+  openForHost(show: (bytes: Uint8Array) => void): HostTerminal {
+    const number = this.newNumber();
+    const room = new WaitQueue();
+    let isHeld = false;
+    const terminal = new Terminal(this.kernel, {
+      room,
+      show: (bytes) => {
+        if (isHeld) return 0;
+        show(bytes.slice());
+        return bytes.length;
+      },
+    });
+    this.masters.set(number, { openSlave: (inode) => new TerminalFile(inode, terminal) });
+    const node = this.directory!.add(number);
+    return {
+      terminal,
+      node,
+      hold: (held) => {
+        isHeld = held;
+        room.wake();
+      },
+      close: () => {
+        if (!this.masters.delete(number)) return;
+        this.directory!.remove(number);
+        terminal.hangUp();
+      },
+    };
+  }
+
+  openMaster(inode: Inode): OpenFile {
+    const number = this.newNumber();
     const master = new Master(inode, this.kernel, number, () => {
       this.masters.delete(number);
       this.directory?.remove(number);

@@ -46,7 +46,8 @@ function endTask(kernel: Kernel, task: Task, status: number): void {
   }
   task.vforkDone?.();
   task.vforkDone = undefined;
-  process.endedThreads.user += task.cpuTime;
+  process.endedThreads.user += task.times.user;
+  process.endedThreads.system += task.times.system;
   process.threads.delete(task);
   kernel.forget(task);
   leaveSpace(kernel, task);

@@ -1,15 +1,14 @@
-// The first process of a container: what its configuration names, with the console as its terminal.
-// Owns who it is, what it has open, and the search for its program.
+// Programs that the host starts: a container's first process, and those that are executed beside it.
+// Owns who they are, what they have open, and the search for the program.
 // Never mounts anything: its root is given.
 
-import type { Devices } from '../devices/devices.ts';
-import { TerminalFile } from '../devices/terminal.ts';
+import { type Terminal, TerminalFile } from '../devices/terminal.ts';
 import { Errno, errno } from '../errno.ts';
 import { AddressSpace } from '../memory/address-space.ts';
 import { NetworkNamespace } from '../sockets/network-namespace.ts';
-import { O_RDWR } from '../vfs/constants.ts';
+import { O_RDONLY, O_RDWR, O_WRONLY } from '../vfs/constants.ts';
 import { textToName } from '../vfs/names.ts';
-import type { Location } from '../vfs/types.ts';
+import type { Inode, Location, OpenFile } from '../vfs/types.ts';
 import { resolve } from '../vfs/walk.ts';
 import { CredentialSet } from './credentials.ts';
 import { Description, Descriptors } from './descriptors.ts';
@@ -20,7 +19,7 @@ import { Task } from './task.ts';
 
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** What a container runs; texts, not bytes. */
+/** What is to run; texts, not bytes. */
 export interface FirstProcess {
   /** Program and arguments. A program without a slash is looked for along PATH. */
   readonly command: readonly string[];
@@ -32,11 +31,44 @@ export interface FirstProcess {
   readonly groups: readonly number[];
 }
 
-/** Starts it. Throws an Error with one sentence where it cannot be executed. */
-export function startFirstProcess(kernel: Kernel, root: Location, devices: Devices, first: FirstProcess): Task {
-  const [program] = first.command;
-  if (program === undefined) throw new Error('A container needs a command to run.');
-  const credentials = CredentialSet.of(first.uid, first.gid, first.groups);
+/** Of entries of the same name the last one counts, in the first one's place. */
+export function mergeEnvironment(entries: readonly string[]): string[] {
+  return [...new Map(entries.map((entry) => [entry.split('=', 1)[0], entry])).values()];
+}
+
+/** What a program has open at its start: a terminal, which is its controlling one, or three files. */
+export type StandardStreams =
+  | { readonly terminal: Terminal; readonly node: Location | null; readonly inode: Inode }
+  | { readonly files: readonly [OpenFile, OpenFile, OpenFile] };
+
+/** Starts the container's first process. Throws an Error with one sentence where it cannot be executed. */
+export function startFirstProcess(
+  kernel: Kernel,
+  root: Location,
+  first: FirstProcess,
+  streams: StandardStreams,
+): Process {
+  return startProgram(kernel, root, first, streams, new NetworkNamespace(kernel), "The container's ");
+}
+
+/** Starts a program beside the container's first, which is not its parent (as `nsenter` would). Throws as for the first. */
+export function startBeside(kernel: Kernel, root: Location, program: FirstProcess, streams: StandardStreams): Process {
+  const first = kernel.processes.get(1);
+  if (!first || kernel.endStatus !== undefined) throw new Error('The container has ended.');
+  return startProgram(kernel, root, program, streams, first.leader.network, 'The ');
+}
+
+function startProgram(
+  kernel: Kernel,
+  root: Location,
+  program: FirstProcess,
+  streams: StandardStreams,
+  network: NetworkNamespace,
+  whose: string,
+): Process {
+  const [name] = program.command;
+  if (name === undefined) throw new Error('A container needs a command to run.');
+  const credentials = CredentialSet.of(program.uid, program.gid, program.groups);
   const pid = kernel.newPid();
   const files = new Descriptors();
   const process = new Process(
@@ -49,7 +81,7 @@ export function startFirstProcess(kernel: Kernel, root: Location, devices: Devic
         space: new AddressSpace(kernel.pool),
         files,
         fs: { root, cwd: root, umask: 0o22 },
-        network: new NetworkNamespace(kernel),
+        network,
         credentials,
         name: 'init',
         exitSignal: 17,
@@ -59,28 +91,39 @@ export function startFirstProcess(kernel: Kernel, root: Location, devices: Devic
   kernel.tasks.set(pid, task);
   kernel.processes.set(pid, process);
   process.startTime = kernel.now();
-  const failed = (what: string, error: unknown): Error => {
+  openStreams(task, streams);
+  let what = `working directory ${program.workingDirectory} cannot be entered`;
+  try {
+    task.fs.cwd = resolve(task.walk, null, textToName(program.workingDirectory));
+    what = `command ${name} cannot be executed`;
+    const { location, path } = findProgram(task, textToName(name), program.environment);
+    const argumentList = program.command.map(textToName);
+    execute(kernel, task, { location, path, argumentList, environment: program.environment.map(textToName) });
+  } catch (error) {
+    // Nothing has run: no other process knows of this one.
+    task.state = 'dead';
+    task.space.clear();
+    files.closeAll();
+    kernel.tasks.delete(pid);
+    kernel.processes.delete(pid);
+    if ('terminal' in streams) streams.terminal.session = undefined;
     if (!(error instanceof Errno)) throw error;
-    return new Error(`The container's ${what} (${error.code}).`);
-  };
-  try {
-    task.fs.cwd = resolve(task.walk, null, textToName(first.workingDirectory));
-  } catch (error) {
-    throw failed(`working directory ${first.workingDirectory} cannot be entered`, error);
-  }
-  const node = resolve(task.walk, null, '/dev/console');
-  const console = new Description(new TerminalFile(node.dentry.inode, devices.console), node, O_RDWR);
-  for (let fd = 0; fd < 3; fd++) files.put(fd, console, false);
-  devices.console.control(task);
-  try {
-    const { location, path } = findProgram(task, textToName(program), first.environment);
-    const argumentList = first.command.map(textToName);
-    execute(kernel, task, { location, path, argumentList, environment: first.environment.map(textToName) });
-  } catch (error) {
-    throw failed(`command ${program} cannot be executed`, error);
+    throw new Error(`${whose}${what} (${error.code}).`);
   }
   kernel.enqueue(task);
-  return task;
+  return process;
+}
+
+function openStreams(task: Task, streams: StandardStreams): void {
+  if ('files' in streams) {
+    for (const [fd, file] of streams.files.entries())
+      task.files.put(fd, new Description(file, null, fd === 0 ? O_RDONLY : O_WRONLY), false);
+    return;
+  }
+  const { terminal, node, inode } = streams;
+  const opened = new Description(new TerminalFile(inode, terminal), node, O_RDWR);
+  for (let fd = 0; fd < 3; fd++) task.files.put(fd, opened, false);
+  terminal.control(task);
 }
 
 function findProgram(

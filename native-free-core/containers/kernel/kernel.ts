@@ -40,6 +40,8 @@ export const REGISTERS_SET = -0x10001;
 
 /** Instructions of a task's turn. */
 const TURN = 200_000;
+/** One system call in this many is timed, for what processes are told of their time in the kernel; a prime. */
+const TIMED_EVERY = 17;
 const HIGH = 0x1_0000_0000;
 const ENOSYS = -38;
 const RAX = 0;
@@ -75,8 +77,9 @@ export class Kernel implements Supervisor {
   readonly unimplemented = new Map<string, number>();
   hostName = 'trivisor';
   domainName = '(none)';
-  readonly startedAt: number;
-  readonly wallAtStart: number;
+  /** Of the host's monotonic clock, less the time that the guest was paused. */
+  startedAt: number;
+  wallAtStart: number;
   private readonly calls: readonly (SystemCall | undefined)[];
   private readonly nameOf: (call: number) => string;
   private readonly ready: Task[] = [];
@@ -109,6 +112,12 @@ export class Kernel implements Supervisor {
     this.translation.onCodeMoved = () => cpu.kick();
     enterUserMode(cpu.system);
     cpu.saveState(this.blank);
+  }
+
+  /** Nobody has executed for so many nanoseconds, which CLOCK_MONOTONIC does not count (as in a suspended Linux). */
+  wasPaused(nanoseconds: number): void {
+    this.startedAt += nanoseconds;
+    this.wallAtStart += nanoseconds;
   }
 
   /** Nanoseconds since the kernel was started: CLOCK_MONOTONIC. */
@@ -251,7 +260,8 @@ export class Kernel implements Supervisor {
     const number = u32[(S.regs + RAX * 8) >>> 2];
     system.setReg(1, system.ip);
     system.setReg(11, BigInt(system.flags()));
-    this.systemCalls++;
+    const isTimed = this.systemCalls++ % TIMED_EVERY === 0;
+    const began = isTimed ? this.host.monotonicNanoseconds() : 0;
     task.callNumber = number;
     const call = this.calls[number];
     let result: number;
@@ -272,6 +282,7 @@ export class Kernel implements Supervisor {
       }
     } else result = this.notImplemented(this.nameOf(number));
     if (result !== BLOCKED && result !== REGISTERS_SET) this.setResult(result);
+    if (isTimed) task.kernelTime += (this.host.monotonicNanoseconds() - began) * TIMED_EVERY;
     if (this.hasSignals(task)) this.leave();
   }
 

@@ -63,7 +63,9 @@ export function mountSystem(
   devices.pseudoTerminals.directory = {
     add: (number) => {
       mknodAt(context, null, `/dev/pts/${number}`, S_IFCHR | 0o620, makeDevice(136, number));
-      resolve(context, null, `/dev/pts/${number}`).dentry.inode.setattr({ gid: GROUP_TTY });
+      const place = resolve(context, null, `/dev/pts/${number}`);
+      place.dentry.inode.setattr({ gid: GROUP_TTY });
+      return place;
     },
     remove: (number) => unlinkAt(context, null, `/dev/pts/${number}`, 0),
   };

@@ -61,16 +61,17 @@ class TaskView implements ProcTask {
     return terminal instanceof Terminal ? terminal.group : -1;
   }
   get userTime(): number {
-    const { process } = this.task;
-    let time = process.endedThreads.user;
-    for (const thread of process.threads) time += thread.cpuTime;
-    return time;
+    return this.task.process.times.user;
   }
-  readonly systemTime = 0;
+  get systemTime(): number {
+    return this.task.process.times.system;
+  }
   get childUserTime(): number {
     return this.task.process.waitedChildren.user;
   }
-  readonly childSystemTime = 0;
+  get childSystemTime(): number {
+    return this.task.process.waitedChildren.system;
+  }
   get nice(): number {
     return this.task.nice;
   }
@@ -277,8 +278,12 @@ function machineOf(kernel: Kernel, release: string): ProcMachine {
     uptime: () => {
       const total = kernel.now();
       let user = 0;
-      for (const { cpuTime } of kernel.tasks.values()) user += cpuTime;
-      return { total, idle: Math.max(0, total - user), user, system: 0 };
+      let system = 0;
+      for (const { times } of kernel.tasks.values()) {
+        user += times.user;
+        system += times.system;
+      }
+      return { total, idle: Math.max(0, total - user - system), user, system };
     },
     bootTime: Math.floor(kernel.wallAtStart / 1e9),
     load: () => {

@@ -161,6 +161,16 @@ export class Process {
     this.threads.add(this.leader);
   }
 
+  /** Nanoseconds of its threads, those that ended included. */
+  get times(): Times {
+    let { user, system } = this.endedThreads;
+    for (const { times } of this.threads) {
+      user += times.user;
+      system += times.system;
+    }
+    return { user, system };
+  }
+
   get isZombie(): boolean {
     return this.exitStatus !== undefined;
   }

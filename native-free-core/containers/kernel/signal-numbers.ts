@@ -37,6 +37,19 @@ export const Signal = {
 } as const;
 
 export const SIGNAL_MAX = 64;
+
+/** By number or name, as an image's StopSignal has it: 15, TERM, SIGTERM, SIGRTMIN+3. Undefined: there is none. */
+export function signalNumber(text: string): number | undefined {
+  const name = text.trim().toUpperCase().replace(/^SIG/, '');
+  const realTime = /^RTMIN(?:\+(\d{1,2}))?$/.exec(name);
+  // The C library keeps the first two for itself.
+  const number = realTime
+    ? SIGRTMIN + 2 + Number(realTime[1] ?? 0)
+    : /^\d{1,2}$/.test(name)
+      ? Number(name)
+      : (Signal as Record<string, number>)[`SIG${name}`];
+  return number !== undefined && number >= 1 && number <= SIGNAL_MAX ? number : undefined;
+}
 /** The first real-time signal: from here on each that is sent is kept, not just one of a kind. */
 export const SIGRTMIN = 32;
 

@@ -9,7 +9,7 @@ import type { WalkContext } from '../vfs/types.ts';
 import type { CredentialSet } from './credentials.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
-import type { Process } from './process.ts';
+import type { Process, Times } from './process.ts';
 import type { SignalSet } from './signal-numbers.ts';
 import type { SignalInformation } from './signal-queue.ts';
 import { SignalQueue } from './signal-queue.ts';
@@ -93,8 +93,10 @@ export class Task {
   exitSignal: number;
   deathSignal = 0;
   nice = 0;
-  /** Nanoseconds executed. */
+  /** Nanoseconds executed, those in the kernel included. */
   cpuTime = 0;
+  /** Of them in system calls: extrapolated from those that were timed. */
+  kernelTime = 0;
   keepCapabilities = false;
   noNewPrivileges = false;
 
@@ -128,6 +130,12 @@ export class Task {
   get walk(): WalkContext {
     const { root, cwd, umask } = this.fs;
     return { root, cwd, umask, credentials: this.credentials };
+  }
+
+  /** Nanoseconds in the program and in the kernel. */
+  get times(): Times {
+    const system = Math.min(this.kernelTime, this.cpuTime);
+    return { user: this.cpuTime - system, system };
   }
 
   get isLeader(): boolean {

@@ -7,7 +7,7 @@ import { Clone, cloneTask } from '../kernel/clone.ts';
 import { execute } from '../kernel/exec.ts';
 import { exitProcess, exitTask, reap } from '../kernel/exit.ts';
 import { type Kernel, REGISTERS_SET, type SystemCall } from '../kernel/kernel.ts';
-import { CONTINUED_STATUS, type Process, Rlimit, stoppedStatus } from '../kernel/process.ts';
+import { CONTINUED_STATUS, type Process, Rlimit, stoppedStatus, type Times } from '../kernel/process.ts';
 import { siginfo } from '../kernel/signal-frame.ts';
 import { SiCode, Signal } from '../kernel/signal-numbers.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
@@ -149,27 +149,24 @@ function childInformation(process: Process, status: number): Uint8Array {
   return siginfo({ signal: Signal.SIGCHLD, code, pid, uid: leader.credentials.uid, status: value });
 }
 
-/** Nanoseconds of a process's threads, those that ended included. */
-function ownTime(process: Process): number {
-  let time = process.endedThreads.user;
-  for (const { cpuTime } of process.threads) time += cpuTime;
-  return time;
+/** A process's times and those of the children it has waited for. */
+function allTimes({ times, waitedChildren }: Process): Times {
+  return { user: times.user + waitedChildren.user, system: times.system + waitedChildren.system };
 }
 
-const allTimes = (process: Process): number => ownTime(process) + process.waitedChildren.user;
-
-/** struct rusage. All time is told as user time: what the kernel does for a program is part of its turn. */
-function writeUsage(task: Task, address: number, nanoseconds: number): void {
+/** struct rusage. */
+function writeUsage(task: Task, address: number, { user, system }: Times): void {
   task.space.write(address, new Uint8Array(144));
-  writeTime(task, address, nanoseconds, 1e6);
+  writeTime(task, address, user, 1e6);
+  writeTime(task, address + 16, system, 1e6);
   task.space.writeI64(address + 32, Math.ceil(task.space.resident / 1024));
 }
 
 const getrusage: SystemCall = (task, who, address) => {
   const of = who | 0;
-  if (of === 0) writeUsage(task, address, ownTime(task.process));
-  else if (of === -1) writeUsage(task, address, task.process.waitedChildren.user);
-  else if (of === 1) writeUsage(task, address, task.cpuTime);
+  if (of === 0) writeUsage(task, address, task.process.times);
+  else if (of === -1) writeUsage(task, address, task.process.waitedChildren);
+  else if (of === 1) writeUsage(task, address, task.times);
   else throw errno('EINVAL');
   return 0;
 };
@@ -177,10 +174,9 @@ const getrusage: SystemCall = (task, who, address) => {
 const times: SystemCall = (task, address) => {
   const ticks = (nanoseconds: number): number => Math.floor(nanoseconds / (SECOND / 100));
   if (address !== 0) {
-    task.space.writeI64(address, ticks(ownTime(task.process)));
-    task.space.writeI64(address + 8, 0);
-    task.space.writeI64(address + 16, ticks(task.process.waitedChildren.user));
-    task.space.writeI64(address + 24, 0);
+    const { times: own, waitedChildren } = task.process;
+    for (const [at, time] of [own.user, own.system, waitedChildren.user, waitedChildren.system].entries())
+      task.space.writeI64(address + at * 8, ticks(time));
   }
   return ticks(task.kernel.now());
 };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createLine, createLines, quote } from './command-line.ts';
+import { quoteWord as quote } from '../contract.ts';
+import { createLine, createLines } from './command-line.ts';
 
 test('what has its default is left out', () => {
   assert.equal(createLine({ name: 'a', kernel: '/boot/vmlinuz' }), 'trivisor create a --kernel /boot/vmlinuz');

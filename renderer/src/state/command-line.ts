@@ -6,9 +6,12 @@ import {
   forwardText,
   GuestSettings,
   type GuestSettingsInput,
+  joinWords,
   type NewDisk,
+  quoteWord as quote,
   type SettingName,
   settingInfo,
+  volumeText,
 } from '../contract.ts';
 
 /** The `trivisor create` line that makes a guest of these settings; what has its default is left out. */
@@ -29,6 +32,10 @@ export function createLine(settings: GuestSettingsInput): string {
     )
       continue;
     const flag = info.flag.split(' ')[0];
+    if (name === 'command') {
+      if (settings.command?.length) words.push(flag, quote(joinWords(settings.command)));
+      continue;
+    }
     if (Array.isArray(value)) {
       for (const entry of value) words.push(flag, quote(entryWord(entry)));
       continue;
@@ -60,10 +67,13 @@ function sizeWord(bytes: number): string {
 
 /** An entry of a list, as its option takes it. */
 function entryWord(
-  entry: NonNullable<GuestSettingsInput['disks' | 'floppies' | 'nets' | 'virtio' | 'shares']>[number],
+  entry: NonNullable<
+    GuestSettingsInput['disks' | 'floppies' | 'nets' | 'virtio' | 'shares' | 'env' | 'volumes']
+  >[number],
 ): string {
   if (typeof entry === 'string') return entry;
   if (entry !== null && 'tag' in entry) return shareWord(entry);
+  if (entry !== null && 'guest' in entry) return volumeText(entry);
   return entry !== null && 'network' in entry ? netWord(entry) : driveWord(entry);
 }
 
@@ -100,9 +110,4 @@ function netWord({
 /** A shared folder as `--share` takes it. */
 function shareWord({ folder, tag, readOnly }: NonNullable<GuestSettingsInput['shares']>[number]): string {
   return [folder, `tag=${tag}`, ...(readOnly ? ['readonly'] : [])].join(',');
-}
-
-/** A word as a POSIX shell takes it. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
