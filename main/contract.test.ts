@@ -49,6 +49,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     nets: [],
     virtio: [],
     balloonMiB: 0,
+    memoryMinMiB: null,
     virtioTransport: 'pci',
     shares: [],
     image: null,

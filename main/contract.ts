@@ -325,6 +325,18 @@ export const GuestSettings = z.strictObject({
       help: 'memory that a guest with a balloon is asked to give back',
       unit: 'MiB',
     }),
+  memoryMinMiB: z
+    .int('must be a whole number of MiB')
+    .min(1, 'must be at least 1 MiB')
+    .max(MEMORY_MAX, `must be at most ${MEMORY_MAX} MiB`)
+    .nullable()
+    .default(null)
+    .register(settingInfo, {
+      flag: '--memory-min <MiB>',
+      label: 'Least memory',
+      help: 'memory that a guest with a balloon keeps when others need more; a quarter of its memory where nothing is said',
+      unit: 'MiB',
+    }),
   virtioTransport: z
     .enum(virtioTransports)
     .default('pci')
@@ -618,6 +630,35 @@ export const HostInfo = z.object({
 });
 export type HostInfo = z.output<typeof HostInfo>;
 
+/** Memory of the running guests that have a balloon, as one pool. MiB, to tenths. */
+export const MemoryPoolView = z.object({
+  /** What they may have together. */
+  budgetMiB: z.number(),
+  /** Somebody said so; else it follows from the host's memory. */
+  isBudgetOwn: z.boolean(),
+  /** By how much what they keep in any case exceeds the budget. */
+  shortageMiB: z.number(),
+  guests: z.array(
+    z.object({
+      id: z.string(),
+      name: z.string(),
+      memoryMiB: z.number(),
+      /** Bounds: what it keeps in any case, and has at most. */
+      minimumMiB: z.number(),
+      maximumMiB: z.number(),
+      /** What it could make use of, uses, and could use more; null while it has told nothing. */
+      demandMiB: z.number().nullable(),
+      usedMiB: z.number().nullable(),
+      availableMiB: z.number().nullable(),
+      /** What it has: its memory less its balloon. */
+      actualMiB: z.number(),
+      /** What it is to have next. */
+      targetMiB: z.number(),
+    }),
+  ),
+});
+export type MemoryPoolView = z.output<typeof MemoryPoolView>;
+
 export const starterArchitectures = ['amd64', 'i386'] as const;
 export const StarterArchitecture = z.enum(starterArchitectures);
 export type StarterArchitecture = z.output<typeof StarterArchitecture>;
@@ -783,7 +824,8 @@ export const calls = {
   /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
   'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
   /**
-   * While the guest is off; `cdrom` and `floppies` also while it runs: the medium is changed then. A guest that has locked
+   * While the guest is off; `balloonMiB` and `memoryMinMiB` also while it runs, if it has a balloon, and `cdrom` and `floppies`:
+   * the medium is changed then. A guest that has locked
    * its drive is asked to let the medium go, and the call fails as `locked`, unless `force` is set. New disks as with
    * `guests.create`.
    */
@@ -837,6 +879,18 @@ export const calls = {
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
   'stats.history': { input: guestRef, output: z.array(StatsSample) },
   'peers.list': { input: nothing, output: PeerList },
+  'pool.get': { input: nothing, output: MemoryPoolView },
+  /** How much the guests with balloons may have together; null: as much as follows from the host's memory. */
+  'pool.set': {
+    input: z.strictObject({
+      budgetMiB: z
+        .int('must be a whole number of MiB')
+        .min(1, 'must be at least 1 MiB')
+        .max(MEMORY_MAX, `must be at most ${MEMORY_MAX} MiB`)
+        .nullable(),
+    }),
+    output: MemoryPoolView,
+  },
   'media.inspect': {
     input: z.strictObject({ path, use: z.enum(mediumUses), format: z.enum(diskFormats).nullable().default(null) }),
     output: MediumInspection,
@@ -882,6 +936,8 @@ export const events = {
   'guest.counters': z.object({ id: z.string(), sample: StatsSample }),
   /** Once a second while guests run, and when one comes or goes. */
   'peers.changed': PeerList,
+  /** Whenever anything of it is another. */
+  'pool.changed': MemoryPoolView,
   'starter.progress': StarterProgress,
   'image.added': ImageView,
   'image.removed': z.object({ id: z.string() }),

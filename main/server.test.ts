@@ -41,9 +41,9 @@ function kernel(script: readonly string[]): string {
   return path;
 }
 
-async function until(condition: () => boolean, what: string): Promise<void> {
+async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (let round = 0; round < 300; round++) {
-    if (condition()) return;
+    if (await condition()) return;
     await sleep(10);
   }
   assert.fail(`Never came: ${what}`);
@@ -409,4 +409,22 @@ test('a guest whose host is full says why it is paused, and goes on when it is t
   assert.deepEqual([view.state, view.pauseReason], ['running', null]);
   off();
   await client.call('guests.stop', { guest: id, force: true });
+});
+
+test('the balloon of a running guest can be changed, within its memory, and the budget of all', async () => {
+  const settings = { name: 'breathes', kind: 'para' as const, kernel: kernel(['echo']), memoryMiB: 64 };
+  const { id } = await client.call('guests.create', { settings });
+  await client.call('guests.start', { guest: id });
+  const view = await client.call('guests.set', { guest: id, settings: { balloonMiB: 16, memoryMinMiB: 40 } });
+  assert.deepEqual([view.state, view.settings.balloonMiB, view.settings.memoryMinMiB], ['running', 16, 40]);
+  const set = (change: object) => failure(client.call('guests.set', { guest: id, settings: change }));
+  assert.match((await set({ balloonMiB: 64 })).message, /A balloon of 64 MiB leaves nothing of 64 MiB/);
+  assert.match((await set({ memoryMinMiB: 49 })).message, /has at most 48 MiB cannot keep 49 MiB/);
+  assert.match((await set({ balloonMiB: 8, memoryMiB: 128 })).message, /is running/);
+  const pool = await client.call('pool.set', { budgetMiB: 45 });
+  assert.deepEqual([pool.budgetMiB, pool.isBudgetOwn, pool.guests[0]?.targetMiB], [45, true, 45]);
+  assert.equal((await client.call('pool.set', { budgetMiB: null })).isBudgetOwn, false);
+  await client.call('guests.stop', { guest: id, force: true });
+  await until(async () => (await client.call('pool.get')).guests.length === 0, 'the empty pool');
+  await client.call('guests.remove', { guest: id });
 });

@@ -159,6 +159,8 @@ export class Server {
       'guests.report': ({ guest }) => guests.report(guest),
       'stats.history': ({ guest }) => guests.history(guest),
       'peers.list': () => guests.peers,
+      'pool.get': () => guests.pool.view,
+      'pool.set': ({ budgetMiB }) => guests.setMemoryBudget(budgetMiB),
       'media.inspect': ({ path, use, format }) => inspectMedium(path, use, format),
       'kernels.inspect': ({ path }) => inspectKernel(path),
       'files.list': ({ folder }) => listFolder(folder),

@@ -63,7 +63,9 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
 
   program
     .command('set')
-    .description('change settings of a guest that is off, or the CD (cdrom=) and floppies (floppy=) of one that runs')
+    .description(
+      'change settings of a guest that is off, or the CD (cdrom=), floppies (floppy=) and balloon (balloon=, memory-min=) of one that runs',
+    )
     .argument('<name>')
     .argument('<key=value...>', 'settings, such as memory=512 or cdrom=FILE; cdrom= takes the CD out')
     .option('--force', 'change a CD although the guest has locked its drive')

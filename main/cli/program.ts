@@ -14,6 +14,7 @@ import { addExec } from './exec.ts';
 import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
 import { addImage } from './image.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
+import { addPool } from './pool.ts';
 import { addRun } from './run.ts';
 import { addServe } from './serve.ts';
 import { addTop } from './top.ts';
@@ -42,6 +43,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addExec(program, ended);
   addDisplayVerbs(program);
   addTop(program);
+  addPool(program);
   addServe(program, machineModule, ended);
   program
     .command('daemon', { hidden: true })

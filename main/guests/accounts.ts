@@ -9,6 +9,7 @@ import {
   hypervisorParts,
 } from '../../native-free-core/hypervisor/control-block.ts';
 import type { EngineWork, GuestKind, HypervisorSeconds, Report, StatsSample } from '../contract.ts';
+import type { ToldMemory } from './memory-pool.ts';
 
 /** Samples kept: ten minutes at one a second. */
 const HISTORY_LENGTH = 600;
@@ -45,6 +46,18 @@ export function readTotals(control: ControlBlock, kind: GuestKind): Totals {
       bytesOut: control.get('netBytesOut'),
     },
     residentMiB: control.get('residentPages') * PAGE_MIB,
+  };
+}
+
+/** What a guest's balloon told last. */
+export function readMemory(control: ControlBlock): ToldMemory {
+  return {
+    balloonPages: control.get('balloonPages'),
+    tellings: control.get('memoryTellings'),
+    used: control.get('memoryUsed'),
+    available: control.get('memoryAvailable'),
+    swappedIn: control.get('memorySwappedIn'),
+    majorFaults: control.get('memoryMajorFaults'),
   };
 }
 

@@ -15,6 +15,7 @@ import {
   GuestSettings,
   type GuestSettingsChange,
   type GuestView,
+  type MemoryPoolView,
   type PeerList,
   type ProcessView,
   type Report,
@@ -23,7 +24,7 @@ import {
   type TerminalSize,
 } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
-import { checkAgainstHost } from '../host.ts';
+import { checkAgainstHost, hostMemoryMiB } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { checkCaptureFile } from '../networks/capture-file.ts';
@@ -38,6 +39,7 @@ import {
 } from './boot-files.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { GuestSound } from './guest-sound.ts';
+import { hasBalloon, MemoryPool, type PooledGuest } from './memory-pool.ts';
 import { Peers } from './peers.ts';
 import type { ProgramMessage } from './program-frames.ts';
 import { type ProgramHandle, RunningGuest } from './running-guest.ts';
@@ -46,6 +48,11 @@ import type { WorkerEnd } from './worker-messages.ts';
 
 /** Milliseconds between two samples of a guest's counters. */
 const SAMPLE_EVERY = 1000;
+
+/** Settings that can be changed while a guest runs. */
+const mediaSettings = ['cdrom', 'floppies'] as const;
+const balloonSettings = ['balloonMiB', 'memoryMinMiB'] as const;
+const isOf = (names: readonly string[], name: string): boolean => names.includes(name);
 
 /** Told of everything that happens to guests. */
 export type EventSink = <Name extends EventName>(name: Name, payload: EventPayload<Name>) => void;
@@ -75,7 +82,10 @@ export class GuestManager {
   /** The discs that guests have ejected in their present runs, by id. */
   readonly #ejectedDiscs = new Map<string, string>();
   readonly #displays = new Map<string, GuestDisplay>();
+  #memoryBudget: number | null;
   #sampler: NodeJS.Timeout | undefined;
+  /** Memory of the guests with balloons. */
+  readonly pool: MemoryPool;
 
   constructor(options: GuestManagerOptions) {
     this.#inventory = options.inventory;
@@ -84,6 +94,38 @@ export class GuestManager {
     this.#networks = new Networks({ home: options.home });
     this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
     this.#containers = new GuestContainers(options.home, options.images);
+    // Read once a change: the pool looks twice a second.
+    this.#memoryBudget = options.inventory.memoryBudgetMiB;
+    this.pool = new MemoryPool({
+      guests: () => this.#pooled(),
+      budgetMiB: () => this.#memoryBudget,
+      hostMiB: hostMemoryMiB(),
+      changed: (view) => this.#emit('pool.changed', view),
+      wish: (id) => this.#peers.memoryWish(id),
+    });
+  }
+
+  #pooled(): PooledGuest[] {
+    return [...this.#runs].flatMap(([id, run]) => {
+      if (run.end !== null || run.state === 'starting') return [];
+      return [
+        {
+          id,
+          settings: this.#find(id).settings,
+          isPaused: run.state === 'paused',
+          told: run.memory,
+          setBalloon: (pages: number, ask: boolean) => run.setBalloon(pages, ask),
+        },
+      ];
+    });
+  }
+
+  /** What guests with balloons may have together; null: as follows from the host's memory. */
+  setMemoryBudget(budgetMiB: number | null): MemoryPoolView {
+    this.#inventory.memoryBudgetMiB = budgetMiB;
+    this.#memoryBudget = budgetMiB;
+    this.pool.tick();
+    return this.pool.view;
   }
 
   list(): GuestView[] {
@@ -114,18 +156,33 @@ export class GuestManager {
     return this.create(await this.#containers.prepared(settings));
   }
 
-  /** Changes settings of a guest that is off, or what is in the removable drives of one that runs. */
+  /** Changes settings of a guest that is off, or of one that runs its balloon and what is in its removable drives. */
   async set(guest: string, change: GuestSettingsChange, force: boolean): Promise<GuestView> {
     const record = this.#find(guest);
     const settings = await this.#containers.prepared(GuestSettings.parse({ ...record.settings, ...change }));
     const run = this.#present(record.id);
-    if (run && Object.keys(change).every((name) => name === 'cdrom' || name === 'floppies'))
-      return this.#changeMedia(record, run, settings, force);
+    const names = Object.keys(change);
+    if (run && names.every((name) => isOf(mediaSettings, name) || isOf(balloonSettings, name))) {
+      if (names.some((name) => isOf(balloonSettings, name))) this.#changeBalloon(record, settings);
+      if (!names.some((name) => isOf(mediaSettings, name))) return this.get(record.id);
+      return this.#changeMedia(this.#find(record.id), run, settings, force);
+    }
     this.#requireOff(record, 'changed');
     checkSettings(settings);
     if (!this.#inventory.set(record.id, settings))
       throw new Failure('conflict', `There is a guest called ${settings.name} already.`);
     return this.#changed(record.id);
+  }
+
+  /** Changes what a running guest may have of its memory; the pool tells its balloon. */
+  #changeBalloon(record: GuestRecord, wanted: GuestSettings): void {
+    const { settings } = record;
+    if (!hasBalloon(settings)) throw new Failure('wrong', `${settings.name} has no balloon.`);
+    checkMemory(wanted);
+    const { balloonMiB, memoryMinMiB } = wanted;
+    this.#inventory.set(record.id, { ...settings, balloonMiB, memoryMinMiB });
+    this.#changed(record.id);
+    this.pool.tick();
   }
 
   /** Changes one drive after the other; what was changed stays so where a later one cannot be, and is recorded at once. */
@@ -228,6 +285,7 @@ export class GuestManager {
     this.#sample();
     this.#changed(record.id);
     await run.started;
+    this.pool.begin();
     return this.get(record.id);
   }
 
@@ -362,6 +420,7 @@ export class GuestManager {
   async close(): Promise<void> {
     await Promise.all([...this.#runs.values()].map((run) => run.forceStop()));
     clearInterval(this.#sampler);
+    this.pool.end();
   }
 
   #find(guest: string): GuestRecord {
@@ -420,6 +479,7 @@ export class GuestManager {
       process.emitWarning(`The end of a run could not be recorded: ${(error as Error).message}`);
     }
     const { settings } = this.#changed(id);
+    this.pool.tick();
     this.#emit('guest.ended', { id, name: settings.name, end });
   }
 
@@ -459,13 +519,7 @@ export function checkSettings(settings: GuestSettings): void {
   const { kernel, kind, disks, cdrom, floppies, nets, bios } = settings;
   if (kernel === null && kind === 'para') throw new Failure('wrong', 'A guest of kind para needs a kernel.');
   if (kind === 'para') checkPara(settings);
-  if (settings.balloonMiB >= settings.memoryMiB)
-    throw new Failure(
-      'wrong',
-      `A balloon of ${settings.balloonMiB} MiB leaves nothing of ${settings.memoryMiB} MiB of memory.`,
-    );
-  if (settings.balloonMiB > 0 && kind === 'full' && !settings.virtio.includes('balloon'))
-    throw new Failure('wrong', 'A guest of kind full gives memory back only with --virtio balloon.');
+  checkMemory(settings);
   const hasDrive =
     disks.length > 0 ||
     floppies.some((floppy) => floppy !== null) ||
@@ -487,6 +541,20 @@ export function checkSettings(settings: GuestSettings): void {
     throw new Failure('wrong', (error as Error).message, { cause: error });
   }
   checkMedia(settings);
+}
+
+/** Throws where the bounds of a guest's memory are none, or nothing could keep to them. */
+function checkMemory(settings: GuestSettings): void {
+  const { balloonMiB, memoryMiB, memoryMinMiB } = settings;
+  if (balloonMiB >= memoryMiB)
+    throw new Failure('wrong', `A balloon of ${balloonMiB} MiB leaves nothing of ${memoryMiB} MiB of memory.`);
+  if (memoryMinMiB !== null && memoryMinMiB > memoryMiB - balloonMiB)
+    throw new Failure(
+      'wrong',
+      `A guest that has at most ${memoryMiB - balloonMiB} MiB cannot keep ${memoryMinMiB} MiB.`,
+    );
+  if ((balloonMiB > 0 || memoryMinMiB !== null) && !hasBalloon(settings))
+    throw new Failure('wrong', 'A guest of kind full gives memory back only with --virtio balloon.');
 }
 
 /** Throws where settings name what a microvm does not have; its disks and cards are those of virtio, whatever is left at its default. */

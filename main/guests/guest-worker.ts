@@ -570,6 +570,10 @@ class GuestThread {
       case 'control':
         this.#operate(message.input);
         break;
+      case 'balloon':
+        if (guest?.balloon) guest.balloon.target = message.pages;
+        if (message.ask) guest?.balloon?.askStatistics();
+        break;
       case 'ask':
         void this.#answer(message.id, message.ask);
         break;

@@ -126,7 +126,7 @@ export class Peers {
       // Readings are not taken in one instant: a share may come out a hair beyond its bounds.
       const percent = (100 * (busySeconds - member.busySeconds)) / seconds;
       peer.measure('cpu', Math.min(100 * peer.vcpus, Math.max(0, percent)));
-      peer.measure('memory', Math.max(0, member.memoryMiB - (member.control.get('balloonPages') * PAGE) / MIB));
+      peer.measure('memory', memoryOf(member));
       peer.measure('io', Math.max(0, bytes - member.bytes) / KIB / seconds);
       Object.assign(member, { busySeconds, bytes });
     }
@@ -158,6 +158,12 @@ function reading(control: ControlBlock): { busySeconds: number; bytes: number } 
     0,
   );
   return { busySeconds: (nanoseconds + control.get('guestNanoseconds')) / 1e9, bytes };
+}
+
+/** MiB that a guest uses, as its balloon tells; else what it may use. */
+function memoryOf({ control, memoryMiB }: Member): number {
+  if (control.get('memoryTellings') > 0) return control.get('memoryUsed') / MIB;
+  return Math.max(0, memoryMiB - (control.get('balloonPages') * PAGE) / MIB);
 }
 
 function hostTimes(): { busy: number; all: number } {

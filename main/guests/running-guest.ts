@@ -13,8 +13,9 @@ import type {
 import { Failure, type GuestSettings, type GuestView, type Report, type SerialPort } from '../contract.ts';
 import { cardAddress } from '../networks/addresses.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
-import { History, makeReport } from './accounts.ts';
+import { History, makeReport, readMemory } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
+import type { ToldMemory } from './memory-pool.ts';
 import type { Membership, Peers } from './peers.ts';
 import type { ProgramInput, ProgramMessage } from './program-frames.ts';
 import { uuidBytes } from './uuid.ts';
@@ -296,6 +297,16 @@ export class RunningGuest implements DisplaySource {
   /** Asks for the next change of the screen, or all of it; each is answered once, when there is one. */
   wishScreen(wish: ScreenWish): void {
     this.#post({ type: 'screen', wish });
+  }
+
+  /** What the guest's balloon has told of its memory. */
+  get memory(): ToldMemory {
+    return readMemory(this.#control);
+  }
+
+  /** Sets what the balloon is to hold; the guest is asked for its statistics too where `ask` says so. */
+  setBalloon(pages: number, ask: boolean): void {
+    this.#post({ type: 'balloon', pages, ask });
   }
 
   /** Types at the guest's keyboard. Rejects with a {@link Failure} if it has none, or does not keep up. */

@@ -193,6 +193,8 @@ export type ToWorker =
   | { type: 'program'; id: number; input: ProgramInput | { type: 'leave' } | { type: 'hold'; held: boolean } }
   /** Of a person at the guest's window. */
   | { type: 'control'; input: Exclude<DisplayInput, { type: 'taken' }> }
+  /** What the balloon is to hold, and whether the guest is asked for statistics of its memory. */
+  | { type: 'balloon'; pages: number; ask: boolean }
   | { type: 'ask'; id: number; ask: Ask }
   | { type: 'screen'; wish: ScreenWish }
   /** The command slot of the control block changed: look. */

@@ -143,6 +143,22 @@ export class Inventory {
     this.#database.prepare('DELETE FROM images WHERE name = ?').run(name);
   }
 
+  /** MiB that guests with balloons may have together; null where nobody has said. */
+  get memoryBudgetMiB(): number | null {
+    const row = this.#database
+      .prepare<[], { value: string }>(`SELECT value FROM home_settings WHERE name = 'memoryBudgetMiB'`)
+      .get();
+    return row ? (JSON.parse(row.value) as number) : null;
+  }
+
+  set memoryBudgetMiB(budget: number | null) {
+    if (budget === null) this.#database.prepare(`DELETE FROM home_settings WHERE name = 'memoryBudgetMiB'`).run();
+    else
+      this.#database
+        .prepare(`INSERT OR REPLACE INTO home_settings (name, value) VALUES ('memoryBudgetMiB', ?)`)
+        .run(JSON.stringify(budget));
+  }
+
   /** For the owner of the home alone: runs that nobody saw end were cut off together with the process they ran in. */
   closeLostRuns(): void {
     this.#database

@@ -27,4 +27,9 @@ export const migrations: readonly string[] = [
      image TEXT NOT NULL CHECK (json_valid(image)),
      created_at INTEGER NOT NULL
    ) STRICT;`,
+  // 3: settings of the home as a whole, each a JSON value.
+  `CREATE TABLE home_settings (
+     name TEXT PRIMARY KEY,
+     value TEXT NOT NULL CHECK (json_valid(value))
+   ) STRICT;`,
 ];

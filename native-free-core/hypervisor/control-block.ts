@@ -70,6 +70,13 @@ const plainCounters = [
   'besideNanoseconds',
   'residentPages',
   'balloonPages',
+  // What a guest's balloon tells of its memory: how often it has told; bytes it used then, and could have had; bytes it has
+  // fetched from swap, and faults that had to read a disk, since its start.
+  'memoryTellings',
+  'memoryUsed',
+  'memoryAvailable',
+  'memorySwappedIn',
+  'memoryMajorFaults',
   'diskReads',
   'diskWrites',
   'diskBytesRead',

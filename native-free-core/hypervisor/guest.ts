@@ -242,6 +242,9 @@ export interface GuestBalloon {
   readonly pages: number;
   /** What the guest told last of its memory: bytes, but for faults, which are counts. */
   readonly statistics: BalloonStatistics;
+  /** Pages that were in it then, and how often the guest has told. */
+  readonly pagesAtStatistics: number;
+  readonly tellings: number;
   /** Asks for another telling, which comes later. */
   askStatistics(): void;
 }

@@ -102,11 +102,10 @@ export function balanceMemory(guests: readonly BalancedGuest[], budget: number):
   return { targets, shortage: Math.max(0, minimums - budget) };
 }
 
-/** What a guest's virtio balloon tells of its memory (virtio 1.2, 5.5.6.3), bytes, and counts since its start. */
+/** What a guest's virtio balloon tells of its memory (VIRTIO 1.2, 5.5.6.3), bytes, and counts since its start. */
 export interface MemoryStatistics {
-  readonly total: number;
-  /** What a program could have without swapping: free memory and caches. */
-  readonly available: number;
+  /** What is neither free nor caches; programs could have the rest without swapping. */
+  readonly used: number;
   readonly swappedIn: number;
   readonly majorFaults: number;
 }
@@ -122,7 +121,7 @@ const SHORT_HEADROOM = 1 / 2;
 
 /** What a guest could make use of, by its statistics now and one period before. */
 export function memoryDemand(now: MemoryStatistics, before: MemoryStatistics | undefined): number {
-  const used = Math.max(0, now.total - now.available);
+  const { used } = now;
   const isShort =
     before !== undefined &&
     (now.swappedIn - before.swappedIn >= THRASHING_SWAP || now.majorFaults - before.majorFaults >= THRASHING_FAULTS);

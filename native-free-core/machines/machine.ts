@@ -8,10 +8,12 @@ import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
 import { TimerQueue } from '../devices/timers.ts';
+import { BALLOON_PAGE } from '../devices/virtio/balloon.ts';
 import type { BootOptions } from '../firmware/boot/boot.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
 import type { PlacedBytes } from '../firmware/tables/system-tables.ts';
+import type { ControlBlock } from '../hypervisor/control-block.ts';
 import type { GuestBalloon, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
 import { Interrupts } from './board/interrupts.ts';
@@ -33,6 +35,19 @@ const TURN = 50_000;
 const SHORTEST_BURST = 500;
 /** Host nanoseconds of a slice while a disk has yet to answer: how late its answer may be heard. */
 const DISK_SLICE = 500_000;
+
+/** Brings the counters of a guest's memory up to date. What it does not say is available, it uses: its kernel's own memory too. */
+function publishBalloon(control: ControlBlock, balloon: GuestBalloon, ramBytes: number): void {
+  const { statistics, pages, pagesAtStatistics, tellings } = balloon;
+  control.set('balloonPages', pages);
+  control.set('memoryTellings', statistics.available === undefined ? 0 : tellings);
+  if (statistics.available === undefined) return;
+  const had = ramBytes - pagesAtStatistics * BALLOON_PAGE;
+  control.set('memoryAvailable', Math.min(statistics.available, had));
+  control.set('memoryUsed', Math.max(0, had - statistics.available));
+  control.set('memorySwappedIn', statistics.swappedIn ?? 0);
+  control.set('memoryMajorFaults', statistics.majorFaults ?? 0);
+}
 
 /** Where a machine's firmware tables go, and which of them a kernel is told of. */
 export interface FirmwareTables {
@@ -345,6 +360,6 @@ export abstract class Machine {
     this.time.publish(this.host.control, this.cpu);
     this.disks.publish(this.host.control);
     this.network.publish(this.host.control);
-    this.host.control.set('balloonPages', this.balloon?.pages ?? 0);
+    if (this.balloon) publishBalloon(this.host.control, this.balloon, this.ramBytes);
   }
 }

@@ -69,3 +69,17 @@ test('reported memory is counted, and a page that there is not stops the device'
   assert.equal(driver.needsReset, true);
   assert.equal(device.pages, 0);
 });
+
+test('statistics that the driver sent before it was ready are taken when it is', () => {
+  const memory = new TestMemory(1 << 20);
+  const device = new VirtioBalloon({ memory });
+  const told = new Uint8Array(10);
+  new DataView(told.buffer).setUint16(0, 6, true);
+  new DataView(told.buffer).setBigUint64(2, 5000n, true);
+  new TestDriver(memory, device, 'split', device.features & 0xffffffn, 8, (queues) => {
+    queues[2].add([{ bytes: told }]);
+    device.notify(2);
+    assert.equal(device.tellings, 0);
+  });
+  assert.deepEqual([device.tellings, device.statistics], [1, { available: 5000 }]);
+});

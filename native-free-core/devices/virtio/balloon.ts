@@ -45,8 +45,11 @@ export class VirtioBalloon extends VirtioDevice {
   private heldPages = 0;
   /** Bytes that the guest has reported as free so far; it may use them again without saying so. */
   reportedBytes = 0;
-  /** What the guest told last. */
+  /** What the guest told last, and the pages that were in the balloon then. */
   statistics: BalloonStatistics = {};
+  pagesAtStatistics = 0;
+  /** How often it has told. */
+  tellings = 0;
   /** The buffer in which the guest told it: given back, it asks for the next. */
   private statisticsChain: Chain | null = null;
 
@@ -138,6 +141,8 @@ export class VirtioBalloon extends VirtioDevice {
       if (name !== undefined) statistics[name] = Number(view.getBigUint64(at + 2, true));
     }
     this.statistics = statistics;
+    this.pagesAtStatistics = this.heldPages;
+    this.tellings++;
     // The device keeps one; a driver that sends another has the first back.
     if (this.statisticsChain) queue.push(this.statisticsChain, 0);
     this.statisticsChain = chain;

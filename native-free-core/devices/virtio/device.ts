@@ -42,6 +42,8 @@ export abstract class VirtioDevice implements Device {
   /** What the driver accepted. */
   protected accepted = 0n;
   private status = 0;
+  /** Queues of which the driver notified before it was ready. */
+  private readonly early = new Set<number>();
   /** Changes whenever the configuration does. */
   private generation = 0;
 
@@ -104,6 +106,8 @@ export abstract class VirtioDevice implements Device {
       if ((status & Status.featuresOk) === 0) throw new QueueFault('The driver began without settled features.');
       for (const queue of this.queues) queue.start(this.queueFeatures);
       this.ready();
+      for (const index of this.early) this.notify(index);
+      this.early.clear();
     });
   }
 
@@ -151,6 +155,8 @@ export abstract class VirtioDevice implements Device {
   /** The driver notified of a queue; one that there is not, or that is not running, is nobody's. */
   notify(index: number): void {
     const queue = this.queues[index];
+    // Linux' balloon driver notifies of its first buffer before it says that it is ready.
+    if (queue?.isEnabled && (this.status & (Status.driverOk | Status.needsReset)) === 0) this.early.add(index);
     if (queue?.isRunning && this.isReady) this.guard(() => this.notified(index, queue));
   }
 
@@ -216,6 +222,7 @@ export abstract class VirtioDevice implements Device {
     this.status = 0;
     this.accepted = 0n;
     this.problem = null;
+    this.early.clear();
     for (const queue of this.queues) queue.reset();
     this.resetDevice();
   }

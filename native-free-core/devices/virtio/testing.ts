@@ -99,7 +99,15 @@ export class TestDriver {
   readonly transport = new TestTransport();
   readonly queues: DriverQueue[];
 
-  constructor(memory: TestMemory, device: VirtioDevice, layout: Layout, features = 0n, size = 8) {
+  /** `early`: what the driver does before it says that it is ready. */
+  constructor(
+    memory: TestMemory,
+    device: VirtioDevice,
+    layout: Layout,
+    features = 0n,
+    size = 8,
+    early: (queues: readonly DriverQueue[]) => void = () => {},
+  ) {
     this.memory = memory;
     this.device = device;
     device.transport = this.transport;
@@ -125,6 +133,7 @@ export class TestDriver {
         ? new PackedDriver(memory, places, heap, hasEvents)
         : new SplitDriver(memory, places, heap, hasEvents);
     });
+    early(this.queues);
     device.setStatus(Status.acknowledge | Status.driver | Status.featuresOk | Status.driverOk);
   }
 

@@ -11,6 +11,7 @@ import {
   createClient,
   type GuestView,
   type HostInfo,
+  type MemoryPoolView,
   type StarterAvailability,
   type StarterProgress,
   type StatsSample,
@@ -40,6 +41,8 @@ export class Session implements Caller {
   guests = $state.raw<readonly GuestView[]>([]);
   starter = $state.raw<StarterAvailability | null>(null);
   starterProgress = $state.raw<StarterProgress | null>(null);
+  /** Memory of the running guests with balloons. */
+  pool = $state.raw<MemoryPoolView | null>(null);
   readonly samples = new SvelteMap<string, readonly StatsSample[]>();
   #client: Client | null = null;
   #attempt = 0;
@@ -97,14 +100,19 @@ export class Session implements Caller {
       this.samples.delete(id);
     });
     client.on('guest.counters', ({ id, sample }) => this.#addSample(id, sample));
+    client.on('pool.changed', (pool) => {
+      this.pool = pool;
+    });
     client.on('starter.progress', (progress) => {
       this.starterProgress = progress;
     });
-    const [host, guests, starter] = await Promise.all([
+    const [host, guests, starter, pool] = await Promise.all([
       client.call('host.info'),
       client.call('guests.list'),
       client.call('starter.available'),
+      client.call('pool.get'),
     ]);
+    this.pool = pool;
     this.host = host;
     this.starter = starter;
     this.guests = [...guests].sort(byAge);
