@@ -38,12 +38,13 @@ class GuestPort {
     this.#toGuest = new PacketRing(cable.toGuest);
     this.#slots = new ControlBlock(control).slots;
     this.#capture = capture === null ? null : new CaptureFile(capture, name, tell);
-    this.#port = network.hub.connect((frame) => {
-      const result = this.#toGuest.push(frame);
+    const deliver = (frame: Uint8Array, header?: Uint8Array): boolean => {
+      const result = this.#toGuest.push(frame, header);
       if (result !== 'full') this.#capture?.add(frame, 'in');
       if (result === 'first') this.#wakeGuest();
       return result !== 'full';
-    });
+    };
+    this.#port = network.hub.connect(deliver, () => this.#toGuest.takes);
     this.#toGuest.isOpen = true;
     this.#wakeGuest();
   }
@@ -57,7 +58,7 @@ class GuestPort {
         return count > 0;
       }
       this.#capture?.add(frame, 'out');
-      this.#port.input(frame);
+      this.#port.input(frame, this.#fromGuest.header);
       this.#fromGuest.advance();
     }
     this.#letSend();

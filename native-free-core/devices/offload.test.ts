@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addWords, fold } from '../packets.ts';
-import { QueueFault } from './memory.ts';
-import { cutMessage, finishChecksum, frameHeader, Gso } from './net-offload.ts';
+import { checkOffload, cutMessage, finishChecksum, frameHeader, Gso, OffloadError } from './offload.ts';
+import { addWords, fold } from './packets.ts';
 
 const word = (bytes: Uint8Array, at: number) => (bytes[at] << 8) | bytes[at + 1];
 const MSS = 1000;
@@ -64,7 +63,7 @@ test('what is no TCP message of any length is a fault', () => {
   const cut = (changed: (copy: Uint8Array) => void, segment = MSS) => {
     const copy = bytes.slice();
     changed(copy);
-    return () => cutMessage(copy, header(Gso.tcp4, segment), () => {});
+    return () => checkOffload(copy, header(Gso.tcp4, segment));
   };
   const wrongs = [
     cut(() => {}, 0),
@@ -72,7 +71,7 @@ test('what is no TCP message of any length is a fault', () => {
     cut((copy) => copy.fill(17, 23, 24)),
     () => cutMessage(bytes.subarray(0, tcp + 4), header(Gso.tcp4), () => {}),
   ];
-  for (const wrong of wrongs) assert.throws(wrong, QueueFault);
+  for (const wrong of wrongs) assert.throws(wrong, OffloadError);
 });
 
 test('a checksum goes where the header says, within the frame', () => {
@@ -83,5 +82,5 @@ test('a checksum goes where the header says, within the frame', () => {
   assert.notEqual(word(frame, 26), (26 << 8) | 27);
   const held = (26 << 8) | 27;
   assert.equal(fold(addWords(held, frame, 20, frame.length)), 0xffff);
-  assert.throws(() => finishChecksum(frame, { ...told, checksumStart: 60, checksumOffset: 0 }), QueueFault);
+  assert.throws(() => finishChecksum(frame, { ...told, checksumStart: 60, checksumOffset: 0 }), OffloadError);
 });

@@ -1,9 +1,11 @@
-// What a virtio network device does to frames that its driver left unfinished: checksums, and messages cut into segments.
-// Owns the checks of every offset that the driver gives (VIRTIO 1.2, 5.1.6.2).
-// Never reads a queue.
+// Frames that a driver left unfinished: checksums to be put in, and messages to be cut into segments.
+// Owns the header that tells of it (VIRTIO 1.2, 5.1.6), the checks of every offset in it, and the finishing.
+// Never reads a queue; whoever is at the other end may take a frame as it is.
 
-import { addWords, fold, HEADER_BYTES } from '../packets.ts';
-import { QueueFault } from './memory.ts';
+import { addWords, fold, HEADER_BYTES } from './packets.ts';
+
+/** A header that does not fit its frame: one sentence. */
+export class OffloadError extends Error {}
 
 /** The header before each frame. */
 export const NET_HEADER_BYTES = 12;
@@ -29,6 +31,34 @@ function setWord(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 1] = value & 0xff;
 }
 
+/** Kinds of unfinished frames that a receiver may take: bits. */
+export const Unfinished = { checksum: 1, tcp4: 2, tcp6: 4 } as const;
+
+/** The kinds that a receiver must take to be given the frame as it is; 0: it is finished. */
+export function unfinishedKinds({ flags, gso }: FrameHeader): number {
+  const checksum = (flags & NetFlag.needsChecksum) !== 0 ? Unfinished.checksum : 0;
+  return checksum | (gso === Gso.tcp4 ? Unfinished.tcp4 : gso === Gso.tcp6 ? Unfinished.tcp6 : 0);
+}
+
+/** Throws an {@link OffloadError} where a frame could not be finished as its header says. */
+export function checkOffload(frame: Uint8Array, header: FrameHeader): void {
+  if (header.gso !== Gso.none) segments(frame, header);
+  else if ((header.flags & NetFlag.needsChecksum) !== 0) checksumPlace(frame, header);
+}
+
+/**
+ * Finishes a frame: gives it, or the frames it is cut into, to `send`, which must copy what it is given. The frame itself may
+ * be changed. Throws like {@link checkOffload}.
+ */
+export function finish(frame: Uint8Array, header: FrameHeader, send: (frame: Uint8Array) => void): void {
+  if (header.gso !== Gso.none) {
+    cutMessage(frame, header, send);
+    return;
+  }
+  if ((header.flags & NetFlag.needsChecksum) !== 0) finishChecksum(frame, header);
+  send(frame);
+}
+
 /** What the header before a frame says. */
 export interface FrameHeader {
   flags: number;
@@ -50,27 +80,37 @@ export function frameHeader(bytes: Uint8Array): FrameHeader {
 }
 
 /** Puts in the checksum of everything from its start on; what the field holds is part of the sum. */
-export function finishChecksum(frame: Uint8Array, { checksumStart, checksumOffset }: FrameHeader): void {
-  const at = checksumStart + checksumOffset;
-  if (at + 2 > frame.length) throw new QueueFault(`A checksum belongs at ${at} of a frame of ${frame.length} bytes.`);
+export function finishChecksum(frame: Uint8Array, header: FrameHeader): void {
+  const { checksumStart } = header;
+  const at = checksumPlace(frame, header);
   const sum = ~fold(addWords(0, frame, checksumStart, frame.length)) & 0xffff;
   // Zero would say that there is none, where the protocol allows that.
   setWord(frame, at, sum === 0 ? 0xffff : sum);
 }
 
-/** Cuts a TCP message into frames of its network's size, each finished. `send` must copy what it is given. */
-export function cutMessage(
-  message: Uint8Array,
-  { gso, segment }: FrameHeader,
-  send: (frame: Uint8Array) => void,
-): void {
+function checksumPlace(frame: Uint8Array, { checksumStart, checksumOffset }: FrameHeader): number {
+  const at = checksumStart + checksumOffset;
+  if (at + 2 > frame.length) throw new OffloadError(`A checksum belongs at ${at} of a frame of ${frame.length} bytes.`);
+  return at;
+}
+
+/** Where the headers of a TCP message begin, and its data. */
+function segments(message: Uint8Array, { gso, segment }: FrameHeader): { ip: number; tcp: number; data: number } {
   const ip = headerBehind(message);
   const isIpv4 = gso === Gso.tcp4;
   const tcp = ip + (isIpv4 ? 4 * (message[ip] & 0x0f) : IPV6_HEADER_BYTES);
   const data = tcp + 4 * ((message[tcp + 12] ?? 0) >> 4);
   const protocol = message[ip + (isIpv4 ? 9 : 6)];
   if (segment === 0 || data - tcp < TCP_HEADER_LEAST || data > message.length || protocol !== TCP_PROTOCOL)
-    throw new QueueFault('A message to be cut is not TCP, or its segments have no length.');
+    throw new OffloadError('A message to be cut is not TCP, or its segments have no length.');
+  return { ip, tcp, data };
+}
+
+/** Cuts a TCP message into frames of its network's size, each finished. `send` must copy what it is given. */
+export function cutMessage(message: Uint8Array, header: FrameHeader, send: (frame: Uint8Array) => void): void {
+  const { gso, segment } = header;
+  const { ip, tcp, data } = segments(message, header);
+  const isIpv4 = gso === Gso.tcp4;
   const sequence = ((word(message, tcp + 4) << 16) | word(message, tcp + 6)) >>> 0;
   const flags = message[tcp + 13];
   const frame = new Uint8Array(data + segment);

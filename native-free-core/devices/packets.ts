@@ -15,6 +15,15 @@ export interface PacketPort {
   next(): Uint8Array | undefined;
   /** Takes away what {@link next} gave. */
   advance(): void;
+  /**
+   * The same as {@link send} for a frame that whoever is at the other end may take unfinished, with the header that tells of it
+   * (`devices/offload.ts`), which fits it. A port without this wants finished frames.
+   */
+  sendUnfinished?(frame: Uint8Array, header: Uint8Array): boolean;
+  /** Tells what the card takes unfinished, bits of `Unfinished`; nothing at first. */
+  take?(kinds: number): void;
+  /** The header of the frame that {@link next} gave, if it is unfinished. */
+  readonly header?: Uint8Array | undefined;
 }
 
 /** A card as its machine drives it. */

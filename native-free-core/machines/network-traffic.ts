@@ -25,6 +25,20 @@ export class NetworkTraffic {
         traffic.bytesOut += frame.length;
         return true;
       },
+      ...(port.sendUnfinished
+        ? {
+            sendUnfinished(frame, header) {
+              if (port.sendUnfinished?.(frame, header) !== true) return false;
+              traffic.packetsOut++;
+              traffic.bytesOut += frame.length;
+              return true;
+            },
+            take: (kinds) => port.take?.(kinds),
+            get header() {
+              return port.header;
+            },
+          }
+        : {}),
       next: () => port.next(),
       advance() {
         traffic.packetsIn++;

@@ -49,3 +49,20 @@ test('a full ring takes nothing and loses nothing', () => {
   for (let i = 0; i < 3; i++, ring.advance()) assert.deepEqual(ring.next(), long);
   assert.equal(ring.isEmpty, true);
 });
+
+test('an unfinished frame comes out with its header, a finished one without', () => {
+  const ring = new PacketRing(256 * 1024);
+  const reader = new PacketRing(ring.buffer);
+  const header = new Uint8Array(12).fill(9);
+  ring.push(new Uint8Array(61).fill(1), header);
+  ring.push(new Uint8Array(60).fill(2));
+  assert.deepEqual(reader.next(), new Uint8Array(61).fill(1));
+  assert.deepEqual(reader.header, header);
+  reader.advance();
+  assert.deepEqual(reader.next(), new Uint8Array(60).fill(2));
+  assert.equal(reader.header, undefined);
+  reader.advance();
+  assert.equal(ring.isEmpty, true);
+  reader.takes = 3;
+  assert.equal(ring.takes, 3);
+});

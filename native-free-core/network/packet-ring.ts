@@ -2,6 +2,8 @@
 // Owns the layout and the order of its accesses.
 // Never waits and never wakes anybody: it tells its user when somebody is to be woken.
 
+import { NET_HEADER_BYTES } from '../devices/offload.ts';
+
 /** Words before the data: the bytes written so far and the bytes read so far, modulo 2^32. */
 const WRITTEN = 0;
 const READ = 1;
@@ -12,8 +14,12 @@ const READ_INDEX = 16 * READ;
 const WAITING = 2;
 /** Whether somebody reads, or writes, at the other end: the link is up. */
 const OPEN = 3;
+/** What the reader takes unfinished, bits of `Unfinished` (devices/offload.ts). */
+const TAKES = 4;
 /** A record: its length in a word, then the frame, padded to whole words. */
 const LENGTH_BYTES = 4;
+/** Bit of a length: the record begins with the header of an unfinished frame, which counts as part of it. */
+const HAS_HEADER = 0x4000_0000;
 /** In place of a length: the rest up to the end of the data is empty. */
 const WRAP = 0xffffffff;
 
@@ -54,12 +60,14 @@ export class PacketRing {
 
   /**
    * Appends a copy of a frame. `full`: no room, nothing was done. `first`: the ring had been empty, so the reader may be
-   * asleep. For the writing thread.
+   * asleep. `header`: that of an unfinished frame. For the writing thread.
    */
-  push(frame: Uint8Array): 'full' | 'first' | 'done' {
+  push(frame: Uint8Array, header?: Uint8Array): 'full' | 'first' | 'done' {
     if (frame.length > RING_FRAME_MAX) return 'full';
     const written = Atomics.load(this.counters, WRITTEN);
-    const bytes = LENGTH_BYTES + ((frame.length + 3) & ~3);
+    const headerBytes = header ? NET_HEADER_BYTES : 0;
+    const length = headerBytes + frame.length;
+    const bytes = LENGTH_BYTES + ((length + 3) & ~3);
     let at = (written >>> 0) % this.size;
     // A record is never split: one that does not fit before the end begins at the start again.
     const skipped = at + bytes > this.size ? this.size - at : 0;
@@ -72,8 +80,9 @@ export class PacketRing {
       this.lengths[at >>> 2] = WRAP;
       at = 0;
     }
-    this.lengths[at >>> 2] = frame.length;
-    this.data.set(frame, at + LENGTH_BYTES);
+    this.lengths[at >>> 2] = header ? length | HAS_HEADER : length;
+    if (header) this.data.set(header, at + LENGTH_BYTES);
+    this.data.set(frame, at + LENGTH_BYTES + headerBytes);
     Atomics.store(this.counters, WRITTEN, (written + skipped + bytes) | 0);
     // Looked at after the store: either this sees that the reader had come to the end, or the reader sees the frame.
     return Atomics.load(this.counters, READ_INDEX) === written ? 'first' : 'done';
@@ -85,7 +94,26 @@ export class PacketRing {
     if (Atomics.load(this.counters, WRITTEN) === read) return undefined;
     const at = this.start(read);
     const length = this.lengths[at >>> 2];
-    return this.data.subarray(at + LENGTH_BYTES, at + LENGTH_BYTES + length);
+    const record = this.data.subarray(at + LENGTH_BYTES, at + LENGTH_BYTES + (length & ~HAS_HEADER));
+    return (length & HAS_HEADER) === 0 ? record : record.subarray(NET_HEADER_BYTES);
+  }
+
+  /** The header of the frame that {@link next} gave, if it is unfinished; valid as long. */
+  get header(): Uint8Array | undefined {
+    const read = Atomics.load(this.counters, READ_INDEX);
+    if (Atomics.load(this.counters, WRITTEN) === read) return undefined;
+    const at = this.start(read);
+    if ((this.lengths[at >>> 2] & HAS_HEADER) === 0) return undefined;
+    return this.data.subarray(at + LENGTH_BYTES, at + LENGTH_BYTES + NET_HEADER_BYTES);
+  }
+
+  /** What the reader takes unfinished. */
+  get takes(): number {
+    return Atomics.load(this.counters, TAKES);
+  }
+
+  set takes(kinds: number) {
+    Atomics.store(this.counters, TAKES, kinds);
   }
 
   /** Takes away what {@link next} gave. */
@@ -95,7 +123,7 @@ export class PacketRing {
     const before = (read >>> 0) % this.size;
     const at = this.start(read);
     const skipped = at === before ? 0 : this.size - before;
-    const bytes = LENGTH_BYTES + ((this.lengths[at >>> 2] + 3) & ~3);
+    const bytes = LENGTH_BYTES + (((this.lengths[at >>> 2] & ~HAS_HEADER) + 3) & ~3);
     Atomics.store(this.counters, READ_INDEX, (read + skipped + bytes) | 0);
   }
 

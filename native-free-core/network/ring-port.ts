@@ -39,6 +39,20 @@ export class RingPort implements PacketPort {
     return result !== 'full';
   }
 
+  sendUnfinished(frame: Uint8Array, header: Uint8Array): boolean {
+    const result = this.outgoing.push(frame, header);
+    if (result === 'first') this.wake();
+    return result !== 'full';
+  }
+
+  take(kinds: number): void {
+    this.incoming.takes = kinds;
+  }
+
+  get header(): Uint8Array | undefined {
+    return this.incoming.header;
+  }
+
   next(): Uint8Array | undefined {
     return this.incoming.next();
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Unfinished } from '../devices/offload.ts';
 import { Switch } from './switch.ts';
 
 const BROADCAST = 0xffffffffffff;
@@ -92,4 +93,34 @@ test('runts, giants and groups as source are refused; a port without room loses 
   });
   assert.equal(ports[1].counters.dropped, 1);
   assert.equal(ports[2].counters.bytesOut, 9018);
+});
+
+test('a message that is not cut goes as it is to who takes it so, and in frames to others', () => {
+  const network = new Switch({ now: () => 0 });
+  const got: { length: number; header: boolean }[][] = [[], [], []];
+  const takes = [Unfinished.checksum | Unfinished.tcp4, Unfinished.checksum, 0];
+  for (const [index, frames] of got.entries())
+    network.connect(
+      (bytes, header) => frames.push({ length: bytes.length, header: header !== undefined }) > 0,
+      () => takes[index]!,
+    );
+  const sender = network.connect(() => true);
+  // TCP over IPv4 with 2,500 bytes of data.
+  const message = frame(BROADCAST, 0x0200_0000_0009, 54 + 2500);
+  message.set([0x08, 0x00, 0x45], 12);
+  message[23] = 6;
+  message[46] = 5 << 4;
+  const header = Uint8Array.of(1, 1, 54, 0, 0xe8, 0x03, 34, 0, 16, 0, 0, 0);
+  sender.input(message, header);
+  assert.deepEqual(got[0], [{ length: 2554, header: true }]);
+  const cut = [1054, 1054, 554].map((length) => ({ length, header: false }));
+  assert.deepEqual(got.slice(1), [cut, cut]);
+  // Only its checksum is missing.
+  sender.input(message.subarray(0, 100), Uint8Array.of(1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 0, 0));
+  assert.deepEqual(
+    got.map((frames) => frames.at(-1)),
+    [true, true, false].map((header) => ({ length: 100, header })),
+  );
+  sender.input(message);
+  assert.equal(sender.counters.refused, 0);
 });

@@ -2,8 +2,10 @@
 // Owns the table of addresses, the ports and their counters (IEEE 802.1D, 7.7 to 7.9).
 // Never queues a frame: a port takes it or loses it, and never knows what a port leads to.
 
-/** What a port does with a frame for it: false if it could not take it. */
-export type Deliver = (frame: Uint8Array) => boolean;
+import { finish, frameHeader, Gso, MESSAGE_MAX, unfinishedKinds } from '../devices/offload.ts';
+
+/** What a port does with a frame for it: false if it could not take it. `header`: of a frame that it takes unfinished. */
+export type Deliver = (frame: Uint8Array, header?: Uint8Array) => boolean;
 
 export interface PortCounters {
   framesIn: number;
@@ -43,21 +45,35 @@ export class SwitchPort {
   readonly addresses = new Set<number>();
   private readonly owner: Switch;
   private readonly deliver: Deliver;
+  private readonly takes: () => number;
 
-  constructor(owner: Switch, deliver: Deliver) {
+  constructor(owner: Switch, deliver: Deliver, takes: () => number) {
     this.owner = owner;
     this.deliver = deliver;
+    this.takes = takes;
   }
 
-  /** A frame comes in here. Its bytes may be changed when this returns. */
-  input(frame: Uint8Array): void {
-    this.owner.forward(this, frame);
+  /** A frame comes in here, with its header if it is unfinished. Its bytes may be changed when this returns. */
+  input(frame: Uint8Array, header?: Uint8Array): void {
+    this.owner.forward(this, frame, header);
   }
 
-  /** @internal A frame goes out here. */
-  output(frame: Uint8Array): void {
+  /** @internal A frame goes out here, finished unless the port takes it as it is. */
+  output(frame: Uint8Array, header?: Uint8Array): void {
+    if (header === undefined) {
+      this.pass(frame);
+      return;
+    }
+    const told = frameHeader(header);
+    const kinds = unfinishedKinds(told);
+    if ((kinds & ~this.takes()) === 0) this.pass(frame, kinds === 0 ? undefined : header);
+    // Other ports may take what is changed here as it was.
+    else finish(told.gso === Gso.none ? frame.slice() : frame, told, (finished) => this.pass(finished));
+  }
+
+  private pass(frame: Uint8Array, header?: Uint8Array): void {
     const { counters } = this;
-    if (!this.deliver(frame)) {
+    if (!this.deliver(frame, header)) {
       counters.dropped++;
       return;
     }
@@ -87,8 +103,9 @@ export class Switch {
     return this.ports.size;
   }
 
-  connect(deliver: Deliver): SwitchPort {
-    const port = new SwitchPort(this, deliver);
+  /** `takes`: kinds of unfinished frames that the port takes at the moment, bits of `Unfinished`. */
+  connect(deliver: Deliver, takes: () => number = () => 0): SwitchPort {
+    const port = new SwitchPort(this, deliver, takes);
     this.ports.add(port);
     return port;
   }
@@ -106,11 +123,12 @@ export class Switch {
   }
 
   /** @internal */
-  forward(from: SwitchPort, frame: Uint8Array): void {
+  forward(from: SwitchPort, frame: Uint8Array, header?: Uint8Array): void {
     if (!this.ports.has(from)) return;
     const { counters } = from;
+    const longest = header !== undefined && frameHeader(header).gso !== Gso.none ? MESSAGE_MAX : this.longest;
     // A group as the source is no station (IEEE 802.3, 3.2.3).
-    if (frame.length < HEADER_BYTES || frame.length > this.longest || (frame[6] & 1) !== 0) {
+    if (frame.length < HEADER_BYTES || frame.length > longest || (frame[6] & 1) !== 0) {
       counters.refused++;
       return;
     }
@@ -121,11 +139,11 @@ export class Switch {
     if ((frame[0] & 1) === 0) {
       const learned = this.table.get(addressAt(frame, 0));
       if (learned !== undefined && now - learned.at <= AGING) {
-        if (learned.port !== from) learned.port.output(frame);
+        if (learned.port !== from) learned.port.output(frame, header);
         return;
       }
     }
-    for (const port of this.ports) if (port !== from) port.output(frame);
+    for (const port of this.ports) if (port !== from) port.output(frame, header);
   }
 
   private learn(address: number, port: SwitchPort, now: number): void {

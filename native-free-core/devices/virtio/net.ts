@@ -3,19 +3,33 @@
 // Never knows what its port leads to.
 
 import type { DmaMemory } from '../dma.ts';
+import {
+  checkOffload,
+  finish,
+  frameHeader,
+  Gso,
+  MESSAGE_MAX,
+  NET_HEADER_BYTES,
+  NetFlag,
+  OffloadError,
+  Unfinished,
+  unfinishedKinds,
+} from '../offload.ts';
 import { FRAME_MIN, HEADER_BYTES, JUMBO_MAX, type NetworkCard, type PacketPort } from '../packets.ts';
 import type { Chain } from './chain.ts';
 import { VirtioDevice } from './device.ts';
 import { QueueFault } from './memory.ts';
 import { NetFilter } from './net-filter.ts';
-import { cutMessage, finishChecksum, frameHeader, Gso, MESSAGE_MAX, NET_HEADER_BYTES, NetFlag } from './net-offload.ts';
 import type { VirtQueue } from './queue.ts';
 import { DeviceType } from './standard.ts';
 
 const F = {
   checksum: 1n << 0n,
+  guestChecksum: 1n << 1n,
   mtu: 1n << 3n,
   mac: 1n << 5n,
+  guestTcp4: 1n << 7n,
+  guestTcp6: 1n << 8n,
   hostTcp4: 1n << 11n,
   hostTcp6: 1n << 12n,
   mergeable: 1n << 15n,
@@ -58,8 +72,10 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
   private readonly pairsMax: number;
   private pairs = 1;
   private isUp: boolean;
-  /** Frames that the port had no room for, of the message under way; its queue waits. */
-  private unsent: { queue: VirtQueue; chain: Chain; frames: Uint8Array[] } | null = null;
+  /** What the driver takes unfinished. */
+  private taken = 0;
+  /** Frames that the port had no room for, of the message under way; its queue waits. `header`: of one to be finished elsewhere. */
+  private unsent: { queue: VirtQueue; chain: Chain; frames: Uint8Array[]; header: Uint8Array | null } | null = null;
 
   constructor({ memory, port, address, pairs = 1 }: VirtioNetOptions) {
     const pairsMax = Math.min(pairs, NET_PAIRS_MAX);
@@ -76,6 +92,10 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
         hostTcp6 |
         mergeable |
         status |
+        // Whoever cannot be given unfinished frames is given finished ones all the same.
+        F.guestChecksum |
+        F.guestTcp4 |
+        F.guestTcp6 |
         F.control |
         F.controlReceive |
         F.controlVlan |
@@ -98,10 +118,19 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
     this.unsent = null;
     this.pairs = 1;
     this.filter.reset();
+    this.taken = 0;
+    this.port.take?.(0);
   }
 
   protected override ready(): void {
     this.filter.filtersVlans = this.has(F.controlVlan);
+    // A message of 64 KiB needs buffers that can be merged.
+    const takesMessages = this.has(F.guestChecksum | F.mergeable);
+    this.taken =
+      (this.has(F.guestChecksum) ? Unfinished.checksum : 0) |
+      (takesMessages && this.has(F.guestTcp4) ? Unfinished.tcp4 : 0) |
+      (takesMessages && this.has(F.guestTcp6) ? Unfinished.tcp6 : 0);
+    this.port.take?.(this.taken);
   }
 
   /** The control queue is behind all pairs where those were accepted, and else behind the first. */
@@ -151,26 +180,34 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
     if (bytes.length < NET_HEADER_BYTES + HEADER_BYTES) throw new QueueFault('A frame is shorter than its headers.');
     const header = frameHeader(bytes);
     const message = bytes.subarray(NET_HEADER_BYTES);
-    const frames: Uint8Array[] = [];
     if (header.gso !== Gso.none) {
       const offered = header.gso === Gso.tcp4 ? F.hostTcp4 : header.gso === Gso.tcp6 ? F.hostTcp6 : undefined;
       if (offered === undefined || !this.has(offered))
         throw new QueueFault(`A message is to be cut by kind ${header.gso}, which was not negotiated.`);
-      cutMessage(message, header, (frame) => frames.push(frame.slice()));
-    } else {
-      if (message.length > JUMBO_MAX) throw new QueueFault(`A frame has ${message.length} bytes.`);
-      if ((header.flags & NetFlag.needsChecksum) !== 0) finishChecksum(message, header);
-      frames.push(message.length < FRAME_MIN ? padded(message) : message);
+    } else if (message.length > JUMBO_MAX) throw new QueueFault(`A frame has ${message.length} bytes.`);
+    const frame = message.length < FRAME_MIN ? padded(message) : message;
+    try {
+      checkOffload(frame, header);
+    } catch (error) {
+      throw error instanceof OffloadError ? new QueueFault(error.message) : error;
     }
-    this.unsent = { queue, chain, frames };
+    const frames: Uint8Array[] = [];
+    const isWhole = unfinishedKinds(header) === 0;
+    // Finished where its receiver is known, if the port leads to somebody who does that.
+    const isPassed = !isWhole && this.port.sendUnfinished !== undefined;
+    if (isWhole || isPassed) frames.push(frame);
+    else finish(frame, header, (finished) => frames.push(finished.slice()));
+    this.unsent = { queue, chain, frames, header: isPassed ? ownHeader(bytes) : null };
     this.sendRest();
   }
 
   /** Sends what the port has room for; true when all of it is out, and its chain given back. */
   private sendRest(): boolean {
     if (this.unsent === null) return true;
-    const { queue, chain, frames } = this.unsent;
-    while (frames.length > 0 && this.port.send(frames[0])) frames.shift();
+    const { queue, chain, frames, header } = this.unsent;
+    const send = (frame: Uint8Array) =>
+      header === null ? this.port.send(frame) : this.port.sendUnfinished?.(frame, header) === true;
+    while (frames.length > 0 && send(frames[0])) frames.shift();
     if (frames.length > 0) return false;
     this.unsent = null;
     queue.push(chain, 0);
@@ -183,7 +220,7 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
     for (let i = 0; i < RECEIVE_BATCH; i++) {
       const frame = this.port.next();
       if (frame === undefined) break;
-      if (this.filter.takes(frame) && !this.deliver(frame)) break;
+      if (this.filter.takes(frame) && !this.deliver(frame, this.port.header)) break;
       this.port.advance();
     }
     for (let pair = 0; pair < this.pairs; pair++) {
@@ -194,7 +231,9 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
   }
 
   /** Gives the driver a frame; false where it has no buffers for it. */
-  private deliver(frame: Uint8Array): boolean {
+  private deliver(frame: Uint8Array, header: Uint8Array | undefined): boolean {
+    // One that came for the driver before this one, which took more, is lost.
+    if (header && (unfinishedKinds(frameHeader(header)) & ~this.taken) !== 0) return true;
     const queue = this.queues[2 * (this.pairs === 1 ? 0 : flow(frame) % this.pairs)];
     const whole = NET_HEADER_BYTES + frame.length;
     const chains: Chain[] = [];
@@ -217,7 +256,10 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
       }
     }
     const bytes = new Uint8Array(whole);
+    // What its sender's driver said of it holds for its receiver's.
+    if (header) bytes.set(header);
     bytes[10] = chains.length;
+    bytes[11] = 0;
     bytes.set(frame, NET_HEADER_BYTES);
     let done = 0;
     for (const chain of chains) {
@@ -249,6 +291,14 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
     this.pairs = pairs;
     return true;
   }
+}
+
+/** The header of an unfinished frame without what was not negotiated. */
+function ownHeader(bytes: Uint8Array): Uint8Array {
+  const header = bytes.slice(0, NET_HEADER_BYTES);
+  header[0] &= NetFlag.needsChecksum;
+  header[1] = frameHeader(bytes).gso;
+  return header;
 }
 
 function padded(frame: Uint8Array): Uint8Array {
