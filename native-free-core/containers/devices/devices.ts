@@ -56,6 +56,11 @@ export class Devices {
     }
   }
 
+  /** The pipe behind an inode that pipe(2) made: /proc/PID/fd/N opens it again. */
+  adoptPipe(inode: Inode, pipe: Pipe): void {
+    this.fifos.set(inode, pipe);
+  }
+
   /** Reads of it are zeros, and mappings are anonymous memory. */
   isZero(file: OpenFile): boolean {
     return file instanceof SimpleDevice && deviceMinor(file.inode.rdev) === 5;

@@ -35,21 +35,39 @@ export class Pipe {
       throw errno('EAGAIN');
     }
     const count = Math.min(into.length, this.length);
-    const first = Math.min(count, this.ring.length - this.start);
+    this.copyOut(into.subarray(0, count));
+    this.consume(count);
+    return count;
+  }
+
+  private copyOut(into: Uint8Array): void {
+    const first = Math.min(into.length, this.ring.length - this.start);
     into.set(this.ring.subarray(this.start, this.start + first));
-    into.set(this.ring.subarray(0, count - first), first);
+    into.set(this.ring.subarray(0, into.length - first), first);
+  }
+
+  /** The next bytes, which stay. */
+  peek(most: number): Uint8Array {
+    const bytes = new Uint8Array(Math.min(most, this.length));
+    this.copyOut(bytes);
+    return bytes;
+  }
+
+  /** Takes the next bytes away; there are as many. */
+  consume(count: number): void {
     this.start = (this.start + count) % this.ring.length;
     this.length -= count;
     if (this.length === 0) this.start = 0;
     this.changed.wake();
-    return count;
   }
 
-  write(from: Uint8Array): number {
+  /** `mayTear`: as much as there is room for, however short it is. */
+  write(from: Uint8Array, mayTear = false): number {
     if (this.readers === 0) throw errno('EPIPE');
     const room = this.capacity - this.length;
     // What is not longer than PIPE_BUF is never torn apart.
-    if (from.length > 0 && (room === 0 || (from.length <= PIPE_BUF && room < from.length))) throw errno('EAGAIN');
+    if (from.length > 0 && (room === 0 || (!mayTear && from.length <= PIPE_BUF && room < from.length)))
+      throw errno('EAGAIN');
     const count = Math.min(from.length, room);
     this.reserve(this.length + count);
     const end = (this.start + this.length) % this.ring.length;
@@ -107,6 +125,10 @@ export class PipeFile extends OpenFile {
       pipe.writerOpenings++;
     }
     pipe.changed.wake();
+  }
+
+  get isReader(): boolean {
+    return this.reads;
   }
 
   override read(into: Uint8Array): number {

@@ -49,8 +49,8 @@ export interface CloneRequest {
   exitSignal: number;
   /** Handlers are as after exec. */
   clearHandlers?: boolean;
-  /** Where a descriptor of the child is stored. */
-  pidfd?: number;
+  /** CLONE_PIDFD: gives the parent a descriptor of its child. */
+  giveDescriptor?: ((child: Process) => void) | undefined;
 }
 
 /** Most tasks at once: what pids.max bounds below. */
@@ -66,10 +66,7 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
     kernel.notImplemented('clone: namespaces');
     throw errno('EPERM');
   }
-  if (has(Clone.pidfd)) {
-    kernel.notImplemented('clone: CLONE_PIDFD');
-    throw errno('EINVAL');
-  }
+  if (has(Clone.pidfd) && has(Clone.thread)) throw errno('EINVAL');
   const limit = parent.process.limit(Rlimit.processes);
   if (kernel.tasks.size >= Math.min(TASKS_MAX, limit)) throw errno('EAGAIN');
 
@@ -129,6 +126,7 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   if (has(Clone.parentSetTid)) parent.space.writeU32(request.parentTid, tid);
   if (has(Clone.childSetTid)) child.space.writeU32(request.childTid, tid);
   if (has(Clone.childClearTid)) child.clearTid = request.childTid;
+  request.giveDescriptor?.(child.process);
   kernel.enqueue(child);
   return has(Clone.vfork) ? waitForVfork(kernel, parent, child) : tid;
 }

@@ -3,7 +3,9 @@
 // Never opens a file.
 
 import { errno } from '../errno.ts';
+import { O_ACCMODE, O_PATH } from '../vfs/constants.ts';
 import type { Location, OpenFile } from '../vfs/types.ts';
+import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, tellFile } from '../vfs/watch.ts';
 
 /** What open() makes: shared by dup and fork. */
 export class Description {
@@ -36,6 +38,8 @@ export class Description {
 
   drop(): void {
     if (--this.holders > 0) return;
+    if (this.location && !(this.flags & O_PATH))
+      tellFile(this.location.dentry, this.flags & O_ACCMODE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     for (const act of this.onRelease) act();
     this.file.release();
   }

@@ -121,6 +121,7 @@ function takeOver(kernel: Kernel, task: Task, request: ExecRequest, opened: Open
   if (process.handlers.users > 1) process.handlers.users--;
   process.handlers = process.handlers.forExec();
   task.credentials = credentials;
+  process.timers.clear();
   task.clearTid = 0;
   task.robustList = 0;
   task.alternateStack = { base: 0, size: 0, flags: 2 };

@@ -87,6 +87,7 @@ function releaseRobustFutexes(kernel: Kernel, task: Task): void {
 function endProcess(kernel: Kernel, process: Process, status: number): void {
   process.exitStatus = status;
   process.alarm?.cancel();
+  process.timers.clear();
   process.ended.wake();
   if (process.pid === 1) {
     kernel.endStatus = status;

@@ -12,6 +12,7 @@ import { PagePool } from '../memory/page-pool.ts';
 import type { ProgramTranslation } from '../memory/translation.ts';
 import { InFlight } from '../sockets/unix/in-flight.ts';
 import type { OpenFile } from '../vfs/types.ts';
+import { AnonymousFiles } from './anonymous-files.ts';
 import type { Description } from './descriptors.ts';
 import { exitProcess } from './exit.ts';
 import { forgetLocks } from './file-locks.ts';
@@ -63,6 +64,7 @@ export class Kernel implements Supervisor {
   readonly futexes = new Futexes();
   /** Open files that are being passed through sockets. */
   readonly inFlight = new InFlight(this);
+  readonly anonymous: AnonymousFiles;
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
   /** Who executes. */
@@ -100,6 +102,7 @@ export class Kernel implements Supervisor {
     this.nameOf = nameOf;
     this.startedAt = host.monotonicNanoseconds();
     this.wallAtStart = host.wallMilliseconds() * 1e6;
+    this.anonymous = new AnonymousFiles(() => BigInt(Math.floor(this.wall())));
   }
 
   /** The engine that executes for this kernel; before anything else. */

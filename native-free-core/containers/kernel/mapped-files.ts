@@ -41,6 +41,13 @@ export function afterWrite(inode: Inode | null, offset: number, bytes: Uint8Arra
   cacheOf(inode)?.written(offset, bytes);
 }
 
+/** After a range of a file became zeros: mappings show it. */
+export function afterPunch(inode: Inode, offset: number, length: number): void {
+  const end = Math.min(offset + length, inode.size);
+  const zeros = new Uint8Array(65536);
+  for (let at = offset; at < end; at += zeros.length) afterWrite(inode, at, zeros.subarray(0, end - at));
+}
+
 /** After a file has another size. */
 export function afterResize(kernel: Kernel, inode: Inode | null, size: number): void {
   const cache = cacheOf(inode);
@@ -48,6 +55,17 @@ export function afterResize(kernel: Kernel, inode: Inode | null, size: number): 
   const spaces = new Set([...kernel.tasks.values()].map(({ space }) => space));
   for (const space of spaces) space.cut(cache, size);
   cache.resized(size);
+}
+
+/** Whether anybody may write to a file through a mapping. */
+export function hasWritableMapping(kernel: Kernel, inode: Inode): boolean {
+  const cache = cacheOf(inode);
+  if (!cache || cache.users === 0) return false;
+  const spaces = new Set([...kernel.tasks.values()].map(({ space }) => space));
+  for (const space of spaces)
+    for (const { pages, shared, maxProtection } of space.regions)
+      if (pages === cache && shared && (maxProtection & 2) !== 0) return true;
+  return false;
 }
 
 /** Gives up what only the cache holds. Whether that was anything. */

@@ -2,19 +2,42 @@
 // Owns the way from tasks to ProcTask; one object a task as long as it lives.
 // Never makes text.
 
-import { PipeFile } from '../devices/pipe.ts';
+import { Epoll } from '../devices/epoll.ts';
+import { EventFile, SignalFile, TimerFile } from '../devices/event-files.ts';
+import { Inotify } from '../devices/inotify.ts';
+import { ProcessFile } from '../devices/process-file.ts';
 import { Terminal } from '../devices/terminal.ts';
 import { Errno } from '../errno.ts';
 import { PAGE } from '../memory/page-pool.ts';
 import { Protection } from '../memory/regions.ts';
 import { Socket } from '../sockets/socket.ts';
+import { S_IFSOCK } from '../vfs/constants.ts';
 import type { MountNamespace } from '../vfs/mounts.ts';
 import type { ProcDescriptor, ProcMachine, ProcRegion, ProcSource, ProcTask } from '../vfs/proc-source.ts';
-import type { Mount } from '../vfs/types.ts';
+import type { Location, Mount, OpenFile } from '../vfs/types.ts';
 import type { Description } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
 import { bitOf, SIG_DFL, SIG_IGN, SIGNAL_MAX } from './signal-numbers.ts';
 import type { Task } from './task.ts';
+
+/** What readlink shows of files that are made by calls, in Linux's words. */
+const KINDS: readonly [abstract new (...of: never[]) => OpenFile, string][] = [
+  [EventFile, '[eventfd]'],
+  [TimerFile, '[timerfd]'],
+  [SignalFile, '[signalfd]'],
+  [Epoll, '[eventpoll]'],
+  [ProcessFile, '[pidfd]'],
+  [Inotify, 'inotify'],
+];
+const kindOf = (file: OpenFile): string => KINDS.find(([kind]) => file instanceof kind)?.[1] ?? '[unknown]';
+
+/** Where what was made by a call can be looked at. */
+function placeOf(kernel: Kernel, file: OpenFile): Location {
+  const { anonymous } = kernel;
+  const ino = kernel.inoOf(file);
+  if (file instanceof Socket) return anonymous.placeOf(file, `socket:[${ino}]`, ino, S_IFSOCK | 0o777);
+  return anonymous.placeOf(file, `anon_inode:${kindOf(file)}`, ino, 0o600);
+}
 
 /** Device number of the console. */
 const CONSOLE = 0x501;
@@ -181,11 +204,10 @@ class TaskView implements ProcTask {
     let shown = this.shown.get(description);
     if (!shown) {
       const { file, location } = description;
-      const kind = file instanceof PipeFile ? 'pipe' : file instanceof Socket ? 'socket' : 'anon_inode';
-      const number = kind === 'anon_inode' ? file.constructor.name : kernel.inoOf(file);
-      const label = `${kind}:[${number}]`;
+      const place = location ?? placeOf(kernel, file);
+      const label = kernel.anonymous.labelOf(place) ?? '';
       shown = {
-        place: location,
+        place,
         label,
         get flags() {
           return description.flags;

@@ -3,6 +3,7 @@
 // Never schedules; its threads are tasks.
 
 import type { Location } from '../vfs/types.ts';
+import { PosixTimers } from './posix-timers.ts';
 import { SIG_DFL, SIG_IGN, SIGNAL_MAX, SigAction, type SignalSet } from './signal-numbers.ts';
 import { SignalQueue } from './signal-queue.ts';
 import type { Task } from './task.ts';
@@ -148,6 +149,7 @@ export class Process {
   executable = '';
   executableLocation: Location | undefined;
   hasExecuted = false;
+  readonly timers = new PosixTimers();
   /** setitimer's real timer. */
   alarm: { cancel: () => void; deadline: number; interval: number } | undefined;
 

@@ -51,6 +51,11 @@ export class SignalQueue {
     return taken;
   }
 
+  /** Whether this very signal still waits. */
+  has(information: SignalInformation): boolean {
+    return this.list.includes(information);
+  }
+
   /** Throws away signals. */
   remove(of: SignalSet): void {
     if ((this.set & of) === 0n) return;

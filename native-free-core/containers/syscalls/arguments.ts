@@ -98,7 +98,12 @@ export function stringsAt(task: Task, address: number): string[] {
 }
 
 /** Does what may have to wait for an open file to be ready, unless it was opened not to wait. */
-export function waitFor(task: Task, { file, flags }: Description, act: () => number, more: Partial<Wait> = {}): number {
+export function waitFor(
+  task: Task,
+  { file, flags }: Pick<Description, 'file' | 'flags'>,
+  act: () => number,
+  more: Partial<Wait> = {},
+): number {
   const again = errno('EAGAIN');
   const waits = (flags & O_NONBLOCK) === 0;
   return task.block({

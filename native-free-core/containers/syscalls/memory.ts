@@ -10,6 +10,7 @@ import { PAGE } from '../memory/page-pool.ts';
 import { HIGHEST } from '../memory/regions.ts';
 import { SharedPages } from '../memory/shared-pages.ts';
 import { MS_NOEXEC, O_ACCMODE, O_RDWR, O_WRONLY } from '../vfs/constants.ts';
+import { F_SEAL_FUTURE_WRITE, F_SEAL_WRITE, MemoryFile } from '../vfs/memory-file.ts';
 import { pathOf } from '../vfs/walk.ts';
 import { descriptionOf } from './arguments.ts';
 
@@ -72,6 +73,8 @@ function mapFile(task: Task, request: Parameters<Task['space']['map']>[0], fd: n
   const { inode } = description.file;
   const { location } = description;
   if (location && location.mount.flags & MS_NOEXEC && request.protection & 4) throw errno('EPERM');
+  const seals = inode instanceof MemoryFile ? inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) : 0;
+  if (seals !== 0 && request.shared && request.protection & 2) throw errno('EPERM');
   const anonymous = task.kernel.mapsAnonymously(description.file);
   if (anonymous)
     return task.space.map({ ...request, ...(request.shared ? { pages: new SharedPages(task.kernel.pool) } : {}) });
@@ -83,7 +86,7 @@ function mapFile(task: Task, request: Parameters<Task['space']['map']>[0], fd: n
     pages: shared,
     firstPage: offset / PAGE,
     name: location ? (pathOf(location, task.fs.root) ?? '') : '',
-    maxProtection: request.shared && access !== O_RDWR ? 5 : 7,
+    maxProtection: request.shared && (access !== O_RDWR || seals !== 0) ? 5 : 7,
   });
 }
 
@@ -128,7 +131,7 @@ export const memoryCalls: Record<string, SystemCall> = {
   },
   msync: (task, address, length, flags) => {
     const whole = pages(address, length);
-    if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) throw errno('EINVAL');
+    if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) || (flags & MS_ASYNC && flags & MS_SYNC)) throw errno('EINVAL');
     if (whole > 0 && !task.space.regions.covers(address, address + whole)) throw errno('ENOMEM');
     for (const region of task.space.regions)
       if (region.shared && region.start < address + whole && region.end > address) region.pages?.flush();

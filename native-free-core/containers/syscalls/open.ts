@@ -11,6 +11,7 @@ import { afterResize } from '../kernel/mapped-files.ts';
 import { PathFile } from '../kernel/path-file.ts';
 import { Rlimit } from '../kernel/process.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
+import { PAGE } from '../memory/page-pool.ts';
 import {
   isDevice,
   MS_NODEV,
@@ -19,20 +20,28 @@ import {
   O_CLOEXEC,
   O_CREAT,
   O_DIRECT,
+  O_DIRECTORY,
   O_EXCL,
   O_NOATIME,
   O_NOCTTY,
+  O_NOFOLLOW,
   O_NONBLOCK,
   O_PATH,
   O_RDONLY,
+  O_TMPFILE,
   O_TRUNC,
   O_WRONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_CACHED,
+  RESOLVE_IN_ROOT,
   S_IFIFO,
   S_IFMT,
 } from '../vfs/constants.ts';
 import { openAt as walkAndOpen } from '../vfs/operations.ts';
 import type { Location } from '../vfs/types.ts';
+import { IN_OPEN, tellFile } from '../vfs/watch.ts';
 import { descriptionOf, pathAt, startAt } from './arguments.ts';
+import { addSeals, sealsOf } from './memory-files.ts';
 
 const F_DUPFD = 0;
 const F_GETFD = 1;
@@ -62,6 +71,30 @@ const FIONBIO = 0x5421;
 const FIOCLEX = 0x5451;
 const FIONCLEX = 0x5450;
 
+/** Every O_* there is. */
+const OPEN_KNOWN = 0o37777703 | O_TMPFILE;
+const OPEN_HOW_BYTES = 24;
+
+const openat2: SystemCall = (task, fd, address, howAt, size) => {
+  if (size < OPEN_HOW_BYTES) throw errno('EINVAL');
+  if (size > PAGE) throw errno('E2BIG');
+  if (task.space.bytes(howAt + OPEN_HOW_BYTES, size - OPEN_HOW_BYTES).some((byte) => byte !== 0)) throw errno('E2BIG');
+  const flags = task.space.readI64(howAt);
+  const mode = task.space.readI64(howAt + 8);
+  const resolution = task.space.readI64(howAt + 16);
+  if (flags !== (flags | 0) || flags & ~OPEN_KNOWN) throw errno('EINVAL');
+  const makes = (flags & O_CREAT) !== 0 || (flags & O_TMPFILE) === O_TMPFILE;
+  if (makes ? mode < 0 || mode > 0o7777 : mode !== 0) throw errno('EINVAL');
+  if (flags & O_PATH && flags & ~(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) throw errno('EINVAL');
+  const scope = RESOLVE_BENEATH | RESOLVE_IN_ROOT;
+  if (resolution < 0 || resolution > RESOLVE_KNOWN || (resolution & scope) === scope) throw errno('EINVAL');
+  // No name is kept so that it could be walked to without asking a file system.
+  if (resolution & RESOLVE_CACHED) throw errno('EAGAIN');
+  const path = pathAt(task, address);
+  const start = resolution & scope && path.startsWith('/') ? startAt(task, fd, '') : startAt(task, fd, path);
+  const walk = { ...task.walk, resolution, ...(resolution & scope ? { scope: start ?? task.fs.cwd } : {}) };
+  return open(task, start, path, flags, mode, walk);
+};
 const RESOLVE_KNOWN = 0x3f;
 
 const filesLimit = (task: Task): number => Math.min(task.process.limit(Rlimit.files), 1 << 20);
@@ -71,9 +104,9 @@ export function addDescriptor(task: Task, description: Description, closeOnExec:
   return task.files.add(description, closeOnExec, filesLimit(task));
 }
 
-function open(task: Task, start: Location | null, path: string, flags: number, mode: number): number {
+function open(task: Task, start: Location | null, path: string, flags: number, mode: number, walk = task.walk): number {
   if (path === '') throw errno('ENOENT');
-  const { location, inode } = walkAndOpen(task.walk, start, path, flags, mode);
+  const { location, inode } = walkAndOpen(walk, start, path, flags, mode);
   const add = (description: Description): number => addDescriptor(task, description, (flags & O_CLOEXEC) !== 0);
   const kept = flags & ~OPENING;
   if (flags & O_PATH) return add(new Description(new PathFile(inode), location, kept));
@@ -81,6 +114,7 @@ function open(task: Task, start: Location | null, path: string, flags: number, m
   if (flags & O_TRUNC) afterResize(task.kernel, inode, inode.size);
   const file = task.kernel.devices.open(task, inode, flags);
   const description = new Description(file, location, kept);
+  tellFile(location.dentry, IN_OPEN);
   if ((inode.mode & S_IFMT) === S_IFIFO) return openFifo(task, description, add);
   return add(description);
 }
@@ -106,10 +140,12 @@ function openFifo(task: Task, description: Description, add: (description: Descr
 function pipe(task: Task, address: number, flags: number): number {
   if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) throw errno('EINVAL');
   const both = new Pipe();
+  const { inode, location } = task.kernel.anonymous.pipe(task.credentials);
+  task.kernel.devices.adoptPipe(inode, both);
   const closeOnExec = (flags & O_CLOEXEC) !== 0;
   const status = flags & O_NONBLOCK;
-  const input = new Description(new PipeFile(both, true, false), null, O_RDONLY | status);
-  const output = new Description(new PipeFile(both, false, true), null, O_WRONLY | status);
+  const input = new Description(new PipeFile(both, true, false, inode), location, O_RDONLY | status);
+  const output = new Description(new PipeFile(both, false, true, inode), location, O_WRONLY | status);
   const first = addDescriptor(task, input, closeOnExec);
   let second: number;
   try {
@@ -165,9 +201,9 @@ const fcntl: SystemCall = (task, fd, command, argument) => {
       return of.resize(argument);
     }
     case F_ADD_SEALS:
+      return addSeals(task, description, argument);
     case F_GET_SEALS:
-      // No file can be sealed.
-      throw errno('EINVAL');
+      return sealsOf(description);
     default:
       task.kernel.notImplemented(`fcntl: command ${command}`);
       throw errno('EINVAL');
@@ -222,19 +258,7 @@ export const openCalls: Record<string, SystemCall> = {
     const path = pathAt(task, address);
     return open(task, startAt(task, fd, path), path, flags, mode);
   },
-  openat2: (task, fd, address, howAt, size) => {
-    if (size < 24) throw errno('EINVAL');
-    const flags = task.space.readI64(howAt);
-    const mode = task.space.readI64(howAt + 8);
-    const resolution = task.space.readI64(howAt + 16);
-    if (resolution & ~RESOLVE_KNOWN) throw errno('EINVAL');
-    if (resolution !== 0) {
-      task.kernel.notImplemented('openat2: resolve');
-      throw errno('EAGAIN');
-    }
-    const path = pathAt(task, address);
-    return open(task, startAt(task, fd, path), path, flags, mode);
-  },
+  openat2,
   creat: (task, path, mode) => open(task, null, pathAt(task, path), O_CREAT | O_WRONLY | O_TRUNC, mode),
   close: (task, fd) => {
     const description = descriptionOf(task, fd);

@@ -27,6 +27,7 @@ import {
   AT_EACCESS,
   AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_NO_AUTOMOUNT,
   AT_REMOVEDIR,
   AT_SYMLINK_FOLLOW,
   AT_SYMLINK_NOFOLLOW,
@@ -51,12 +52,16 @@ import {
 } from '../vfs/operations.ts';
 import type { Location, WalkContext } from '../vfs/types.ts';
 import { demandDirectory, isDetached, pathOf, resolve } from '../vfs/walk.ts';
+import { IN_ACCESS, tellFile } from '../vfs/watch.ts';
 import { descriptionOf, pathAt, placeAt, SECOND, startAt, viewOf } from './arguments.ts';
 
 const STAT_BYTES = 144;
 const STATX_BYTES = 256;
 const STATX_BASIC = 0x7ff;
 const STATX_MNT_ID = 0x1000;
+const STATX_RESERVED = 0x80000000;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
+const AT_STATX_SYNC_TYPE = 0x6000;
 const UTIME_NOW = 0x3fffffff;
 const UTIME_OMIT = 0x3ffffffe;
 const NANO = 1_000_000_000n;
@@ -126,20 +131,23 @@ function statusOfDescriptor(task: Task, fd: number): Status {
 const statDescriptor = (task: Task, fd: number, address: number): number =>
   writeStat(task, address, statusOfDescriptor(task, fd));
 
-const statx: SystemCall = (task, fd, path, flags, _mask, address) => {
+const statx: SystemCall = (task, fd, path, flags, mask, address) => {
+  if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE)) throw errno('EINVAL');
+  if ((flags & AT_STATX_SYNC_TYPE) === AT_STATX_SYNC_TYPE || mask & STATX_RESERVED) throw errno('EINVAL');
   const empty = flags & AT_EMPTY_PATH && (path === 0 || task.space.readU8(path) === 0) && (fd | 0) !== AT_FDCWD;
   let status: Status;
-  let mount = 0;
-  if (empty) status = statusOfDescriptor(task, fd);
-  else {
-    const place = placeAt(task, fd, path, flags, (flags & AT_SYMLINK_NOFOLLOW) === 0);
+  let place: Location | null;
+  if (empty) {
+    status = statusOfDescriptor(task, fd);
+    place = descriptionOf(task, fd).location;
+  } else {
+    place = placeAt(task, fd, path, flags, (flags & AT_SYMLINK_NOFOLLOW) === 0);
     status = statusOf(place.dentry.inode);
-    mount = place.mount.id;
   }
   const bytes = new Uint8Array(STATX_BYTES);
   const view = viewOf(bytes);
   const put = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
-  view.setUint32(0, STATX_BASIC | (mount === 0 ? 0 : STATX_MNT_ID), true);
+  view.setUint32(0, STATX_BASIC | (place ? STATX_MNT_ID : 0), true);
   view.setUint32(4, status.blockSize, true);
   view.setUint32(16, status.nlink, true);
   view.setUint32(20, status.uid, true);
@@ -160,7 +168,9 @@ const statx: SystemCall = (task, fd, path, flags, _mask, address) => {
   view.setUint32(132, deviceMinor(status.rdev), true);
   view.setUint32(136, deviceMajor(status.device), true);
   view.setUint32(140, deviceMinor(status.device), true);
-  put(144, mount);
+  put(56, STATX_ATTR_MOUNT_ROOT);
+  if (place?.dentry === place?.mount.root) put(8, STATX_ATTR_MOUNT_ROOT);
+  put(144, place?.mount.id ?? 0);
   task.space.write(address, bytes);
   return 0;
 };
@@ -192,6 +202,7 @@ const getdents64: SystemCall = (task, fd, address, size) => {
   });
   if (tooSmall) throw errno('EINVAL');
   task.space.write(address, bytes.subarray(0, at));
+  tellFile(location.dentry, IN_ACCESS);
   description.offset = cursor;
   return at;
 };
@@ -385,6 +396,7 @@ function chown(task: Task, place: Location, uid: number, gid: number): number {
 }
 
 const CAP_SYS_CHROOT = 18;
+const CAP_DAC_READ_SEARCH = 2;
 
 export const pathCalls: Record<string, SystemCall> = {
   stat: (task, path, address) => statAt(task, AT_FDCWD, path, address, 0),
@@ -472,6 +484,14 @@ export const pathCalls: Record<string, SystemCall> = {
   syncfs: (task, fd) => {
     descriptionOf(task, fd).location?.dentry.fileSystem.sync();
     return 0;
+  },
+  // No file system has handles that outlive a name.
+  name_to_handle_at: (task, fd, path, _handleAt, _mountAt, flags) => {
+    placeAt(task, fd, path, flags, (flags & AT_SYMLINK_FOLLOW) !== 0);
+    throw errno('EOPNOTSUPP');
+  },
+  open_by_handle_at: (task) => {
+    throw errno(task.credentials.capable(CAP_DAC_READ_SEARCH) ? 'ESTALE' : 'EPERM');
   },
   flock: (task, fd, operation) => flock(task, descriptionOf(task, fd), operation),
   getxattr: (task, path, name, into, size) => getxattr(task, at(task, path, true), name, into, size),

@@ -11,8 +11,9 @@ import { CONTINUED_STATUS, type Process, Rlimit, stoppedStatus, type Times } fro
 import { siginfo } from '../kernel/signal-frame.ts';
 import { SiCode, Signal } from '../kernel/signal-numbers.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from '../vfs/constants.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_NONBLOCK } from '../vfs/constants.ts';
 import { pathAt, placeAt, SECOND, stringsAt, writeTime } from './arguments.ts';
+import { addProcessDescriptor, processBehind } from './pidfd.ts';
 
 const WNOHANG = 1;
 const WUNTRACED = 2;
@@ -22,6 +23,7 @@ const WNOWAIT = 0x01000000;
 const WNOTHREAD = 0x20000000;
 const WALL = 0x40000000;
 const WCLONE = 0x80000000;
+const P_PIDFD = 3;
 
 const CLONE_ARGS_SIZE_VER0 = 64;
 const CLONE_CLEAR_SIGHAND = 0x1_0000_0000;
@@ -39,6 +41,11 @@ const execveat: SystemCall = (task, fd, path, argumentsAt, environmentAt, flags)
   return REGISTERS_SET;
 };
 
+/** CLONE_PIDFD: a descriptor of the child, stored in its parent's memory. */
+function giveProcess(task: Task, child: Process, address: number): void {
+  task.space.writeU32(address, addProcessDescriptor(task, child));
+}
+
 const clone3: SystemCall = (task, address, size) => {
   if (size < CLONE_ARGS_SIZE_VER0) throw errno('EINVAL');
   if (size > 4096) throw errno('E2BIG');
@@ -51,7 +58,7 @@ const clone3: SystemCall = (task, address, size) => {
   if (size >= 80 && field(9) !== 0) throw errno('EINVAL');
   return cloneTask(task.kernel, task, {
     flags: (flags % CLONE_CLEAR_SIGHAND) | 0,
-    pidfd: field(1),
+    giveDescriptor: flags & Clone.pidfd ? (child) => giveProcess(task, child, field(1)) : undefined,
     childTid: field(2),
     parentTid: field(3),
     exitSignal: field(4),
@@ -113,13 +120,18 @@ const wait4: SystemCall = (task, pid, statusAt, options, usageAt) => {
 const waitid: SystemCall = (task, kind, id, informationAt, options, usageAt) => {
   if (options & ~(WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WNOTHREAD | WALL | WCLONE))
     throw errno('EINVAL');
-  if ((options & (WUNTRACED | WEXITED | WCONTINUED)) === 0 || kind < 0 || kind > 2) throw errno('EINVAL');
+  if ((options & (WUNTRACED | WEXITED | WCONTINUED)) === 0 || kind < 0 || kind > P_PIDFD) throw errno('EINVAL');
+  const behind = kind === P_PIDFD ? processBehind(task, id) : undefined;
+  const mustNotWait = behind !== undefined && (task.files.get(id | 0).flags & O_NONBLOCK) !== 0;
   const matches = (process: Process): boolean =>
-    kind === 0 || (kind === 1 ? process.pid === id : process.group === (id === 0 ? task.process.group : id));
+    behind
+      ? process === behind
+      : kind === 0 || (kind === 1 ? process.pid === id : process.group === (id === 0 ? task.process.group : id));
   return task.block({
     attempt: () => {
       const found = findChild(task, matches, options);
       if (!found) {
+        if (mustNotWait) throw errno('EAGAIN');
         if ((options & WNOHANG) === 0) return BLOCKED;
         if (informationAt !== 0) task.space.write(informationAt, new Uint8Array(128));
         return 0;
@@ -250,8 +262,18 @@ export const processCalls: Record<string, SystemCall> = {
       tls: 0,
       exitSignal: Signal.SIGCHLD,
     }),
-  clone: (task, flags, stack, parentTid, childTid, tls) =>
-    cloneTask(task.kernel, task, { flags: flags & ~0xff, stack, parentTid, childTid, tls, exitSignal: flags & 0xff }),
+  clone: (task, flags, stack, parentTid, childTid, tls) => {
+    if (flags & Clone.pidfd && flags & Clone.parentSetTid) throw errno('EINVAL');
+    return cloneTask(task.kernel, task, {
+      flags: flags & ~0xff,
+      stack,
+      parentTid,
+      childTid,
+      tls,
+      exitSignal: flags & 0xff,
+      giveDescriptor: flags & Clone.pidfd ? (child) => giveProcess(task, child, parentTid) : undefined,
+    });
+  },
   clone3,
   execve: (task, path, argumentsAt, environmentAt) => execveat(task, AT_FDCWD, path, argumentsAt, environmentAt, 0, 0),
   execveat,

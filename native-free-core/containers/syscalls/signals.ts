@@ -25,7 +25,8 @@ const SS_DISABLE = 2;
 const SS_ONSTACK = 1;
 const MINSIGSTKSZ = 2048;
 
-function checked(signal: number, from = 0): number {
+/** The number of a signal that a call names. Throws EINVAL. */
+export function checkedSignal(signal: number, from = 0): number {
   const number = signal | 0;
   if (number < from || number > SIGNAL_MAX) throw errno('EINVAL');
   return number;
@@ -38,7 +39,7 @@ export function setBlocked(task: Task, blocked: SignalSet): void {
 }
 
 const sigaction: SystemCall = (task, signal, newAt, oldAt, size) => {
-  const number = checked(signal, 1);
+  const number = checkedSignal(signal, 1);
   if (size !== 8) throw errno('EINVAL');
   if (newAt !== 0 && (bitOf(number) & UNBLOCKABLE) !== 0n) throw errno('EINVAL');
   const { handlers } = task.process;
@@ -166,7 +167,7 @@ const fromUser = (task: Task, signal: number, code: number): SignalInformation =
 });
 
 function tkill(task: Task, group: number, tid: number, signal: number): number {
-  const number = checked(signal);
+  const number = checkedSignal(signal);
   if (tid <= 0) throw errno('EINVAL');
   const target = task.kernel.tasks.get(tid);
   if (!target || target.state === 'dead' || (group > 0 && target.process.pid !== group)) throw errno('ESRCH');
@@ -176,7 +177,7 @@ function tkill(task: Task, group: number, tid: number, signal: number): number {
 }
 
 /** A siginfo_t of the program's own, for sigqueue. Throws EPERM for what only the kernel may claim. */
-function queuedInformation(task: Task, signal: number, address: number, toItself: boolean): SignalInformation {
+export function queuedInformation(task: Task, signal: number, address: number, toItself: boolean): SignalInformation {
   const code = task.space.readI32(address + 8);
   if ((code >= 0 || code === SiCode.SI_TKILL) && !toItself) throw errno('EPERM');
   return {
@@ -202,7 +203,7 @@ export const signalCalls: Record<string, SystemCall> = {
   },
   pause: (task) => task.block({ attempt: () => BLOCKED, interrupted: 'restartWithoutHandler' }),
   kill: (task, pid, signal) => {
-    const number = checked(signal);
+    const number = checkedSignal(signal);
     return kill(task.kernel, task, pid | 0, number, fromUser(task, number, SiCode.SI_USER));
   },
   tkill: (task, tid, signal) => tkill(task, 0, tid | 0, signal),
@@ -211,7 +212,7 @@ export const signalCalls: Record<string, SystemCall> = {
     return tkill(task, group | 0, tid | 0, signal);
   },
   rt_sigqueueinfo: (task, pid, signal, informationAt) => {
-    const number = checked(signal);
+    const number = checkedSignal(signal);
     const process = task.kernel.processes.get(pid | 0);
     if (!process) throw errno('ESRCH');
     const information = queuedInformation(task, number, informationAt, process === task.process);
@@ -220,7 +221,7 @@ export const signalCalls: Record<string, SystemCall> = {
     return 0;
   },
   rt_tgsigqueueinfo: (task, group, tid, signal, informationAt) => {
-    const number = checked(signal);
+    const number = checkedSignal(signal);
     const target = task.kernel.tasks.get(tid | 0);
     if (!target || target.process.pid !== (group | 0)) throw errno('ESRCH');
     const information = queuedInformation(task, number, informationAt, target.process === task.process);

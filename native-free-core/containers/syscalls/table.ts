@@ -4,19 +4,29 @@
 
 import type { SystemCall } from '../kernel/kernel.ts';
 import { identityCalls } from './identity.ts';
+import { inotifyCalls } from './inotify.ts';
 import { memoryCalls } from './memory.ts';
+import { memoryFileCalls } from './memory-files.ts';
 import { callNumber } from './names.ts';
 import { openCalls } from './open.ts';
 import { pathCalls } from './paths.ts';
+import { pidfdCalls } from './pidfd.ts';
 import { pollCalls } from './poll.ts';
+import { posixTimerCalls } from './posix-timers.ts';
 import { processCalls } from './processes.ts';
 import { signalCalls } from './signals.ts';
 import { socketCalls } from './sockets.ts';
+import { spliceCalls } from './splice.ts';
 import { systemCalls } from './system.ts';
 import { timeCalls } from './time.ts';
 import { transferCalls } from './transfer.ts';
 
 const families = [
+  spliceCalls,
+  posixTimerCalls,
+  pidfdCalls,
+  memoryFileCalls,
+  inotifyCalls,
   identityCalls,
   memoryCalls,
   openCalls,

@@ -5,19 +5,32 @@
 import { errno } from '../errno.ts';
 import type { Description } from '../kernel/descriptors.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
-import { afterResize, afterWrite, beforeRead } from '../kernel/mapped-files.ts';
+import { afterPunch, afterResize, afterWrite, beforeRead } from '../kernel/mapped-files.ts';
 import { SiCode, Signal } from '../kernel/signal-numbers.ts';
 import { sendToTask } from '../kernel/signals.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
+import { MSG_DONTWAIT } from '../sockets/constants.ts';
 import { Socket } from '../sockets/socket.ts';
-import { isDirectory, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY } from '../vfs/constants.ts';
+import {
+  isDirectory,
+  isRegular,
+  O_ACCMODE,
+  O_APPEND,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  S_IFIFO,
+  S_IFMT,
+} from '../vfs/constants.ts';
+import { IN_ACCESS, IN_MODIFY, tellFile } from '../vfs/watch.ts';
 import { type Buffer, descriptionOf, TRANSFER_MAX, vectorAt, waitFor } from './arguments.ts';
 import { bufferOf, receiveBuffers, sendBuffers } from './messages.ts';
 
 /** Bytes that go through the kernel at once. */
-const CHUNK = 256 << 10;
+export const CHUNK = 256 << 10;
 
-function readable(task: Task, fd: number): Description {
+export function readable(task: Task, fd: number): Description {
   const description = descriptionOf(task, fd);
   if (description.flags & O_PATH || (description.flags & O_ACCMODE) === O_WRONLY) throw errno('EBADF');
   const { inode } = description.file;
@@ -25,21 +38,43 @@ function readable(task: Task, fd: number): Description {
   return description;
 }
 
-function writable(task: Task, fd: number): Description {
+export function writable(task: Task, fd: number): Description {
   const description = descriptionOf(task, fd);
   if (description.flags & O_PATH || (description.flags & O_ACCMODE) === O_RDONLY) throw errno('EBADF');
   return description;
 }
 
+/** Nobody reads what is written any more: SIGPIPE. */
+function noteBroken(task: Task, error: unknown): void {
+  if (error === errno('EPIPE'))
+    sendToTask(task.kernel, task, { signal: Signal.SIGPIPE, code: SiCode.SI_USER, pid: task.process.pid });
+}
+
+/** Tells whoever watches the file of a transfer. */
+function tell({ location }: Description, event: number): void {
+  if (location) tellFile(location.dentry, event);
+}
+
 /** Reads into buffers from an offset; moves the description's own where `offset` is undefined. */
-function readInto(task: Task, description: Description, buffers: readonly Buffer[], offset?: number): number {
+export function readInto(
+  task: Task,
+  description: Description,
+  buffers: readonly Buffer[],
+  offset?: number,
+  flags = description.flags,
+): number {
   const { file } = description;
   const once = (): number => {
+    const count = part();
+    if (count > 0) tell(description, IN_ACCESS);
+    return count;
+  };
+  const part = (): number => {
     beforeRead(file.inode);
     let done = 0;
     for (const { address, length } of buffers) {
-      for (let part = 0; part < length; ) {
-        const bytes = new Uint8Array(Math.min(CHUNK, length - part));
+      for (let at = 0; at < length; ) {
+        const bytes = new Uint8Array(Math.min(CHUNK, length - at));
         let count: number;
         try {
           count = file.read(bytes, (offset ?? description.offset) + (offset === undefined ? 0 : done));
@@ -47,10 +82,10 @@ function readInto(task: Task, description: Description, buffers: readonly Buffer
           if (done > 0) return done;
           throw error;
         }
-        task.space.write(address + part, count === bytes.length ? bytes : bytes.subarray(0, count));
+        task.space.write(address + at, count === bytes.length ? bytes : bytes.subarray(0, count));
         if (offset === undefined) description.offset += count;
         done += count;
-        part += count;
+        at += count;
         if (count < bytes.length) return done;
       }
       // What may have to wait gives what there is, once.
@@ -58,11 +93,17 @@ function readInto(task: Task, description: Description, buffers: readonly Buffer
     }
     return done;
   };
-  return file.seekable ? once() : waitFor(task, description, once);
+  return file.seekable ? once() : waitFor(task, { file, flags }, once);
 }
 
 /** Writes all of the buffers, waiting for room where it has to. */
-function writeFrom(task: Task, description: Description, buffers: readonly Buffer[], offset?: number): number {
+export function writeFrom(
+  task: Task,
+  description: Description,
+  buffers: readonly Buffer[],
+  offset?: number,
+  flags = description.flags,
+): number {
   const { file } = description;
   const all = buffers.flatMap(({ address, length }) => {
     const pieces: Buffer[] = [];
@@ -78,10 +119,11 @@ function writeFrom(task: Task, description: Description, buffers: readonly Buffe
       const { address, length } = all[piece];
       const bytes = task.space.bytes(address + inPiece, length - inPiece);
       let at = offset === undefined ? description.offset : offset + done;
-      if (file.seekable && description.flags & O_APPEND && file.inode) at = file.inode.size;
+      if (file.seekable && flags & O_APPEND && file.inode) at = file.inode.size;
       const count = file.write(bytes, at);
       if (file.seekable) afterWrite(file.inode, at, count === bytes.length ? bytes : bytes.subarray(0, count));
       if (offset === undefined) description.offset = at + count;
+      if (count > 0) tell(description, IN_MODIFY);
       done += count;
       inPiece += count;
       if (inPiece === length) {
@@ -96,14 +138,13 @@ function writeFrom(task: Task, description: Description, buffers: readonly Buffe
       if (all.length === 0) return file.write(new Uint8Array(0), description.offset);
       return step();
     } catch (error) {
-      if (error === errno('EPIPE'))
-        sendToTask(task.kernel, task, { signal: Signal.SIGPIPE, code: SiCode.SI_USER, pid: task.process.pid });
-      if (done > 0 && (error !== errno('EAGAIN') || description.flags & O_NONBLOCK)) return done;
+      noteBroken(task, error);
+      if (done > 0 && (error !== errno('EAGAIN') || flags & O_NONBLOCK)) return done;
       throw error;
     }
   };
   if (file.seekable) return attempt();
-  return waitFor(task, description, attempt, { onInterrupt: () => (done > 0 ? done : -4) });
+  return waitFor(task, { file, flags }, attempt, { onInterrupt: () => (done > 0 ? done : -4) });
 }
 
 function read(task: Task, fd: number, buffers: readonly Buffer[]): number {
@@ -172,10 +213,11 @@ function copy(
       if (offsets.to === undefined) to.offset = at + written;
       if (offsets.from === undefined) from.offset += written;
       copied += written;
+      tell(from, IN_ACCESS);
+      tell(to, IN_MODIFY);
       if (written < read) break;
     } catch (error) {
-      if (error === errno('EPIPE'))
-        sendToTask(task.kernel, task, { signal: Signal.SIGPIPE, code: SiCode.SI_USER, pid: task.process.pid });
+      noteBroken(task, error);
       if (copied > 0) break;
       throw error;
     }
@@ -184,13 +226,20 @@ function copy(
 }
 
 /** Waits for either end where nothing could be copied yet. */
-function copyWaiting(task: Task, from: Description, to: Description, act: () => number, nonblocking: boolean): number {
+export function copyWaiting(
+  task: Task,
+  from: Description,
+  to: Description,
+  act: () => number,
+  nonblocking: boolean,
+): number {
   const again = errno('EAGAIN');
   return task.block({
     attempt: () => {
       try {
         return act();
       } catch (error) {
+        noteBroken(task, error);
         if (error !== again || nonblocking) throw error;
         return BLOCKED;
       }
@@ -219,13 +268,17 @@ const sendfile: SystemCall = (task, out, input, offsetAt, count) => {
   );
 };
 
-const copyFileRange: SystemCall = (task, input, inputAt, output, outputAt, length) => {
+const copyFileRange: SystemCall = (task, input, inputAt, output, outputAt, length, flags) => {
+  if (flags !== 0) throw errno('EINVAL');
   const from = readable(task, input);
   const to = writable(task, output);
   if (!from.file.seekable || !to.file.seekable) throw errno('EINVAL');
   if (to.flags & O_APPEND) throw errno('EBADF');
   const fromOffset = inputAt === 0 ? undefined : task.space.readI64(inputAt);
   const toOffset = outputAt === 0 ? undefined : task.space.readI64(outputAt);
+  const [source, target] = [fromOffset ?? from.offset, toOffset ?? to.offset];
+  if (source < 0 || target < 0) throw errno('EINVAL');
+  if (from.file.inode === to.file.inode && source < target + length && target < source + length) throw errno('EINVAL');
   const { copied } = copy(
     task,
     from,
@@ -239,23 +292,68 @@ const copyFileRange: SystemCall = (task, input, inputAt, output, outputAt, lengt
 };
 
 const ftruncate: SystemCall = (task, fd, size) => {
-  const { file } = writable(task, fd);
+  const description = writable(task, fd);
+  const { file } = description;
   if (!file.inode || !file.seekable || size < 0) throw errno('EINVAL');
   file.inode.setattr({ size });
   afterResize(task.kernel, file.inode, size);
+  tell(description, IN_MODIFY);
   return 0;
 };
 
 const FALLOC_FL_KEEP_SIZE = 1;
+const FALLOC_FL_PUNCH_HOLE = 2;
+const FALLOC_FL_ZERO_RANGE = 16;
+
+const isPipe = ({ file: { inode } }: Description): boolean => inode !== null && (inode.mode & S_IFMT) === S_IFIFO;
 
 const fallocate: SystemCall = (task, fd, mode, offset, length) => {
-  const { file } = writable(task, fd);
   if (offset < 0 || length <= 0) throw errno('EINVAL');
-  if (!file.inode || !file.seekable) throw errno('ENODEV');
-  if ((mode & ~FALLOC_FL_KEEP_SIZE) !== 0) throw errno('EOPNOTSUPP');
-  if (mode === 0 && offset + length > file.inode.size) file.inode.setattr({ size: offset + length });
+  const zeros = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) !== 0;
+  const keeps = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
+  if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) throw errno('EOPNOTSUPP');
+  if (mode & FALLOC_FL_PUNCH_HOLE && (!keeps || mode & FALLOC_FL_ZERO_RANGE)) throw errno('EOPNOTSUPP');
+  const description = writable(task, fd);
+  const { inode } = description.file;
+  if (!inode || !description.file.seekable) throw errno(isPipe(description) ? 'ESPIPE' : 'ENODEV');
+  if (!isRegular(inode.mode)) throw errno('ENODEV');
+  const end = offset + length;
+  if (!Number.isSafeInteger(end)) throw errno('EFBIG');
+  if (zeros) {
+    inode.punch(offset, length);
+    afterPunch(inode, offset, length);
+  }
+  if (!keeps && end > inode.size) inode.setattr({ size: end });
+  tell(description, IN_MODIFY);
   return 0;
 };
+
+const RWF_NOWAIT = 8;
+const RWF_APPEND = 16;
+const RWF_KNOWN = 31;
+
+/** preadv2 and pwritev2: an offset of -1 is the file's own. */
+function vectored(
+  task: Task,
+  fd: number,
+  vector: number,
+  count: number,
+  offset: number,
+  flags: number,
+  isWrite: boolean,
+): number {
+  const description = isWrite ? writable(task, fd) : readable(task, fd);
+  const buffers = vectorAt(task, vector, count);
+  const from = offset === -1 ? undefined : positioned(description, offset);
+  if (flags & ~RWF_KNOWN || (flags & RWF_APPEND && !isWrite)) throw errno('EOPNOTSUPP');
+  if (description.file instanceof Socket) {
+    const message = { buffers, flags: flags & RWF_NOWAIT ? MSG_DONTWAIT : 0 };
+    return isWrite ? sendBuffers(task, fd, { ...message, address: null }) : receiveBuffers(task, fd, message);
+  }
+  const how =
+    description.flags | (flags & RWF_NOWAIT ? O_NONBLOCK : 0) | (flags & RWF_APPEND && isWrite ? O_APPEND : 0);
+  return (isWrite ? writeFrom : readInto)(task, description, buffers, from, how);
+}
 
 export const transferCalls: Record<string, SystemCall> = {
   read: (task, fd, address, length) => read(task, fd, bufferOf(address, length)),
@@ -278,24 +376,8 @@ export const transferCalls: Record<string, SystemCall> = {
     const description = writable(task, fd);
     return writeFrom(task, description, vectorAt(task, address, count), positioned(description, offset));
   },
-  preadv2: (task, fd, address, count, offset, _high) => {
-    const description = readable(task, fd);
-    return readInto(
-      task,
-      description,
-      vectorAt(task, address, count),
-      offset === -1 ? undefined : positioned(description, offset),
-    );
-  },
-  pwritev2: (task, fd, address, count, offset, _high) => {
-    const description = writable(task, fd);
-    return writeFrom(
-      task,
-      description,
-      vectorAt(task, address, count),
-      offset === -1 ? undefined : positioned(description, offset),
-    );
-  },
+  preadv2: (task, fd, address, count, offset, _high, flags) => vectored(task, fd, address, count, offset, flags, false),
+  pwritev2: (task, fd, address, count, offset, _high, flags) => vectored(task, fd, address, count, offset, flags, true),
   lseek,
   sendfile,
   copy_file_range: copyFileRange,

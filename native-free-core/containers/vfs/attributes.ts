@@ -24,8 +24,9 @@ import {
   XATTR_NAME_MAX,
   XATTR_SIZE_MAX,
 } from './constants.ts';
-import { demandWritable, IN_ATTRIB, withoutSetId } from './operations.ts';
+import { demandWritable, withoutSetId } from './operations.ts';
 import type { Inode, Location, Nanoseconds, WalkContext } from './types.ts';
+import { IN_ATTRIB, IN_MODIFY, tellFile } from './watch.ts';
 
 /** What stat(2) and statx(2) tell. */
 export interface Status {
@@ -51,7 +52,7 @@ export function statusOf(inode: Inode): Status {
   return { device, ino, mode, nlink, uid, gid, rdev, size, blockSize: 4096, blocks, atime, mtime, ctime };
 }
 
-const changed = (inode: Inode): void => inode.watch?.(IN_ATTRIB, null, 0);
+const changed = ({ dentry }: Location): void => tellFile(dentry, IN_ATTRIB);
 
 /** fchmodat(2). Throws EPERM, EROFS, EOPNOTSUPP (a symbolic link). */
 export function changeMode(context: WalkContext, place: Location, mode: number): void {
@@ -64,7 +65,7 @@ export function changeMode(context: WalkContext, place: Location, mode: number):
   if (!isDirectory(inode.mode) && !inGroup(credentials, inode.gid) && !credentials.capable(CAP_FSETID))
     bits &= ~S_ISGID;
   inode.setattr({ mode: bits });
-  changed(inode);
+  changed(place);
 }
 
 /** fchownat(2): -1 leaves owner or group. Programs lose their set-ID bits. Throws EPERM, EROFS. */
@@ -83,7 +84,7 @@ export function changeOwner(context: WalkContext, place: Location, uid: number, 
     ...(gid === -1 ? {} : { gid }),
     ...(isSymlink(inode.mode) ? {} : { mode: bits }),
   });
-  changed(inode);
+  changed(place);
 }
 
 /**
@@ -103,7 +104,7 @@ export function changeTimes(
     demand(inode, W_OK, context.credentials);
   }
   inode.setattr({ ...(atime === null ? {} : { atime }), ...(mtime === null ? {} : { mtime }) });
-  changed(inode);
+  changed(place);
 }
 
 /** truncate(2): by path, so it needs the right to write. Throws EISDIR, EINVAL, EACCES, ETXTBSY, EFBIG, EROFS. */
@@ -115,6 +116,7 @@ export function truncateAt(context: WalkContext, place: Location, size: number):
   demandWritable(place);
   if (inode.executions > 0) throw errno('ETXTBSY');
   inode.setattr({ size, ...withoutSetId(inode, context) });
+  tellFile(place.dentry, IN_MODIFY);
 }
 
 /**
@@ -176,7 +178,7 @@ export function setAttribute(
   demandWritable(place);
   demandAttribute(context, inode, name, true);
   inode.setxattr(name, value, flags);
-  changed(inode);
+  changed(place);
 }
 
 /** removexattr(2). */
@@ -184,7 +186,7 @@ export function removeAttribute(context: WalkContext, place: Location, name: str
   demandWritable(place);
   demandAttribute(context, place.dentry.inode, name, true);
   place.dentry.inode.removexattr(name);
-  changed(place.dentry.inode);
+  changed(place);
 }
 
 /** listxattr(2): trusted ones only for who may read them. */

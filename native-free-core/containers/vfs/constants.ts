@@ -57,6 +57,14 @@ export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_NO_AUTOMOUNT = 0x800;
 export const AT_EMPTY_PATH = 0x1000;
 
+// openat2: include/uapi/linux/openat2.h.
+export const RESOLVE_NO_XDEV = 1;
+export const RESOLVE_NO_MAGICLINKS = 2;
+export const RESOLVE_NO_SYMLINKS = 4;
+export const RESOLVE_BENEATH = 8;
+export const RESOLVE_IN_ROOT = 16;
+export const RESOLVE_CACHED = 32;
+
 // renameat2: include/uapi/linux/fs.h.
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;

@@ -46,23 +46,21 @@ import { asTree, type TreeLocation } from './mounts.ts';
 import { checkName } from './names.ts';
 import type { EmitEntry, Inode, Location, WalkContext } from './types.ts';
 import { followLast, type LastName, resolve, resolveParent, stepLast } from './walk.ts';
-
-// inotify events: include/uapi/linux/inotify.h. Those of reading, writing and closing are the kernel's to tell.
-export const IN_ATTRIB = 0x4;
-export const IN_MOVED_FROM = 0x40;
-export const IN_MOVED_TO = 0x80;
-export const IN_CREATE = 0x100;
-export const IN_DELETE = 0x200;
-export const IN_DELETE_SELF = 0x400;
-export const IN_MOVE_SELF = 0x800;
-export const IN_ISDIR = 0x40000000;
+import {
+  IN_ATTRIB,
+  IN_CREATE,
+  IN_DELETE,
+  IN_DELETE_SELF,
+  IN_MODIFY,
+  IN_MOVE_SELF,
+  IN_MOVED_FROM,
+  IN_MOVED_TO,
+  tellDirectory,
+  tellFile,
+  tellSelf,
+} from './watch.ts';
 
 let lastCookie = 0;
-
-/** Tells watchers of a directory, with the event's bit for directories. */
-function tell(directory: Inode, event: number, name: string, inode: Inode, cookie = 0): void {
-  directory.watch?.(event | (isDirectory(inode.mode) ? IN_ISDIR : 0), name, cookie);
-}
 
 /** Throws EROFS where nothing may be changed at a place. */
 export function demandWritable({ mount, dentry }: Location): void {
@@ -157,6 +155,7 @@ function openExisting(context: WalkContext, location: Location, flags: number): 
   if (flags & O_NOATIME && !owns(inode, context.credentials)) throw errno('EPERM');
   if (flags & O_TRUNC && isRegular(mode)) {
     inode.setattr({ size: 0, ...withoutSetId(inode, context) });
+    tellFile(location.dentry, IN_MODIFY);
   }
   return { location, inode, created: false };
 }
@@ -183,7 +182,7 @@ function makeIn(
   const made = { ...madeBy(context.credentials, dentry.inode, mode, context.umask), ...what };
   const inode = dentry.inode.create(name, made);
   dentry.add(name, inode);
-  tell(dentry.inode, IN_CREATE, name, inode);
+  tellDirectory(dentry.inode, IN_CREATE, name, inode);
   return inode;
 }
 
@@ -255,8 +254,8 @@ export function linkAt(context: WalkContext, from: Location, start: Location | n
   checkName(name);
   directory.dentry.inode.link(name, inode);
   directory.dentry.add(name, inode);
-  inode.watch?.(IN_ATTRIB, null, 0);
-  tell(directory.dentry.inode, IN_CREATE, name, inode);
+  tellSelf(inode, IN_ATTRIB);
+  tellDirectory(directory.dentry.inode, IN_CREATE, name, inode);
 }
 
 /** unlinkat(2): `flags` 0 or AT_REMOVEDIR. Throws EBUSY for a mount point. */
@@ -279,9 +278,10 @@ export function unlinkAt(context: WalkContext, start: Location | null, path: str
   if (removesDirectory) directory.dentry.inode.rmdir(name);
   else directory.dentry.inode.unlink(name);
   directory.dentry.lose(name);
-  tell(directory.dentry.inode, IN_DELETE, name, inode);
-  if (inode.nlink === 0) inode.watch?.(IN_DELETE_SELF, null, 0);
-  else inode.watch?.(IN_ATTRIB, null, 0);
+  // As Linux orders them: the count of links, the file once it is gone, and its name.
+  if (!removesDirectory) tellSelf(inode, IN_ATTRIB);
+  if (inode.nlink === 0) tellSelf(inode, IN_DELETE_SELF);
+  tellDirectory(directory.dentry.inode, IN_DELETE, name, inode);
 }
 
 const isMountPoint = ({ mount }: TreeLocation, dentry: TreeDentry): boolean => mount.children.has(dentry);
@@ -335,10 +335,13 @@ export function renameAt(
     old.directory.dentry.exchange(old.name, target.directory.dentry, target.name);
   } else if (moved !== replaced) old.directory.dentry.move(old.name, target.directory.dentry, target.name);
   const cookie = ++lastCookie;
-  tell(outOf, IN_MOVED_FROM, old.name, moved, cookie);
-  tell(into, IN_MOVED_TO, target.name, moved, cookie);
-  moved.watch?.(IN_MOVE_SELF, null, 0);
-  if (replaced && replaced.nlink === 0) replaced.watch?.(IN_DELETE_SELF, null, 0);
+  tellDirectory(outOf, IN_MOVED_FROM, old.name, moved, cookie);
+  tellDirectory(into, IN_MOVED_TO, target.name, moved, cookie);
+  tellSelf(moved, IN_MOVE_SELF);
+  if (replaced && !(flags & RENAME_EXCHANGE)) {
+    tellSelf(replaced, IN_ATTRIB);
+    if (replaced.nlink === 0) tellSelf(replaced, IN_DELETE_SELF);
+  }
 }
 
 /** readlinkat(2): of a link that is no path, what it shows. Throws EINVAL for what is no symbolic link. */

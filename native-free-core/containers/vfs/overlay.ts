@@ -228,6 +228,11 @@ class OverlayFile extends TmpFile {
     super.truncate(size);
   }
 
+  override punch(offset: number, length: number): void {
+    this.#layer = null;
+    super.punch(offset, length);
+  }
+
   override dropIfUnused(holders: number): void {
     this.#opened -= holders;
     if (this.#opened === 0) this.#base.close();

@@ -19,9 +19,9 @@ export interface ProcRegion {
 }
 
 export interface ProcDescriptor {
-  /** Where a walk through /proc/PID/fd/N goes on; null for pipes, sockets and their kin. */
-  place: Location | null;
-  /** What readlink shows where there is no place: 'pipe:[7]', 'socket:[8]', 'anon_inode:[eventpoll]'. */
+  /** Where a walk through /proc/PID/fd/N goes on. */
+  place: Location;
+  /** What readlink shows in place of a path: 'pipe:[7]', 'socket:[8]', 'anon_inode:[eventpoll]'; '': a path. */
   label: string;
   /** Open flags and offset, for fdinfo. */
   flags: number;

@@ -26,7 +26,7 @@ function setup() {
   const program = resolve(context, null, '/bin/program');
   const descriptors: (ProcDescriptor | null)[] = [
     { place: program, label: '', flags: 0o100000, position: 12 },
-    { place: null, label: 'pipe:[5]', flags: 1, position: 0 },
+    { place: program, label: 'pipe:[5]', flags: 1, position: 0 },
   ];
   const task = (pid: number, more: Partial<ProcTask> = {}): ProcTask => ({
     pid,

@@ -233,7 +233,7 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
         find,
         make: (_name, found) => {
           const { place, label } = found as ProcDescriptor;
-          return fs.link({ owner, target: () => (place ? shown(place, source) : label), place: () => place });
+          return fs.link({ owner, target: () => label || shown(place, source), place: () => place });
         },
       },
     }),
@@ -246,7 +246,7 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
           const descriptor = found as ProcDescriptor;
           return file(
             () =>
-              `pos:\t${descriptor.position}\nflags:\t0${descriptor.flags.toString(8)}\nmnt_id:\t${descriptor.place?.mount.id ?? 0}\n`,
+              `pos:\t${descriptor.position}\nflags:\t0${descriptor.flags.toString(8)}\nmnt_id:\t${descriptor.place.mount.id}\n`,
             0o400,
           );
         },

@@ -290,6 +290,11 @@ export class TmpFile extends TmpInode {
     return this.content;
   }
 
+  override punch(offset: number, length: number): void {
+    this.content.punch(offset, length);
+    this.mtime = this.ctime = this.fileSystem.now();
+  }
+
   override open(_flags: number): OpenFile {
     return new OpenTmpFile(this);
   }

@@ -211,6 +211,11 @@ export abstract class Inode {
    */
   abstract open(flags: number): OpenFile;
 
+  /** Makes a range read as zeros; the size stays (FALLOC_FL_PUNCH_HOLE). Throws EOPNOTSUPP. */
+  punch(_offset: number, _length: number): void {
+    throw errno('EOPNOTSUPP');
+  }
+
   /** Where mappings take their pages from; null: cannot be mapped (ENODEV). */
   pages(): PageSource | null {
     return null;
@@ -300,4 +305,8 @@ export interface WalkContext {
   readonly cwd: Location;
   readonly credentials: Credentials;
   readonly umask: number;
+  /** RESOLVE_* of openat2(2). */
+  readonly resolution?: number;
+  /** Of RESOLVE_BENEATH and RESOLVE_IN_ROOT: the place above which nothing leads. */
+  readonly scope?: Location;
 }

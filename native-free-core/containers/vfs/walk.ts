@@ -4,7 +4,20 @@
 
 import { errno } from '../errno.ts';
 import { allowed, demand } from './access.ts';
-import { isDirectory, isSymlink, NAME_MAX, PATH_MAX, S_ISVTX, SYMLINK_FOLLOW_MAX, X_OK } from './constants.ts';
+import {
+  isDirectory,
+  isSymlink,
+  NAME_MAX,
+  PATH_MAX,
+  RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+  S_ISVTX,
+  SYMLINK_FOLLOW_MAX,
+  X_OK,
+} from './constants.ts';
 import { asTree, type TreeLocation, topmost } from './mounts.ts';
 import type { Location, WalkContext } from './types.ts';
 
@@ -44,6 +57,11 @@ function demandFollow(directory: TreeLocation, link: TreeLocation, { credentials
   if ((mode & (S_ISVTX | 2)) === (S_ISVTX | 2) && owner !== credentials.fsuid && owner !== uid) throw errno('EACCES');
 }
 
+/** RESOLVE_NO_XDEV. Throws EXDEV. */
+function demandSameMount(from: TreeLocation, to: TreeLocation, resolution: number): void {
+  if (resolution & RESOLVE_NO_XDEV && from.mount !== to.mount) throw errno('EXDEV');
+}
+
 interface Mode {
   follow: boolean;
   parentOnly: boolean;
@@ -52,7 +70,11 @@ interface Mode {
 function walk(context: WalkContext, start: Location | null, path: string, mode: Mode, linksBefore: number): LastName {
   if (path === '') throw errno('ENOENT');
   if (path.length >= PATH_MAX) throw errno('ENAMETOOLONG');
-  const { root, credentials } = context;
+  const { credentials, resolution = 0 } = context;
+  const scope = (resolution & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) !== 0;
+  // Within a scope, where the walk begins is as high as it gets.
+  const root = scope ? (context.scope ?? start ?? context.cwd) : context.root;
+  if (path[0] === '/' && resolution & RESOLVE_BENEATH) throw errno('EXDEV');
   let place = asTree(path[0] === '/' ? root : (start ?? context.cwd));
   let links = linksBefore;
   let slash = path.endsWith('/');
@@ -66,7 +88,12 @@ function walk(context: WalkContext, start: Location | null, path: string, mode: 
     while (todo.length > 0 && todo[todo.length - 1] === '') todo.pop();
     const last = todo.length === 0;
     if (name === '.' || name === '..') {
-      if (name === '..') place = parentOf(place, root);
+      if (name === '..') {
+        if (resolution & RESOLVE_BENEATH && samePlace(place, root)) throw errno('EXDEV');
+        const above = parentOf(place, root);
+        demandSameMount(place, above, resolution);
+        place = above;
+      }
       special = name;
       continue;
     }
@@ -75,17 +102,25 @@ function walk(context: WalkContext, start: Location | null, path: string, mode: 
     const found = place.dentry.step(name);
     if (!found) throw errno('ENOENT');
     const next = topmost(place.mount, found);
+    demandSameMount(place, next, resolution);
     if (isSymlink(next.dentry.inode.mode) && (!last || mode.follow || slash)) {
-      if (++links > SYMLINK_FOLLOW_MAX) throw errno('ELOOP');
+      if (++links > SYMLINK_FOLLOW_MAX || resolution & RESOLVE_NO_SYMLINKS) throw errno('ELOOP');
       demandFollow(place, next, context);
       const there = next.dentry.inode.followLink();
       if (there) {
+        if (resolution & RESOLVE_NO_MAGICLINKS) throw errno('ELOOP');
+        if (scope) throw errno('EXDEV');
+        demandSameMount(place, asTree(there), resolution);
         place = asTree(there);
         continue;
       }
       const target = next.dentry.inode.readlink();
       if (target === '') throw errno('ENOENT');
-      if (target[0] === '/') place = asTree(root);
+      if (target[0] === '/') {
+        if (resolution & RESOLVE_BENEATH) throw errno('EXDEV');
+        demandSameMount(place, asTree(root), resolution);
+        place = asTree(root);
+      }
       if (last && target.endsWith('/')) slash = true;
       todo.push(...target.split('/').reverse());
       special = '/';
@@ -125,6 +160,8 @@ export function followLast(context: WalkContext, last: LastName, link: TreeLocat
   demandFollow(last.directory, link, context);
   const there = link.dentry.inode.followLink();
   const links = last.links + 1;
+  if (context.resolution && context.resolution & RESOLVE_NO_SYMLINKS) throw errno('ELOOP');
+  if (there && context.resolution) throw errno(context.resolution & RESOLVE_NO_MAGICLINKS ? 'ELOOP' : 'EXDEV');
   if (there) return { directory: asTree(there), name: '', special: '/', slash: last.slash, links };
   return resolveParent(context, last.directory, link.dentry.inode.readlink(), links);
 }
