@@ -17,6 +17,7 @@ import {
 } from '../containers/kernel/first-process.ts';
 import { Kernel } from '../containers/kernel/kernel.ts';
 import { mountSystem } from '../containers/kernel/mounts.ts';
+import { firstNamespaces } from '../containers/kernel/namespaces.ts';
 import { KernelProc } from '../containers/kernel/proc-tasks.ts';
 import type { Process } from '../containers/kernel/process.ts';
 import { SIGNAL_MAX, SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
@@ -24,8 +25,7 @@ import { sendToProcess } from '../containers/kernel/signals.ts';
 import type { Task } from '../containers/kernel/task.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
 import { ProgramTranslation } from '../containers/memory/translation.ts';
-import { callName } from '../containers/syscalls/names.ts';
-import { RELEASE } from '../containers/syscalls/system.ts';
+import { callName, RELEASE } from '../containers/syscalls/names.ts';
 import { callTable } from '../containers/syscalls/table.ts';
 import { MS_RDONLY } from '../containers/vfs/constants.ts';
 import { MountNamespace } from '../containers/vfs/mounts.ts';
@@ -105,6 +105,7 @@ export class OsGuest implements Guest {
         wallMilliseconds: () => host.wallMilliseconds(),
         randomness: (into) => host.randomness(into),
       },
+      release: RELEASE,
       translation: new ProgramTranslation(),
       calls: callTable(),
       nameOf: callName,
@@ -123,7 +124,6 @@ export class OsGuest implements Guest {
       translationOptions(config.translation ?? 'hot', host.translationThread?.(memory)),
     );
     kernel.attach(this.cpu);
-    kernel.hostName = container.hostName;
     this.console = new Terminal(kernel, {
       room: new WaitQueue(),
       show: (bytes) => {
@@ -136,7 +136,8 @@ export class OsGuest implements Guest {
     const now = (): bigint => BigInt(Math.floor(kernel.wall()));
     const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
     const mounts = new MountNamespace(root);
-    const source = new KernelProc(kernel, mounts, RELEASE);
+    kernel.namespaces = firstNamespaces(mounts, container.hostName);
+    const source = new KernelProc(kernel, kernel.namespaces.pid);
     this.source = source;
     const more = new Map<string, FileSystem>([
       ['/proc', makeProc({ device: 5, now, source })],

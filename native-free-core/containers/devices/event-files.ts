@@ -152,13 +152,13 @@ export class SignalFile extends OpenFile {
     while (done + SIGNALFD_BYTES <= into.length) {
       const information = this.reader.takeSignal(this.mask);
       if (!information) break;
-      const told = viewOf(siginfo(information));
+      const told = viewOf(siginfo(information, this.reader));
       const record = new Uint8Array(SIGNALFD_BYTES);
       const view = viewOf(record);
       view.setUint32(0, information.signal, true);
       view.setInt32(8, information.code, true);
-      view.setUint32(12, information.pid ?? 0, true);
-      view.setUint32(16, information.uid ?? 0, true);
+      view.setUint32(12, this.reader.pidSeen(information.pid ?? 0), true);
+      view.setUint32(16, this.reader.uidSeen(information.uid ?? 0), true);
       view.setInt32(40, information.status ?? 0, true);
       view.setBigUint64(48, told.getBigUint64(24, true), true);
       into.set(record, done);

@@ -6,7 +6,7 @@ import { errno } from '../errno.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { WaitQueue } from '../kernel/wait-queue.ts';
 import { POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../vfs/constants.ts';
-import { type Inode, type Location, OpenFile, type UserMemory } from '../vfs/types.ts';
+import { type FileSystem, type Inode, type Location, OpenFile, type UserMemory } from '../vfs/types.ts';
 import { Terminal, TerminalFile } from './terminal.ts';
 
 const TIOCGPTN = 0x80045430;
@@ -38,6 +38,8 @@ export class PseudoTerminals {
   private readonly kernel: Kernel;
   private readonly masters = new Map<number, { openSlave(inode: Inode): TerminalFile }>();
   directory: PtyDirectory | undefined;
+  /** Where they are seen; set with the guest's mounts. */
+  fileSystem!: FileSystem;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;

@@ -363,11 +363,11 @@ export class Terminal {
     switch (request) {
       case Ioctl.tiocgpgrp:
         if (!this.isControlling(task)) throw errno('ENOTTY');
-        return put(this.group);
+        return put(task.pidSeen(this.group));
       case Ioctl.tiocspgrp: {
         if (!this.isControlling(task)) throw errno('ENOTTY');
         memory.read(argument, word);
-        const group = new DataView(word.buffer).getInt32(0, true);
+        const group = task.pidMeant(new DataView(word.buffer).getInt32(0, true));
         const { session } = task.process;
         const member = [...this.kernel.processes.values()].find((process) => process.group === group);
         if (!member) throw errno('ESRCH');
@@ -378,7 +378,7 @@ export class Terminal {
       }
       case Ioctl.tiocgsid:
         if (!this.isControlling(task)) throw errno('ENOTTY');
-        return put(this.session!.id);
+        return put(task.pidSeen(this.session!.id));
       case Ioctl.tiocsctty: {
         const { session } = task.process;
         if (session.terminal === this) return 0;

@@ -5,39 +5,12 @@
 import { S, Seg, segBaseAddress } from '../../cpu/state.ts';
 import { STATE_BASE } from '../../memory/layout.ts';
 import { errno } from '../errno.ts';
+import { NetworkNamespace } from '../sockets/network-namespace.ts';
+import { Clone } from './clone-flags.ts';
 import type { Kernel } from './kernel.ts';
+import { checkNamespaceFlags, inNewUserNamespace, newNamespaces } from './new-namespaces.ts';
 import { Process, Rlimit } from './process.ts';
 import { BLOCKED, Task } from './task.ts';
-
-/** include/uapi/linux/sched.h */
-export const Clone = {
-  vm: 0x100,
-  fs: 0x200,
-  files: 0x400,
-  sighand: 0x800,
-  pidfd: 0x1000,
-  ptrace: 0x2000,
-  vfork: 0x4000,
-  parent: 0x8000,
-  thread: 0x10000,
-  newNs: 0x20000,
-  sysvsem: 0x40000,
-  setTls: 0x80000,
-  parentSetTid: 0x100000,
-  childClearTid: 0x200000,
-  untraced: 0x800000,
-  childSetTid: 0x1000000,
-  newCgroup: 0x2000000,
-  newUts: 0x4000000,
-  newIpc: 0x8000000,
-  newUser: 0x10000000,
-  newPid: 0x20000000,
-  newNet: 0x40000000,
-  io: 0x80000000,
-} as const;
-
-const NAMESPACES =
-  Clone.newNs | Clone.newCgroup | Clone.newUts | Clone.newIpc | Clone.newUser | Clone.newPid | Clone.newNet;
 
 export interface CloneRequest {
   flags: number;
@@ -62,26 +35,29 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   const has = (flag: number): boolean => (flags & flag) !== 0;
   if (has(Clone.thread) && !has(Clone.sighand)) throw errno('EINVAL');
   if (has(Clone.sighand) && !has(Clone.vm)) throw errno('EINVAL');
-  if (has(NAMESPACES)) {
-    kernel.notImplemented('clone: namespaces');
-    throw errno('EPERM');
-  }
+  checkNamespaceFlags(parent, flags);
+  const credentials = has(Clone.newUser) ? inNewUserNamespace(parent.credentials, parent) : parent.credentials;
+  const { namespaces, fs: place } = newNamespaces(parent, flags, credentials);
+  if (namespaces.pidForChildren.hasEnded) throw errno('ENOMEM');
   if (has(Clone.pidfd) && has(Clone.thread)) throw errno('EINVAL');
   const limit = parent.process.limit(Rlimit.processes);
   if (kernel.tasks.size >= Math.min(TASKS_MAX, limit)) throw errno('EAGAIN');
 
   const tid = kernel.newPid();
+  const { pidForChildren } = namespaces;
+  pidForChildren.admit(tid);
   const make = (process: Process): Task => {
     const task = new Task(kernel, tid, {
       process,
       space: has(Clone.vm) ? parent.space : parent.space.fork(),
       files: has(Clone.files) ? parent.files : parent.files.fork(),
-      fs: has(Clone.fs) ? parent.fs : { ...parent.fs },
-      network: parent.network,
-      credentials: parent.credentials,
+      fs: has(Clone.fs) ? parent.fs : { ...parent.fs, ...place },
+      network: has(Clone.newNet) ? new NetworkNamespace(kernel, credentials.namespace) : parent.network,
+      credentials,
       name: parent.name,
       exitSignal: has(Clone.thread) ? 0 : request.exitSignal,
     });
+    task.namespaces = { ...namespaces, pid: pidForChildren };
     if (has(Clone.vm)) parent.space.users++;
     if (has(Clone.files)) parent.files.users++;
     return task;
@@ -108,6 +84,7 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
       process.handlers.users++;
     } else
       process.handlers = request.clearHandlers ? parent.process.handlers.forExec() : parent.process.handlers.fork();
+    if (pidForChildren.seen(tid) === 1) pidForChildren.first = process;
     kernel.processes.set(tid, process);
   }
   kernel.tasks.set(tid, child);
@@ -123,17 +100,17 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   registers.setBigUint64(S.regs - STATE_BASE, 0n, true);
   if (request.stack !== 0) registers.setBigUint64(S.regs + 4 * 8 - STATE_BASE, BigInt(request.stack), true);
   if (has(Clone.setTls)) registers.setBigUint64(segBaseAddress(Seg.fs) - STATE_BASE, BigInt(request.tls), true);
-  if (has(Clone.parentSetTid)) parent.space.writeU32(request.parentTid, tid);
-  if (has(Clone.childSetTid)) child.space.writeU32(request.childTid, tid);
+  if (has(Clone.parentSetTid)) parent.space.writeU32(request.parentTid, parent.pidSeen(tid));
+  if (has(Clone.childSetTid)) child.space.writeU32(request.childTid, child.pidSeen(tid));
   if (has(Clone.childClearTid)) child.clearTid = request.childTid;
   request.giveDescriptor?.(child.process);
   kernel.enqueue(child);
-  return has(Clone.vfork) ? waitForVfork(kernel, parent, child) : tid;
+  return has(Clone.vfork) ? waitForVfork(kernel, parent, child) : parent.pidSeen(tid);
 }
 
 /** The parent goes on when its child has its own program, or has ended. */
 function waitForVfork(kernel: Kernel, parent: Task, child: Task): number {
-  const { tid } = child;
+  const tid = parent.pidSeen(child.tid);
   let done = false;
   child.vforkDone = () => {
     done = true;

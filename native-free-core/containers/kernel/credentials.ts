@@ -3,9 +3,12 @@
 // Never says what a capability is needed for.
 
 import type { Credentials } from '../vfs/types.ts';
+import { FIRST_USER_NAMESPACE, type UserNamespace } from './user-namespace.ts';
 
 /** All capabilities that exist: 0 to 40 (CAP_CHECKPOINT_RESTORE). */
 export const CAPABILITIES_ALL = (1n << 41n) - 1n;
+
+type Parts = Omit<CredentialSet, 'capable' | 'capableIn' | 'with' | 'isRoot'>;
 
 export class CredentialSet implements Credentials {
   readonly uid: number;
@@ -22,8 +25,10 @@ export class CredentialSet implements Credentials {
   readonly inheritable: bigint;
   readonly bounding: bigint;
   readonly ambient: bigint;
+  /** Towards which the capabilities are. Ids are the kernel's own. */
+  readonly namespace: UserNamespace;
 
-  constructor(of: Omit<CredentialSet, 'capable' | 'with'>) {
+  constructor(of: Parts) {
     this.uid = of.uid;
     this.gid = of.gid;
     this.euid = of.euid;
@@ -38,6 +43,7 @@ export class CredentialSet implements Credentials {
     this.inheritable = of.inheritable;
     this.bounding = of.bounding;
     this.ambient = of.ambient;
+    this.namespace = of.namespace;
   }
 
   static of(uid: number, gid: number, groups: readonly number[] = []): CredentialSet {
@@ -57,14 +63,33 @@ export class CredentialSet implements Credentials {
       inheritable: 0n,
       bounding: CAPABILITIES_ALL,
       ambient: 0n,
+      namespace: FIRST_USER_NAMESPACE,
     });
   }
 
-  capable(capability: number): boolean {
+  /** Towards the guest itself, or a file's owner where there is one (capable_wrt_inode_uidgid). */
+  capable(capability: number, over?: { readonly uid: number; readonly gid: number }): boolean {
+    const { namespace } = this;
+    if (namespace.level > 0 && (!over || namespace.uids.known(over.uid) < 0 || namespace.gids.known(over.gid) < 0))
+      return false;
     return (this.effective & (1n << BigInt(capability))) !== 0n;
   }
 
-  with(changes: Partial<Omit<CredentialSet, 'capable' | 'with'>>): CredentialSet {
+  /** Towards what a user namespace owns: its own capabilities, and all of who made one below. */
+  capableIn(target: UserNamespace, capability: number): boolean {
+    for (let at = target; ; at = at.parent) {
+      if (at === this.namespace) return (this.effective & (1n << BigInt(capability))) !== 0n;
+      if (at.level <= this.namespace.level || !at.parent) return false;
+      if (at.parent === this.namespace && at.creator === this.euid) return true;
+    }
+  }
+
+  /** Whether an id is root's in its namespace. */
+  isRoot(uid: number): boolean {
+    return this.namespace.uids.meant(0) === uid;
+  }
+
+  with(changes: Partial<Parts>): CredentialSet {
     return new CredentialSet({ ...this, ...changes });
   }
 }

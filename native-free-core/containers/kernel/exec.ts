@@ -159,10 +159,12 @@ function credentialsFor(task: Task, { inode, location }: Executable): { credenti
   const before = task.credentials;
   let { euid, egid } = before;
   if ((location.mount.flags & MS_NOSUID) === 0 && !task.noNewPrivileges) {
-    if (inode.mode & S_ISUID) euid = inode.uid;
-    if ((inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) egid = inode.gid;
+    const { namespace } = before;
+    const hasIds = namespace.uids.known(inode.uid) >= 0 && namespace.gids.known(inode.gid) >= 0;
+    if (hasIds && inode.mode & S_ISUID) euid = inode.uid;
+    if (hasIds && (inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) egid = inode.gid;
   }
-  const isRoot = euid === 0 || before.uid === 0;
+  const isRoot = before.isRoot(euid) || before.isRoot(before.uid);
   const permitted = isRoot ? CAPABILITIES_ALL & (before.bounding | before.inheritable) : before.ambient;
   const credentials = before.with({
     euid,
@@ -172,7 +174,7 @@ function credentialsFor(task: Task, { inode, location }: Executable): { credenti
     fsuid: euid,
     fsgid: egid,
     permitted,
-    effective: euid === 0 ? permitted : before.ambient,
+    effective: before.isRoot(euid) ? permitted : before.ambient,
   });
   return { credentials, secure: euid !== before.uid || egid !== before.gid };
 }

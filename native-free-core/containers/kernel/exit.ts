@@ -4,6 +4,7 @@
 
 import { Errno } from '../errno.ts';
 import type { Kernel } from './kernel.ts';
+import { isFirst } from './namespaces.ts';
 import { exitedStatus, type Process, signalledStatus } from './process.ts';
 import { SiCode, SigAction, Signal } from './signal-numbers.ts';
 import { sendToProcess } from './signals.ts';
@@ -52,7 +53,10 @@ function endTask(kernel: Kernel, task: Task, status: number): void {
   kernel.forget(task);
   leaveSpace(kernel, task);
   if (--task.files.users === 0) task.files.closeAll();
-  if (task !== process.leader) kernel.tasks.delete(task.tid);
+  if (task !== process.leader) {
+    kernel.tasks.delete(task.tid);
+    kernel.freeNumber(task.namespaces.pid, task.tid);
+  }
   if (process.threads.size === 0) endProcess(kernel, process, status);
 }
 
@@ -89,11 +93,14 @@ function endProcess(kernel: Kernel, process: Process, status: number): void {
   process.alarm?.cancel();
   process.timers.clear();
   process.ended.wake();
-  if (process.pid === 1) {
-    kernel.endStatus = status;
+  if (process.pid === 1) kernel.endStatus = status;
+  const { pid } = process.leader.namespaces;
+  if (isFirst(process)) {
+    // All that is in its namespace ends with it.
+    pid.hasEnded = true;
     for (const other of [...kernel.processes.values()])
-      if (other !== process) exitProcess(kernel, other, Signal.SIGKILL);
-    return;
+      if (other !== process && other.leader.namespaces.pid.isWithin(pid)) exitProcess(kernel, other, Signal.SIGKILL);
+    if (process.pid === 1) return;
   }
   hangUpOrphans(kernel, process);
   const heir = heirOf(kernel, process);
@@ -123,8 +130,10 @@ function hangUpOrphans(kernel: Kernel, process: Process): void {
 
 /** Who takes over the children: the nearest subreaper, or the first process. */
 function heirOf(kernel: Kernel, process: Process): Process | undefined {
-  for (let at = process.parent; at; at = at.parent) if (at.isSubreaper && !at.isZombie) return at;
-  return kernel.processes.get(1);
+  const { pid } = process.leader.namespaces;
+  for (let at = process.parent; at && at.leader.namespaces.pid === pid; at = at.parent)
+    if (at.isSubreaper && !at.isZombie) return at;
+  return pid.first?.isZombie === false ? pid.first : kernel.processes.get(1);
 }
 
 /** Tells the parent of a zombie, or lets it go where nobody wants to know. */
@@ -152,7 +161,7 @@ function announce(kernel: Kernel, process: Process): void {
 
 /** A zombie that has been waited for is gone. */
 export function reap(kernel: Kernel, process: Process): void {
-  const { parent } = process;
+  const { parent, leader } = process;
   if (parent) {
     parent.children.delete(process);
     const { waitedChildren } = parent;
@@ -161,6 +170,8 @@ export function reap(kernel: Kernel, process: Process): void {
   }
   kernel.processes.delete(process.pid);
   kernel.tasks.delete(process.pid);
+  const { pid } = leader.namespaces;
+  for (const number of [process.pid, process.group, process.session.id]) kernel.freeNumber(pid, number);
 }
 
 /** Tells the parent that a process stopped or goes on. */

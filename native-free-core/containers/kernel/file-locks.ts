@@ -78,7 +78,7 @@ export function fileLock(task: Task, description: Description, how: number, addr
     if (!other) return 0;
     space.writeI64(address + 8, other.start);
     space.writeI64(address + 16, other.end === Infinity ? 0 : other.end - other.start);
-    space.writeU32(address + 24, other.owner instanceof Process ? other.owner.pid : 0xffffffff);
+    space.writeU32(address + 24, other.owner instanceof Process ? task.pidSeen(other.owner.pid) : 0xffffffff);
     return 0;
   }
   return task.block({

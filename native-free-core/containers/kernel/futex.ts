@@ -115,7 +115,7 @@ export class Futexes {
   /** A thread ended that may have held a robust futex. */
   ownerDied(task: Task, address: number): void {
     const word = task.space.readU32(address);
-    if ((word & FUTEX_TID_MASK) !== task.tid) return;
+    if ((word & FUTEX_TID_MASK) !== task.pidSeen(task.tid)) return;
     task.space.writeU32(address, ((word & FUTEX_WAITERS) | FUTEX_OWNER_DIED) >>> 0);
     if (word & FUTEX_WAITERS) this.wake(task, address, 1, 0xffffffff);
   }

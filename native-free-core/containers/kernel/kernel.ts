@@ -18,6 +18,7 @@ import { exitProcess } from './exit.ts';
 import { forgetLocks } from './file-locks.ts';
 import { Futexes } from './futex.ts';
 import { shrinkCaches } from './mapped-files.ts';
+import type { Namespaces, PidNamespace } from './namespaces.ts';
 import type { Process } from './process.ts';
 import { SiCode, Signal } from './signal-numbers.ts';
 import type { SignalInformation } from './signal-queue.ts';
@@ -50,6 +51,7 @@ const ARGUMENTS = [7, 6, 2, 10, 8, 9].map((register) => (S.regs + register * 8) 
 
 export interface KernelParts {
   host: KernelHost;
+  release: string;
   translation: ProgramTranslation;
   calls: readonly (SystemCall | undefined)[];
   /** Name of a call by its number. */
@@ -64,6 +66,8 @@ export class Kernel implements Supervisor {
   readonly futexes = new Futexes();
   /** Open files that are being passed through sockets. */
   readonly inFlight = new InFlight(this);
+  /** How many file systems programs have mounted: each has a st_dev of its own. */
+  mountsMade = 0;
   readonly anonymous: AnonymousFiles;
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
@@ -77,8 +81,10 @@ export class Kernel implements Supervisor {
   /** System calls made, and calls that are not implemented by name. */
   systemCalls = 0;
   readonly unimplemented = new Map<string, number>();
-  hostName = 'trivisor';
-  domainName = '(none)';
+  /** What the first process is in; set with the guest's mounts. */
+  namespaces!: Namespaces;
+  /** What uname tells of itself. */
+  readonly release: string;
   /** Of the host's monotonic clock, less the time that the guest was paused. */
   startedAt: number;
   wallAtStart: number;
@@ -95,8 +101,9 @@ export class Kernel implements Supervisor {
   private readonly blank = new Uint8Array(VCPU_STATE_BYTES);
   private u32!: Uint32Array;
 
-  constructor({ host, translation, calls, nameOf }: KernelParts) {
+  constructor({ host, release, translation, calls, nameOf }: KernelParts) {
     this.host = host;
+    this.release = release;
     this.translation = translation;
     this.calls = calls;
     this.nameOf = nameOf;
@@ -140,14 +147,20 @@ export class Kernel implements Supervisor {
 
   /** A number that no task, group or session has. */
   newPid(): number {
-    const isTaken = (pid: number): boolean => {
-      if (this.tasks.has(pid) || this.processes.has(pid)) return true;
-      for (const { group, session } of this.processes.values()) if (group === pid || session.id === pid) return true;
-      return false;
-    };
     do this.lastPid = this.lastPid >= 0x3fffff ? 300 : this.lastPid + 1;
-    while (isTaken(this.lastPid));
+    while (this.isTaken(this.lastPid));
     return this.lastPid;
+  }
+
+  private isTaken(pid: number): boolean {
+    if (this.tasks.has(pid) || this.processes.has(pid)) return true;
+    for (const { group, session } of this.processes.values()) if (group === pid || session.id === pid) return true;
+    return false;
+  }
+
+  /** A number means nothing any more, unless a group or session still has it. */
+  freeNumber(namespace: PidNamespace, pid: number): void {
+    if (namespace.level > 0 && !this.isTaken(pid)) namespace.forget(pid);
   }
 
   // ---- scheduling

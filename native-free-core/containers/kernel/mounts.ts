@@ -59,6 +59,8 @@ export function mountSystem(
   for (const [name, target] of LINKS) symlinkAt(context, target, null, `/dev/${name}`);
   const pts = new TmpFs({ device: firstDevice + 1, now, mode: 0o755, type: 'devpts' });
   mount('/dev/pts', 0o755, pts, MS_NOSUID | MS_NOEXEC);
+  mknodAt(context, null, '/dev/pts/ptmx', S_IFCHR | 0o666, makeDevice(5, 2));
+  devices.pseudoTerminals.fileSystem = pts;
   mount('/dev/shm', 0o1777, new TmpFs({ device: firstDevice + 2, now, mode: 0o1777 }), MS_NOSUID | MS_NODEV);
   devices.pseudoTerminals.directory = {
     add: (number) => {

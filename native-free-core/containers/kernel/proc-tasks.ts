@@ -7,18 +7,21 @@ import { EventFile, SignalFile, TimerFile } from '../devices/event-files.ts';
 import { Inotify } from '../devices/inotify.ts';
 import { ProcessFile } from '../devices/process-file.ts';
 import { Terminal } from '../devices/terminal.ts';
-import { Errno } from '../errno.ts';
+import { Errno, errno } from '../errno.ts';
 import { PAGE } from '../memory/page-pool.ts';
 import { Protection } from '../memory/regions.ts';
 import { Socket } from '../sockets/socket.ts';
 import { S_IFSOCK } from '../vfs/constants.ts';
-import type { MountNamespace } from '../vfs/mounts.ts';
 import type { ProcDescriptor, ProcMachine, ProcRegion, ProcSource, ProcTask } from '../vfs/proc-source.ts';
 import type { Location, Mount, OpenFile } from '../vfs/types.ts';
 import type { Description } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
+import type { Namespace } from './namespace.ts';
+import { labelOfNamespace, placeOfNamespace } from './namespace-files.ts';
+import type { PidNamespace, UtsNamespace } from './namespaces.ts';
 import { bitOf, SIG_DFL, SIG_IGN, SIGNAL_MAX } from './signal-numbers.ts';
 import type { Task } from './task.ts';
+import { mapText, writeMap, writeSetsGroups } from './user-namespace.ts';
 
 /** What readlink shows of files that are made by calls, in Linux's words. */
 const KINDS: readonly [abstract new (...of: never[]) => OpenFile, string][] = [
@@ -39,6 +42,7 @@ function placeOf(kernel: Kernel, file: OpenFile): Location {
   return anonymous.placeOf(file, `anon_inode:${kindOf(file)}`, ino, 0o600);
 }
 
+const CAP_SYS_ADMIN = 21;
 /** Device number of the console. */
 const CONSOLE = 0x501;
 
@@ -53,10 +57,10 @@ class TaskView implements ProcTask {
   }
 
   get pid(): number {
-    return this.task.tid;
+    return this.source.seen(this.task.tid);
   }
   get group(): number {
-    return this.task.process.pid;
+    return this.source.seen(this.task.process.pid);
   }
   get name(): string {
     return this.task.name;
@@ -68,20 +72,20 @@ class TaskView implements ProcTask {
     return state === 'ready' ? 'R' : 'S';
   }
   get parent(): number {
-    return this.task.process.parent?.pid ?? 0;
+    return this.source.seen(this.task.process.parent?.pid ?? 0);
   }
   get processGroup(): number {
-    return this.task.process.group;
+    return this.source.seen(this.task.process.group);
   }
   get session(): number {
-    return this.task.process.session.id;
+    return this.source.seen(this.task.process.session.id);
   }
   get terminal(): number {
     return this.task.process.session.terminal ? CONSOLE : 0;
   }
   get terminalGroup(): number {
     const { terminal } = this.task.process.session;
-    return terminal instanceof Terminal ? terminal.group : -1;
+    return terminal instanceof Terminal ? this.source.seen(terminal.group) : -1;
   }
   get userTime(): number {
     return this.task.process.times.user;
@@ -144,6 +148,15 @@ class TaskView implements ProcTask {
   }
   get noNewPrivileges(): boolean {
     return this.task.noNewPrivileges;
+  }
+  get numbers(): readonly number[] {
+    const { tid, namespaces } = this.task;
+    const numbers: number[] = [];
+    for (let at: PidNamespace | null = namespaces.pid; at; at = at.parent) {
+      numbers.unshift(at.seen(tid));
+      if (at === this.source.pids) break;
+    }
+    return numbers;
   }
   readonly seccomp = 0;
   readonly cgroup = '/';
@@ -233,8 +246,44 @@ class TaskView implements ProcTask {
     return this.task.process.isZombie ? null : this.task.fs.root;
   }
 
+  namespaces() {
+    const { namespaces, credentials } = this.task;
+    if (this.task.process.isZombie) return [];
+    const named: [string, Namespace][] = [
+      ['cgroup', namespaces.cgroup],
+      ['ipc', namespaces.ipc],
+      ['mnt', namespaces.mnt],
+      ['net', this.task.network],
+      ['pid', namespaces.pid],
+      ['pid_for_children', namespaces.pidForChildren],
+      ['user', credentials.namespace],
+      ['uts', namespaces.uts],
+    ];
+    return named.map(([name, namespace]) => ({
+      name,
+      label: labelOfNamespace(namespace),
+      place: placeOfNamespace(namespace),
+    }));
+  }
+
+  idMap(kind: 'uids' | 'gids'): string {
+    return mapText(this.task.credentials.namespace, kind, this.source.reader.credentials.namespace);
+  }
+
+  writeIdMap(kind: 'uids' | 'gids', text: string): void {
+    writeMap(this.task.credentials.namespace, kind, text, this.source.reader);
+  }
+
+  setsGroups(): string {
+    return this.task.credentials.namespace.setsGroups ? 'allow' : 'deny';
+  }
+
+  writeSetsGroups(text: string): void {
+    writeSetsGroups(this.task.credentials.namespace, text, this.source.reader);
+  }
+
   mounts(): readonly Mount[] {
-    return this.source.mounts.list();
+    return this.task.namespaces.mnt.mounts.list();
   }
 
   limit(resource: number): readonly [number, number] {
@@ -248,15 +297,20 @@ class TaskView implements ProcTask {
 }
 
 export class KernelProc implements ProcSource {
-  readonly mounts: MountNamespace;
+  /** Whose processes are shown, by the numbers that they have there. */
+  readonly pids: PidNamespace;
   readonly machine: ProcMachine;
   private readonly kernel: Kernel;
   private readonly views = new WeakMap<Task, TaskView>();
 
-  constructor(kernel: Kernel, mounts: MountNamespace, release: string) {
+  constructor(kernel: Kernel, pids: PidNamespace) {
     this.kernel = kernel;
-    this.mounts = mounts;
-    this.machine = machineOf(kernel, release);
+    this.pids = pids;
+    this.machine = machineOf(kernel, pids);
+  }
+
+  seen(pid: number): number {
+    return this.pids.seen(pid);
   }
 
   view(task: Task): TaskView {
@@ -266,23 +320,39 @@ export class KernelProc implements ProcSource {
   }
 
   processes(): readonly ProcTask[] {
-    const processes = [...this.kernel.processes.values()].sort((a, b) => a.pid - b.pid);
-    return processes.map(({ leader }) => this.view(leader));
+    const seen = [...this.kernel.processes.values()].filter(({ pid }) => this.seen(pid) > 0);
+    return seen.sort((a, b) => this.seen(a.pid) - this.seen(b.pid)).map(({ leader }) => this.view(leader));
   }
 
   task(pid: number): ProcTask | null {
-    const task = this.kernel.tasks.get(pid);
+    const task = this.kernel.tasks.get(this.pids.meant(pid));
     return task ? this.view(task) : null;
   }
 
-  current(): ProcTask {
+  /** Who makes the call. */
+  get reader(): Task {
     const task = this.kernel.current ?? this.kernel.processes.get(1)?.leader;
     if (!task) throw new Error('Nobody can ask: there is no process.');
-    return this.view(task);
+    return task;
+  }
+
+  current(): ProcTask {
+    const { reader } = this;
+    if (this.seen(reader.tid) === 0) throw errno('ENOENT');
+    return this.view(reader);
+  }
+
+  userOf(uid: number): number {
+    return this.reader.uidSeen(uid);
+  }
+
+  groupOf(gid: number): number {
+    return this.reader.gidSeen(gid);
   }
 }
 
-function machineOf(kernel: Kernel, release: string): ProcMachine {
+function machineOf(kernel: Kernel, pids: PidNamespace): ProcMachine {
+  const uts = (): UtsNamespace => (kernel.current?.namespaces ?? kernel.namespaces).uts;
   const uuid = (): string => {
     const bytes = new Uint8Array(16);
     kernel.host.randomness(bytes);
@@ -315,13 +385,21 @@ function machineOf(kernel: Kernel, release: string): ProcMachine {
     counts: () => {
       const tasks = [...kernel.tasks.values()];
       const runnable = tasks.filter(({ state }) => state === 'ready').length;
-      return { runnable, tasks: tasks.length, forks: kernel.newestPid, contextSwitches: 0, lastPid: kernel.newestPid };
+      return {
+        runnable,
+        tasks: tasks.length,
+        forks: kernel.newestPid,
+        contextSwitches: 0,
+        lastPid: pids.newest(kernel.newestPid),
+      };
     },
-    release,
+    release: kernel.release,
     version: '#1 SMP PREEMPT Trivisor',
-    hostname: () => kernel.hostName,
+    hostname: () => uts().hostName,
     setHostname: (name) => {
-      kernel.hostName = name;
+      const { owner } = uts();
+      if (kernel.current && !kernel.current.credentials.capableIn(owner, CAP_SYS_ADMIN)) throw errno('EPERM');
+      uts().hostName = name;
     },
     fileSystems: ['tmpfs', 'proc', 'sysfs', 'devtmpfs', 'devpts', 'overlay'],
     uuid,

@@ -82,7 +82,7 @@ export function pushFrame(
   view.setBigUint64(CONTEXT + 176, BigInt.asUintN(64, cpu.get64(S.cr2)), true);
   view.setBigUint64(CONTEXT + 184, BigInt(floating), true);
   view.setBigUint64(MASK, mask, true);
-  frame.set(siginfo(information), INFORMATION);
+  frame.set(siginfo(information, task), INFORMATION);
   try {
     task.space.write(floating, floatingImage(cpu));
     task.space.write(pointer, frame);
@@ -140,17 +140,21 @@ function userSegments(cpu: SystemCpu): void {
   cpu.updateTlb();
 }
 
-/** siginfo_t. */
-export function siginfo(information: SignalInformation): Uint8Array<ArrayBuffer> {
+/** siginfo_t as `reader` sees it, whose numbers of processes and users may be others than the kernel's. */
+export function siginfo(information: SignalInformation, reader: Task): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(SIGINFO_BYTES);
   const view = new DataView(bytes.buffer);
   const { signal, code } = information;
+  // What a program has queued itself is told as it stands.
+  const isOwn = code < 0 && code !== SiCode.SI_TKILL;
+  const pid = isOwn ? (information.pid ?? 0) : reader.pidSeen(information.pid ?? 0);
+  const uid = isOwn ? (information.uid ?? 0) : reader.uidSeen(information.uid ?? 0);
   view.setInt32(0, signal, true);
   view.setInt32(8, code, true);
   const isFault = code > 0 && code !== SiCode.SI_KERNEL;
   if (signal === Signal.SIGCHLD && isFault) {
-    view.setInt32(16, information.pid ?? 0, true);
-    view.setInt32(20, information.uid ?? 0, true);
+    view.setInt32(16, pid, true);
+    view.setInt32(20, uid, true);
     view.setInt32(24, information.status ?? 0, true);
   } else if (information.address !== undefined && information.address >= 0)
     view.setBigUint64(16, BigInt(information.address), true);
@@ -159,8 +163,8 @@ export function siginfo(information: SignalInformation): Uint8Array<ArrayBuffer>
     view.setInt32(20, information.overrun ?? 0, true);
     view.setBigUint64(24, BigInt.asUintN(64, information.value ?? 0n), true);
   } else {
-    view.setInt32(16, information.pid ?? 0, true);
-    view.setInt32(20, information.uid ?? 0, true);
+    view.setInt32(16, pid, true);
+    view.setInt32(20, uid, true);
     view.setBigUint64(24, BigInt.asUintN(64, information.value ?? 0n), true);
   }
   return bytes;

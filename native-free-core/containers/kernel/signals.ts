@@ -6,6 +6,7 @@ import { S } from '../../cpu/state.ts';
 import { errno } from '../errno.ts';
 import { exitProcess, reportStop } from './exit.ts';
 import type { Kernel } from './kernel.ts';
+import { isFirst } from './namespaces.ts';
 import type { Process } from './process.ts';
 import { pushFrame } from './signal-frame.ts';
 import {
@@ -114,27 +115,46 @@ export function forceSignal(kernel: Kernel, task: Task, information: SignalInfor
 export function maySignal(from: Task, to: Process, signal: number): boolean {
   const { credentials } = from;
   const target = to.leader.credentials;
-  if (credentials.capable(CAP_KILL)) return true;
+  if (credentials.capableIn(target.namespace, CAP_KILL)) return true;
   if (signal === Signal.SIGCONT && from.process.session === to.session) return true;
   return [credentials.euid, credentials.uid].some((uid) => uid === target.uid || uid === target.suid);
+}
+
+/**
+ * Whether a call can send this: the first process of a PID namespace gets from within only what it handles, not even SIGKILL
+ * (pid_namespaces(7)).
+ */
+export function reaches(from: Task, to: Process, signal: number): boolean {
+  const { pid } = to.leader.namespaces;
+  if (!isFirst(to) || !from.namespaces.pid.isWithin(pid)) return true;
+  // A command that is a container's first process ends by its own signals as it would elsewhere.
+  if (from.process === to && !pid.parent) return true;
+  if (signal === Signal.SIGKILL || signal === Signal.SIGSTOP) return false;
+  if (to.handlers.get(signal).handler !== SIG_DFL) return true;
+  // What is blocked may have a handler by the time that it is not.
+  return [...to.threads].some(({ blocked }) => (blocked & bitOf(signal)) !== 0n);
 }
 
 /** kill(2): `pid` as the call has it. `signal` 0 only looks. Throws ESRCH, EPERM. */
 export function kill(kernel: Kernel, task: Task, pid: number, signal: number, information: SignalInformation): number {
   let targets: Process[];
   if (pid > 0) {
-    const process = kernel.processes.get(pid) ?? kernel.tasks.get(pid)?.process;
+    const found = task.pidMeant(pid);
+    const process = kernel.processes.get(found) ?? kernel.tasks.get(found)?.process;
     targets = process ? [process] : [];
   } else if (pid === -1)
-    targets = [...kernel.processes.values()].filter((process) => process !== task.process && process.pid !== 1);
+    targets = [...kernel.processes.values()].filter(
+      (process) => process !== task.process && task.pidSeen(process.pid) > 1,
+    );
   else {
-    const group = pid === 0 ? task.process.group : -pid;
+    const group = pid === 0 ? task.process.group : task.pidMeant(-pid);
     targets = [...kernel.processes.values()].filter((process) => process.group === group && !process.isZombie);
   }
   if (targets.length === 0) throw errno('ESRCH');
   const allowed = targets.filter((process) => maySignal(task, process, signal));
   if (allowed.length === 0) throw errno('EPERM');
-  if (signal !== 0) for (const process of allowed) sendToProcess(kernel, process, information);
+  if (signal !== 0)
+    for (const process of allowed) if (reaches(task, process, signal)) sendToProcess(kernel, process, information);
   return 0;
 }
 

@@ -3,12 +3,14 @@
 // Never runs anything: the kernel's scheduler does.
 
 import { VCPU_STATE_BYTES } from '../../cpu/state.ts';
+import { errno } from '../errno.ts';
 import type { AddressSpace } from '../memory/address-space.ts';
 import type { NetworkNamespace } from '../sockets/network-namespace.ts';
 import type { WalkContext } from '../vfs/types.ts';
 import type { CredentialSet } from './credentials.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
+import type { Namespaces } from './namespaces.ts';
 import type { Process, Times } from './process.ts';
 import type { SignalSet } from './signal-numbers.ts';
 import type { SignalInformation } from './signal-queue.ts';
@@ -66,6 +68,7 @@ export class Task {
   fs: FileSystemContext;
   network: NetworkNamespace;
   credentials: CredentialSet;
+  namespaces: Namespaces;
   name: string;
   /** The vCPU's state, while it is not the one that executes. */
   readonly registers = new Uint8Array(VCPU_STATE_BYTES);
@@ -122,6 +125,7 @@ export class Task {
     this.fs = parts.fs;
     this.network = parts.network;
     this.credentials = parts.credentials;
+    this.namespaces = kernel.namespaces;
     this.name = parts.name;
     this.exitSignal = parts.exitSignal;
   }
@@ -136,6 +140,42 @@ export class Task {
   get times(): Times {
     const system = Math.min(this.kernelTime, this.cpuTime);
     return { user: this.cpuTime - system, system };
+  }
+
+  /** The number that this task sees of what the kernel calls `pid`; 0: none. */
+  pidSeen(pid: number): number {
+    return this.namespaces.pid.seen(pid);
+  }
+
+  /** What the kernel calls the task that this one calls `number`; -1: there is none. */
+  pidMeant(number: number): number {
+    return this.namespaces.pid.meant(number);
+  }
+
+  /** The task that this one calls `number`. */
+  other(number: number): Task | undefined {
+    return this.kernel.tasks.get(this.pidMeant(number));
+  }
+
+  /** The kernel's id of a user, or a group, that this task calls so. Throws EINVAL where it has none. */
+  uidMeant(uid: number): number {
+    const meant = this.credentials.namespace.uids.meant(uid);
+    if (meant < 0) throw errno('EINVAL');
+    return meant;
+  }
+
+  gidMeant(gid: number): number {
+    const meant = this.credentials.namespace.gids.meant(gid);
+    if (meant < 0) throw errno('EINVAL');
+    return meant;
+  }
+
+  uidSeen(uid: number): number {
+    return this.credentials.namespace.uids.shown(uid);
+  }
+
+  gidSeen(gid: number): number {
+    return this.credentials.namespace.gids.shown(gid);
   }
 
   get isLeader(): boolean {

@@ -4,12 +4,16 @@
 
 import { errno } from '../errno.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { Namespace } from '../kernel/namespace.ts';
+import { FIRST_USER_NAMESPACE, type UserNamespace } from '../kernel/user-namespace.ts';
 import type { UserMemory } from '../vfs/types.ts';
 import { type Interface, InternetStack } from './inet/stack.ts';
 import type { Socket } from './socket.ts';
 import type { UnixSocket } from './unix/unix-socket.ts';
 
-export class NetworkNamespace {
+export class NetworkNamespace extends Namespace {
+  readonly type = 'net';
+  readonly owner: UserNamespace;
   readonly kernel: Kernel;
   readonly sockets = new Set<Socket>();
   /** Abstract names of AF_UNIX sockets. */
@@ -17,7 +21,9 @@ export class NetworkNamespace {
   readonly stack: InternetStack;
   private lastAutobind = 0;
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, owner = FIRST_USER_NAMESPACE) {
+    super();
+    this.owner = owner;
     this.kernel = kernel;
     this.stack = new InternetStack(kernel);
   }

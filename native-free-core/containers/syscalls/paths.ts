@@ -74,8 +74,8 @@ function writeStat(task: Task, address: number, status: Status): number {
   put(8, status.ino);
   put(16, status.nlink);
   view.setUint32(24, status.mode, true);
-  view.setUint32(28, status.uid, true);
-  view.setUint32(32, status.gid, true);
+  view.setUint32(28, task.uidSeen(status.uid), true);
+  view.setUint32(32, task.gidSeen(status.gid), true);
   put(40, status.rdev);
   put(48, status.size);
   put(56, status.blockSize);
@@ -150,8 +150,8 @@ const statx: SystemCall = (task, fd, path, flags, mask, address) => {
   view.setUint32(0, STATX_BASIC | (place ? STATX_MNT_ID : 0), true);
   view.setUint32(4, status.blockSize, true);
   view.setUint32(16, status.nlink, true);
-  view.setUint32(20, status.uid, true);
-  view.setUint32(24, status.gid, true);
+  view.setUint32(20, task.uidSeen(status.uid), true);
+  view.setUint32(24, task.gidSeen(status.gid), true);
   view.setUint16(28, status.mode, true);
   put(32, status.ino);
   put(40, status.size);
@@ -249,7 +249,7 @@ function access(task: Task, fd: number, path: number, mode: number, flags: numbe
           credentials: credentials.with({
             fsuid: credentials.uid,
             fsgid: credentials.gid,
-            effective: credentials.uid === 0 ? credentials.permitted : 0n,
+            effective: credentials.isRoot(credentials.uid) ? credentials.permitted : 0n,
           }),
         };
   accessAt(real, place, mode);
@@ -391,7 +391,13 @@ function chmod(task: Task, place: Location, mode: number): number {
 }
 
 function chown(task: Task, place: Location, uid: number, gid: number): number {
-  changeOwner(task.walk, place, uid | 0, gid | 0);
+  const to = (id: number, meant: (id: number) => number): number => ((id | 0) === -1 ? -1 : meant(id >>> 0));
+  changeOwner(
+    task.walk,
+    place,
+    to(uid, (id) => task.uidMeant(id)),
+    to(gid, (id) => task.gidMeant(id)),
+  );
   return 0;
 }
 
@@ -415,7 +421,7 @@ export const pathCalls: Record<string, SystemCall> = {
   chroot: (task, path) => {
     const place = at(task, path, true);
     demandDirectory(place, task.walk);
-    if (!task.credentials.capable(CAP_SYS_CHROOT)) throw errno('EPERM');
+    if (!task.credentials.capableIn(task.credentials.namespace, CAP_SYS_CHROOT)) throw errno('EPERM');
     task.fs.root = place;
     return 0;
   },

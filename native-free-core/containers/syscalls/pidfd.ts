@@ -8,7 +8,7 @@ import { Description } from '../kernel/descriptors.ts';
 import type { Kernel, SystemCall } from '../kernel/kernel.ts';
 import type { Process } from '../kernel/process.ts';
 import { SiCode } from '../kernel/signal-numbers.ts';
-import { maySignal, sendToProcess } from '../kernel/signals.ts';
+import { maySignal, reaches, sendToProcess } from '../kernel/signals.ts';
 import type { Task } from '../kernel/task.ts';
 import { O_EXCL, O_NONBLOCK, O_RDWR } from '../vfs/constants.ts';
 import { descriptionOf } from './arguments.ts';
@@ -34,7 +34,8 @@ const isThere = (kernel: Kernel, process: Process): boolean => kernel.processes.
 
 /** PTRACE_MODE_ATTACH (ptrace(2)): the same user with no more capabilities, and a program that may be looked into. */
 function mayInspect(task: Task, process: Process): boolean {
-  if (task.process === process || task.credentials.capable(CAP_SYS_PTRACE)) return true;
+  if (task.process === process || task.credentials.capableIn(process.leader.credentials.namespace, CAP_SYS_PTRACE))
+    return true;
   const { uid, gid } = task.credentials;
   const target = process.leader.credentials;
   const same = [target.uid, target.euid, target.suid].every((id) => id === uid);
@@ -53,7 +54,8 @@ const sendSignal: SystemCall = (task, fd, signal, informationAt, flags) => {
   if (informationAt !== 0 && task.space.readI32(informationAt) !== number) throw errno('EINVAL');
   if (!isThere(task.kernel, process)) throw errno('ESRCH');
   if (!maySignal(task, process, number)) throw errno('EPERM');
-  if (number !== 0 && !sendToProcess(task.kernel, process, information)) throw errno('EAGAIN');
+  if (number === 0 || !reaches(task, process, number)) return 0;
+  if (!sendToProcess(task.kernel, process, information)) throw errno('EAGAIN');
   return 0;
 };
 
@@ -64,7 +66,7 @@ export const pidfdCalls: Record<string, SystemCall> = {
       task.kernel.notImplemented('pidfd_open: PIDFD_THREAD');
       throw errno('EINVAL');
     }
-    const found = task.kernel.tasks.get(pid | 0);
+    const found = task.other(pid | 0);
     if (!found) throw errno('ESRCH');
     if (!found.isLeader) throw errno('EINVAL');
     return addProcessDescriptor(task, found.process, flags & O_NONBLOCK);

@@ -35,7 +35,7 @@ const create: SystemCall = (task, clock, eventAt, idAt) => {
     if (how & ~(SIGEV_NONE | SIGEV_THREAD | SIGEV_THREAD_ID)) throw errno('EINVAL');
     if (how !== SIGEV_NONE && (signal < 1 || signal > SIGNAL_MAX)) throw errno('EINVAL');
     if (how & SIGEV_THREAD_ID) {
-      thread = kernel.tasks.get(space.readI32(eventAt + 16));
+      thread = task.other(space.readI32(eventAt + 16));
       if (thread?.process !== process) throw errno('EINVAL');
     }
   }

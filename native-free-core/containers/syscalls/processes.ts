@@ -3,7 +3,8 @@
 // Never schedules: kernel/ does what these calls ask for.
 
 import { errno } from '../errno.ts';
-import { Clone, cloneTask } from '../kernel/clone.ts';
+import { cloneTask } from '../kernel/clone.ts';
+import { Clone } from '../kernel/clone-flags.ts';
 import { execute } from '../kernel/exec.ts';
 import { exitProcess, exitTask, reap } from '../kernel/exit.ts';
 import { type Kernel, REGISTERS_SET, type SystemCall } from '../kernel/kernel.ts';
@@ -100,17 +101,19 @@ function consume(kernel: Kernel, { process, status }: Found): void {
 const wait4: SystemCall = (task, pid, statusAt, options, usageAt) => {
   if (options & ~(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | WCLONE)) throw errno('EINVAL');
   const wanted = pid | 0;
+  const group = wanted < 0 ? task.pidMeant(-wanted) : task.process.group;
+  const one = task.pidMeant(wanted);
   const matches = (process: Process): boolean =>
-    wanted === -1 ||
-    (wanted > 0 ? process.pid === wanted : process.group === (wanted === 0 ? task.process.group : -wanted));
+    wanted === -1 || (wanted > 0 ? process.pid === one : process.group === group);
   return task.block({
     attempt: () => {
       const found = findChild(task, matches, options | WEXITED);
       if (!found) return options & WNOHANG ? 0 : BLOCKED;
       if (statusAt !== 0) task.space.writeU32(statusAt, found.status);
       if (usageAt !== 0) writeUsage(task, usageAt, allTimes(found.process));
+      const number = task.pidSeen(found.process.pid);
       consume(task.kernel, found);
-      return found.process.pid;
+      return number;
     },
     on: [task.process.childChanged],
     interrupted: 'restart',
@@ -121,12 +124,13 @@ const waitid: SystemCall = (task, kind, id, informationAt, options, usageAt) => 
   if (options & ~(WNOHANG | WUNTRACED | WEXITED | WCONTINUED | WNOWAIT | WNOTHREAD | WALL | WCLONE))
     throw errno('EINVAL');
   if ((options & (WUNTRACED | WEXITED | WCONTINUED)) === 0 || kind < 0 || kind > P_PIDFD) throw errno('EINVAL');
+  const meant = task.pidMeant(id | 0);
   const behind = kind === P_PIDFD ? processBehind(task, id) : undefined;
   const mustNotWait = behind !== undefined && (task.files.get(id | 0).flags & O_NONBLOCK) !== 0;
   const matches = (process: Process): boolean =>
     behind
       ? process === behind
-      : kind === 0 || (kind === 1 ? process.pid === id : process.group === (id === 0 ? task.process.group : id));
+      : kind === 0 || (kind === 1 ? process.pid === meant : process.group === (id === 0 ? task.process.group : meant));
   return task.block({
     attempt: () => {
       const found = findChild(task, matches, options);
@@ -137,7 +141,7 @@ const waitid: SystemCall = (task, kind, id, informationAt, options, usageAt) => 
         return 0;
       }
       const { process, status } = found;
-      if (informationAt !== 0) task.space.write(informationAt, childInformation(process, status));
+      if (informationAt !== 0) task.space.write(informationAt, childInformation(task, process, status));
       if (usageAt !== 0) writeUsage(task, usageAt, allTimes(process));
       if ((options & WNOWAIT) === 0) consume(task.kernel, found);
       return 0;
@@ -147,7 +151,7 @@ const waitid: SystemCall = (task, kind, id, informationAt, options, usageAt) => 
   });
 };
 
-function childInformation(process: Process, status: number): Uint8Array {
+function childInformation(task: Task, process: Process, status: number): Uint8Array {
   const signal = status & 0x7f;
   const [code, value] =
     status === CONTINUED_STATUS
@@ -158,7 +162,7 @@ function childInformation(process: Process, status: number): Uint8Array {
           ? [SiCode.CLD_EXITED, status >> 8]
           : [status & 0x80 ? SiCode.CLD_DUMPED : SiCode.CLD_KILLED, signal];
   const { pid, leader } = process;
-  return siginfo({ signal: Signal.SIGCHLD, code, pid, uid: leader.credentials.uid, status: value });
+  return siginfo({ signal: Signal.SIGCHLD, code, pid, uid: leader.credentials.uid, status: value }, task);
 }
 
 /** A process's times and those of the children it has waited for. */
@@ -195,15 +199,15 @@ const times: SystemCall = (task, address) => {
 
 function processOf(task: Task, pid: number): Process {
   const id = pid | 0;
-  const process = id === 0 ? task.process : (task.kernel.processes.get(id) ?? task.kernel.tasks.get(id)?.process);
+  const process = id === 0 ? task.process : task.other(id)?.process;
   if (!process) throw errno('ESRCH');
   return process;
 }
 
 const setpgid: SystemCall = (task, pid, group) => {
   const process = processOf(task, pid);
-  const to = (group | 0) === 0 ? process.pid : group | 0;
-  if (to < 0) throw errno('EINVAL');
+  if ((group | 0) < 0) throw errno('EINVAL');
+  const to = (group | 0) === 0 ? process.pid : task.pidMeant(group | 0);
   if (process !== task.process && process.parent !== task.process) throw errno('ESRCH');
   if (process !== task.process && process.hasExecuted) throw errno('EACCES');
   if (process.session !== task.process.session || process.pid === process.session.id) throw errno('EPERM');
@@ -221,7 +225,7 @@ const setsid: SystemCall = (task) => {
   for (const other of kernel.processes.values()) if (other.group === process.pid) throw errno('EPERM');
   process.session = { id: process.pid, terminal: null };
   process.group = process.pid;
-  return process.pid;
+  return task.pidSeen(process.pid);
 };
 
 const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn;
@@ -289,17 +293,17 @@ export const processCalls: Record<string, SystemCall> = {
   waitid,
   getrusage,
   times,
-  getpid: (task) => task.process.pid,
-  gettid: (task) => task.tid,
-  getppid: (task) => task.process.parent?.pid ?? 0,
-  getpgrp: (task) => task.process.group,
-  getpgid: (task, pid) => processOf(task, pid).group,
-  getsid: (task, pid) => processOf(task, pid).session.id,
+  getpid: (task) => task.pidSeen(task.process.pid),
+  gettid: (task) => task.pidSeen(task.tid),
+  getppid: (task) => task.pidSeen(task.process.parent?.pid ?? 0),
+  getpgrp: (task) => task.pidSeen(task.process.group),
+  getpgid: (task, pid) => task.pidSeen(processOf(task, pid).group),
+  getsid: (task, pid) => task.pidSeen(processOf(task, pid).session.id),
   setpgid,
   setsid,
   set_tid_address: (task, address) => {
     task.clearTid = address;
-    return task.tid;
+    return task.pidSeen(task.tid);
   },
   set_robust_list: (task, head, size) => {
     if (size !== 24) throw errno('EINVAL');
@@ -307,7 +311,7 @@ export const processCalls: Record<string, SystemCall> = {
     return 0;
   },
   get_robust_list: (task, pid, headAt, sizeAt) => {
-    const of = (pid | 0) === 0 ? task : task.kernel.tasks.get(pid | 0);
+    const of = (pid | 0) === 0 ? task : task.other(pid | 0);
     if (!of) throw errno('ESRCH');
     task.space.writeI64(headAt, of.robustList);
     task.space.writeI64(sizeAt, 24);

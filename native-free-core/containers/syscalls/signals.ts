@@ -17,7 +17,7 @@ import {
   UNBLOCKABLE,
 } from '../kernel/signal-numbers.ts';
 import type { SignalInformation } from '../kernel/signal-queue.ts';
-import { forceSignal, kill, maySignal, sendToProcess, sendToTask } from '../kernel/signals.ts';
+import { forceSignal, kill, maySignal, reaches, sendToProcess, sendToTask } from '../kernel/signals.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
 import { signalSetAt, timespecAt } from './arguments.ts';
 
@@ -147,7 +147,7 @@ const sigtimedwait: SystemCall = (task, setAt, informationAt, timeoutAt, size) =
     attempt: () => {
       const information = task.takeSignal(set);
       if (!information) return deadline <= task.kernel.now() ? -11 : BLOCKED;
-      if (informationAt !== 0) task.space.write(informationAt, siginfo(information));
+      if (informationAt !== 0) task.space.write(informationAt, siginfo(information, task));
       return information.signal;
     },
     deadline,
@@ -169,10 +169,12 @@ const fromUser = (task: Task, signal: number, code: number): SignalInformation =
 function tkill(task: Task, group: number, tid: number, signal: number): number {
   const number = checkedSignal(signal);
   if (tid <= 0) throw errno('EINVAL');
-  const target = task.kernel.tasks.get(tid);
-  if (!target || target.state === 'dead' || (group > 0 && target.process.pid !== group)) throw errno('ESRCH');
+  const target = task.other(tid);
+  if (!target || target.state === 'dead' || (group > 0 && target.process.pid !== task.pidMeant(group)))
+    throw errno('ESRCH');
   if (!maySignal(task, target.process, number)) throw errno('EPERM');
-  if (number !== 0 && !sendToTask(task.kernel, target, fromUser(task, number, SiCode.SI_TKILL))) throw errno('EAGAIN');
+  if (number === 0 || !reaches(task, target.process, number)) return 0;
+  if (!sendToTask(task.kernel, target, fromUser(task, number, SiCode.SI_TKILL))) throw errno('EAGAIN');
   return 0;
 }
 
@@ -213,20 +215,22 @@ export const signalCalls: Record<string, SystemCall> = {
   },
   rt_sigqueueinfo: (task, pid, signal, informationAt) => {
     const number = checkedSignal(signal);
-    const process = task.kernel.processes.get(pid | 0);
+    const process = task.kernel.processes.get(task.pidMeant(pid | 0));
     if (!process) throw errno('ESRCH');
     const information = queuedInformation(task, number, informationAt, process === task.process);
     if (!maySignal(task, process, number)) throw errno('EPERM');
-    if (number !== 0 && !sendToProcess(task.kernel, process, information)) throw errno('EAGAIN');
+    if (number === 0 || !reaches(task, process, number)) return 0;
+    if (!sendToProcess(task.kernel, process, information)) throw errno('EAGAIN');
     return 0;
   },
   rt_tgsigqueueinfo: (task, group, tid, signal, informationAt) => {
     const number = checkedSignal(signal);
-    const target = task.kernel.tasks.get(tid | 0);
-    if (!target || target.process.pid !== (group | 0)) throw errno('ESRCH');
+    const target = task.other(tid | 0);
+    if (!target || target.process.pid !== task.pidMeant(group | 0)) throw errno('ESRCH');
     const information = queuedInformation(task, number, informationAt, target.process === task.process);
     if (!maySignal(task, target.process, number)) throw errno('EPERM');
-    if (number !== 0 && !sendToTask(task.kernel, target, information)) throw errno('EAGAIN');
+    if (number === 0 || !reaches(task, target.process, number)) return 0;
+    if (!sendToTask(task.kernel, target, information)) throw errno('EAGAIN');
     return 0;
   },
 };

@@ -11,8 +11,6 @@ import { HIGHEST } from '../memory/regions.ts';
 import { timespecAt, viewOf } from './arguments.ts';
 import { kernelTime } from './time.ts';
 
-/** What uname tells: old enough to promise nothing that is not here, new enough for glibc and Go. */
-export const RELEASE = '6.1.0-trivisor';
 const UTSNAME_FIELD = 65;
 
 const text = (value: string, length: number): Uint8Array => {
@@ -22,8 +20,8 @@ const text = (value: string, length: number): Uint8Array => {
 };
 
 const uname: SystemCall = (task, address) => {
-  const { kernel } = task;
-  const fields = ['Linux', kernel.hostName, RELEASE, '#1 SMP PREEMPT Trivisor', 'x86_64', kernel.domainName];
+  const { hostName, domainName } = task.namespaces.uts;
+  const fields = ['Linux', hostName, task.kernel.release, '#1 SMP PREEMPT Trivisor', 'x86_64', domainName];
   fields.forEach((field, index) => {
     task.space.write(address + index * UTSNAME_FIELD, text(field, UTSNAME_FIELD));
   });
@@ -126,6 +124,8 @@ const futex: SystemCall = (task, address, operation, value, timeout, other, thir
   }
 };
 
+const CAP_SETPCAP = 8;
+
 const Pr = {
   setPdeathsig: 1,
   getPdeathsig: 2,
@@ -192,7 +192,7 @@ const prctl: SystemCall = (task, option, a, b) => {
       return (task.credentials.bounding >> BigInt(a)) & 1n ? 1 : 0;
     case Pr.capbsetDrop:
       if (a < 0 || a > 40) throw errno('EINVAL');
-      if (!task.credentials.capable(8)) throw errno('EPERM');
+      if (!task.credentials.capableIn(task.credentials.namespace, CAP_SETPCAP)) throw errno('EPERM');
       task.credentials = task.credentials.with({ bounding: task.credentials.bounding & ~(1n << BigInt(a)) });
       return 0;
     case Pr.getSecurebits:
@@ -224,11 +224,16 @@ const prctl: SystemCall = (task, option, a, b) => {
   }
 };
 
+const CAP_SYS_ADMIN = 21;
+
 const GRND_FLAGS = 7;
+const GRND_RANDOM = 2;
+const GRND_INSECURE = 4;
 const RANDOM_CHUNK = 65536;
 
 const getrandom: SystemCall = (task, address, length, flags) => {
-  if (flags & ~GRND_FLAGS || length < 0) throw errno('EINVAL');
+  const both = GRND_RANDOM | GRND_INSECURE;
+  if (flags & ~GRND_FLAGS || (flags & both) === both || length < 0) throw errno('EINVAL');
   const most = Math.min(length, 33554431);
   for (let done = 0; done < most; done += RANDOM_CHUNK) {
     const bytes = new Uint8Array(Math.min(RANDOM_CHUNK, most - done));
@@ -239,7 +244,7 @@ const getrandom: SystemCall = (task, address, length, flags) => {
 };
 
 const affinity: SystemCall = (task, pid, size, address) => {
-  if ((pid | 0) !== 0 && !task.kernel.tasks.has(pid | 0)) throw errno('ESRCH');
+  if ((pid | 0) !== 0 && !task.other(pid | 0)) throw errno('ESRCH');
   if (size < 8 || size % 8 !== 0) throw errno('EINVAL');
   // One processor.
   task.space.writeI64(address, 1);
@@ -255,7 +260,7 @@ export const systemCalls: Record<string, SystemCall> = {
   getrandom,
   sched_getaffinity: affinity,
   sched_setaffinity: (task, pid, size, address) => {
-    if ((pid | 0) !== 0 && !task.kernel.tasks.has(pid | 0)) throw errno('ESRCH');
+    if ((pid | 0) !== 0 && !task.other(pid | 0)) throw errno('ESRCH');
     const first = size > 0 ? task.space.readU8(address) : 0;
     if ((first & 1) === 0) throw errno('EINVAL');
     return 0;
@@ -278,13 +283,13 @@ export const systemCalls: Record<string, SystemCall> = {
   },
   getpriority: (task, which, who) => {
     if (which < 0 || which > 2) throw errno('EINVAL');
-    const of = which === 0 && who !== 0 ? task.kernel.tasks.get(who | 0) : task;
+    const of = which === 0 && who !== 0 ? task.other(who | 0) : task;
     if (!of) throw errno('ESRCH');
     return 20 - of.nice;
   },
   setpriority: (task, which, who, nice) => {
     if (which < 0 || which > 2) throw errno('EINVAL');
-    const of = which === 0 && who !== 0 ? task.kernel.tasks.get(who | 0) : task;
+    const of = which === 0 && who !== 0 ? task.other(who | 0) : task;
     if (!of) throw errno('ESRCH');
     const to = Math.max(-20, Math.min(19, nice | 0));
     if (to < of.nice && !task.credentials.capable(23)) throw errno('EACCES');
@@ -296,15 +301,15 @@ export const systemCalls: Record<string, SystemCall> = {
     throw errno('EINVAL');
   },
   sethostname: (task, address, length) => {
-    if (!task.credentials.capable(21)) throw errno('EPERM');
+    if (!task.credentials.capableIn(task.namespaces.uts.owner, CAP_SYS_ADMIN)) throw errno('EPERM');
     if (length < 0 || length > 64) throw errno('EINVAL');
-    task.kernel.hostName = String.fromCharCode(...task.space.bytes(address, length));
+    task.namespaces.uts.hostName = String.fromCharCode(...task.space.bytes(address, length));
     return 0;
   },
   setdomainname: (task, address, length) => {
-    if (!task.credentials.capable(21)) throw errno('EPERM');
+    if (!task.credentials.capableIn(task.namespaces.uts.owner, CAP_SYS_ADMIN)) throw errno('EPERM');
     if (length < 0 || length > 64) throw errno('EINVAL');
-    task.kernel.domainName = String.fromCharCode(...task.space.bytes(address, length));
+    task.namespaces.uts.domainName = String.fromCharCode(...task.space.bytes(address, length));
     return 0;
   },
   // Restartable sequences: programs go on without them (rseq(2) is optional by its design).

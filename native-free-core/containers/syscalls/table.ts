@@ -7,7 +7,9 @@ import { identityCalls } from './identity.ts';
 import { inotifyCalls } from './inotify.ts';
 import { memoryCalls } from './memory.ts';
 import { memoryFileCalls } from './memory-files.ts';
+import { mountCalls } from './mounts.ts';
 import { callNumber } from './names.ts';
+import { namespaceCalls } from './namespaces.ts';
 import { openCalls } from './open.ts';
 import { pathCalls } from './paths.ts';
 import { pidfdCalls } from './pidfd.ts';
@@ -22,6 +24,8 @@ import { timeCalls } from './time.ts';
 import { transferCalls } from './transfer.ts';
 
 const families = [
+  namespaceCalls,
+  mountCalls,
   spliceCalls,
   posixTimerCalls,
   pidfdCalls,

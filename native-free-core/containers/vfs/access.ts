@@ -26,11 +26,11 @@ export function allowed(inode: Inode, wanted: number, who: Credentials): boolean
   const shift = inode.uid === who.fsuid ? 6 : inGroup(who, inode.gid) ? 3 : 0;
   if ((wanted & ~(mode >> shift) & 7) === 0) return true;
   if (isDirectory(mode)) {
-    if (who.capable(CAP_DAC_OVERRIDE)) return true;
-    return (wanted & W_OK) === 0 && who.capable(CAP_DAC_READ_SEARCH);
+    if (who.capable(CAP_DAC_OVERRIDE, inode)) return true;
+    return (wanted & W_OK) === 0 && who.capable(CAP_DAC_READ_SEARCH, inode);
   }
-  if (who.capable(CAP_DAC_OVERRIDE)) return (wanted & X_OK) === 0 || (mode & 0o111) !== 0;
-  return wanted === R_OK && who.capable(CAP_DAC_READ_SEARCH);
+  if (who.capable(CAP_DAC_OVERRIDE, inode)) return (wanted & X_OK) === 0 || (mode & 0o111) !== 0;
+  return wanted === R_OK && who.capable(CAP_DAC_READ_SEARCH, inode);
 }
 
 /** Throws EACCES. */
@@ -38,7 +38,8 @@ export function demand(inode: Inode, wanted: number, who: Credentials): void {
   if (!allowed(inode, wanted, who)) throw errno('EACCES');
 }
 
-export const owns = (inode: Inode, who: Credentials): boolean => inode.uid === who.fsuid || who.capable(CAP_FOWNER);
+export const owns = (inode: Inode, who: Credentials): boolean =>
+  inode.uid === who.fsuid || who.capable(CAP_FOWNER, inode);
 
 /** Throws EPERM for who neither owns the file nor has CAP_FOWNER. */
 export function demandOwner(inode: Inode, who: Credentials): void {
@@ -66,7 +67,7 @@ export function madeBy(
   if (directory.mode & S_ISGID) {
     gid = directory.gid;
     if (isDirectory(mode)) bits |= S_ISGID;
-    else if (bits & S_IXGRP && !inGroup(who, gid) && !who.capable(CAP_FSETID)) bits &= ~S_ISGID;
+    else if (bits & S_IXGRP && !inGroup(who, gid) && !who.capable(CAP_FSETID, directory)) bits &= ~S_ISGID;
   }
   return { mode: bits, uid: who.fsuid, gid };
 }

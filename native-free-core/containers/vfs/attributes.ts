@@ -62,7 +62,7 @@ export function changeMode(context: WalkContext, place: Location, mode: number):
   demandWritable(place);
   demandOwner(inode, credentials);
   let bits = mode & PERMISSION_BITS;
-  if (!isDirectory(inode.mode) && !inGroup(credentials, inode.gid) && !credentials.capable(CAP_FSETID))
+  if (!isDirectory(inode.mode) && !inGroup(credentials, inode.gid) && !credentials.capable(CAP_FSETID, inode))
     bits &= ~S_ISGID;
   inode.setattr({ mode: bits });
   changed(place);
@@ -76,7 +76,7 @@ export function changeOwner(context: WalkContext, place: Location, uid: number, 
   const owner = inode.uid === credentials.fsuid;
   const mayOwner = uid === -1 || (owner && uid === inode.uid);
   const mayGroup = gid === -1 || (owner && (gid === inode.gid || inGroup(credentials, gid)));
-  if (!(mayOwner && mayGroup) && !credentials.capable(CAP_CHOWN)) throw errno('EPERM');
+  if (!(mayOwner && mayGroup) && !credentials.capable(CAP_CHOWN, inode)) throw errno('EPERM');
   let bits = inode.mode & PERMISSION_BITS;
   if (!isDirectory(inode.mode)) bits &= ~(S_ISUID | (bits & S_IXGRP ? S_ISGID : 0));
   inode.setattr({

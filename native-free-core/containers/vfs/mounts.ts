@@ -3,12 +3,15 @@
 // Never checks who asks: the mount calls need CAP_SYS_ADMIN, which the kernel's table of calls demands.
 
 import { errno } from '../errno.ts';
-import { isDirectory } from './constants.ts';
+import { isDirectory, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from './constants.ts';
 import { type TreeDentry, treeOf } from './dentries.ts';
 import type { Dentry, FileSystem, Location, Mount } from './types.ts';
 
 /** Most mounts of one namespace, as Linux's fs.mount-max bounds them: binds of binds would double without end. */
 export const MOUNT_MAX = 10_000;
+
+/** Flags that a locked mount keeps. */
+const LOCKABLE = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 export interface TreeLocation {
   readonly mount: TreeMount;
@@ -22,6 +25,8 @@ export class TreeMount implements Mount {
   readonly namespace: MountNamespace;
   parent: TreeLocation | null = null;
   flags: number;
+  /** Came along with a copy of a more privileged namespace: it hides what is below, and stays as it is. */
+  isLocked = false;
   /** What is mounted on places of this mount. */
   readonly children = new Map<Dentry, TreeMount>();
 
@@ -71,6 +76,12 @@ export class MountNamespace {
   /** Shows what is at `what` at `at` as well; `recursive`: with all that is mounted below (MS_REC). */
   bind(at: Location, what: Location, recursive: boolean): Mount {
     const from = asTree(what);
+    // What a locked mount hides would be seen.
+    if (
+      !recursive &&
+      [...from.mount.children.values()].some((child) => child.isLocked && child.parent!.dentry.isWithin(from.dentry))
+    )
+      throw errno('EINVAL');
     const mount = this.#attach(new TreeMount(this, from.dentry, from.mount.flags, from.mount.source), at);
     if (recursive) this.#copyChildren(from.mount, mount as TreeMount, (dentry) => dentry.isWithin(from.dentry));
     return mount;
@@ -79,18 +90,20 @@ export class MountNamespace {
   /** Changes a mount's flags (MS_REMOUNT). Throws EINVAL where `at` is not the root of a mount. */
   remount(at: Location, flags: number): void {
     const { mount, dentry } = asTree(at);
-    if (mount.root !== dentry) throw errno('EINVAL');
+    if (mount.root !== dentry || mount.namespace !== this) throw errno('EINVAL');
+    if (mount.isLocked && mount.flags & ~flags & LOCKABLE) throw errno('EPERM');
     mount.flags = flags;
   }
 
   /** Moves the mount at `from` to `to` (MS_MOVE). Throws EINVAL, ELOOP. */
   move(from: Location, to: Location): void {
     const { mount, dentry } = asTree(from);
-    if (mount.root !== dentry || !mount.parent) throw errno('EINVAL');
+    if (mount.root !== dentry || !mount.parent || mount.namespace !== this || mount.isLocked) throw errno('EINVAL');
+    if (asTree(to).mount.namespace !== this) throw errno('EINVAL');
     for (let at: TreeLocation | null = asTree(to); at; at = at.mount.parent) {
       if (at.mount === mount) throw errno('ELOOP');
     }
-    this.#checkKinds(mount.root, asTree(to).dentry);
+    if (isDirectory(mount.root.inode.mode) !== isDirectory(to.dentry.inode.mode)) throw errno('EINVAL');
     mount.parent.mount.children.delete(mount.parent.dentry);
     this.#hang(mount, asTree(to));
   }
@@ -99,7 +112,7 @@ export class MountNamespace {
   unmount(at: Location, detach: boolean): void {
     const { mount, dentry } = asTree(at);
     if (mount.root !== dentry || mount.namespace !== this) throw errno('EINVAL');
-    if (!mount.parent) throw errno(mount === this.root ? 'EBUSY' : 'EINVAL');
+    if (!mount.parent || mount.isLocked) throw errno('EINVAL');
     if (mount.children.size > 0 && !detach) throw errno('EBUSY');
     this.#count -= [...below(mount)].length;
     mount.parent.mount.children.delete(mount.parent.dentry);
@@ -113,8 +126,10 @@ export class MountNamespace {
   pivot(newRoot: Location, putOld: Location): void {
     const top = asTree(newRoot);
     const old = asTree(putOld);
-    if (top.mount.root !== top.dentry || !top.mount.parent) throw errno('EINVAL');
-    if (top.mount === this.root) throw errno('EBUSY');
+    if (top.mount.root !== top.dentry || top.mount.namespace !== this || old.mount.namespace !== this)
+      throw errno('EINVAL');
+    if (top.mount === this.root || !top.mount.parent || old.mount === this.root) throw errno('EBUSY');
+    if (top.mount.isLocked) throw errno('EINVAL');
     let under = false;
     for (let at: TreeLocation | null = old; at; at = at.mount.parent) under ||= at.mount === top.mount;
     if (!under) throw errno('EINVAL');
@@ -130,8 +145,8 @@ export class MountNamespace {
     return [...below(this.root)];
   }
 
-  /** A copy for CLONE_NEWNS, and where a place of this namespace is in it. */
-  clone(): { namespace: MountNamespace; translate: (location: Location) => Location } {
+  /** A copy for CLONE_NEWNS, and where a place of this namespace is in it. `lock`: for a less privileged user namespace. */
+  clone(lock = false): { namespace: MountNamespace; translate: (location: Location) => Location } {
     const namespace = new MountNamespace(this.root.root.fileSystem, this.root.flags, this.root.source);
     const copies = new Map<TreeMount, TreeMount>();
     const root = new TreeMount(namespace, this.root.root, this.root.flags, this.root.source);
@@ -142,6 +157,7 @@ export class MountNamespace {
       const copy = new TreeMount(namespace, mount.root, mount.flags, mount.source);
       namespace.#hang(copy, { mount: copies.get(mount.parent!.mount)!, dentry: mount.parent!.dentry });
       namespace.#count++;
+      copy.isLocked = lock || mount.isLocked;
       copies.set(mount, copy);
     }
     const translate = (location: Location): Location => {
@@ -154,6 +170,7 @@ export class MountNamespace {
   #attach(mount: TreeMount, at: Location): Mount {
     const place = asTree(at);
     this.#checkKinds(mount.root, place.dentry);
+    if (place.mount.namespace !== this) throw errno('EINVAL');
     if (this.#count >= MOUNT_MAX) throw errno('ENOSPC');
     this.#count++;
     this.#hang(mount, topmost(place.mount, place.dentry));
@@ -177,6 +194,7 @@ export class MountNamespace {
       if (this.#count >= MOUNT_MAX) throw errno('ENOSPC');
       this.#count++;
       const copy = new TreeMount(this, child.root, child.flags, child.source);
+      copy.isLocked = child.isLocked;
       this.#hang(copy, { mount: to, dentry });
       if (!isUnder(to, child)) this.#copyChildren(child, copy, () => true);
     }

@@ -162,7 +162,8 @@ function openExisting(context: WalkContext, location: Location, flags: number): 
 
 /** What a write takes away from a program's mode: the set-user-ID bit, and set-group-ID where the group may execute. */
 export function withoutSetId(inode: Inode, { credentials }: WalkContext): { mode?: number } {
-  if (!isRegular(inode.mode) || !(inode.mode & (S_ISUID | S_ISGID)) || credentials.capable(CAP_FSETID)) return {};
+  if (!isRegular(inode.mode) || !(inode.mode & (S_ISUID | S_ISGID)) || credentials.capable(CAP_FSETID, inode))
+    return {};
   return { mode: inode.mode & 0o7777 & ~(S_ISUID | (inode.mode & S_IXGRP ? S_ISGID : 0)) };
 }
 
@@ -238,9 +239,9 @@ export function linkAt(context: WalkContext, from: Location, start: Location | n
   const { inode } = from.dentry;
   const { directory, name, slash } = freeName(context, start, path);
   if (slash) throw errno('ENOENT');
+  demandWritable(directory);
   if (directory.mount !== from.mount || directory.dentry.fileSystem !== inode.fileSystem) throw errno('EXDEV');
   if (isDirectory(inode.mode)) throw errno('EPERM');
-  demandWritable(directory);
   demand(directory.dentry.inode, W_OK | X_OK, context.credentials);
   // fs.protected_hardlinks: nobody links what he neither owns nor could read and write.
   const safe =
@@ -248,7 +249,7 @@ export function linkAt(context: WalkContext, from: Location, start: Location | n
     !(inode.mode & S_ISUID) &&
     (inode.mode & (S_ISGID | S_IXGRP)) !== (S_ISGID | S_IXGRP) &&
     allowed(inode, R_OK | W_OK, context.credentials);
-  if (!safe && inode.uid !== context.credentials.fsuid && !context.credentials.capable(CAP_FOWNER)) {
+  if (!safe && inode.uid !== context.credentials.fsuid && !context.credentials.capable(CAP_FOWNER, inode)) {
     throw errno('EPERM');
   }
   checkName(name);

@@ -69,6 +69,8 @@ export interface ProcTask {
     ambient: bigint;
   };
   readonly noNewPrivileges: boolean;
+  /** Its number in each PID namespace, from the reader's inwards. */
+  readonly numbers: readonly number[];
   /** 0 off, 1 strict, 2 filter. */
   readonly seccomp: number;
   /** Tasks of the thread group. */
@@ -88,6 +90,13 @@ export interface ProcTask {
   mounts(): readonly Mount[];
   /** Soft and hard limits by RLIMIT_* number; Infinity: unlimited. */
   limit(resource: number): readonly [number, number];
+  /** What it is in, as links of /proc/PID/ns. */
+  namespaces(): readonly { readonly name: string; readonly label: string; readonly place: Location }[];
+  /** Maps of its user namespace; writing throws EPERM, EINVAL. */
+  idMap(kind: 'uids' | 'gids'): string;
+  writeIdMap(kind: 'uids' | 'gids', text: string): void;
+  setsGroups(): string;
+  writeSetsGroups(text: string): void;
   /** Path of its cgroup, '/' at the root. */
   readonly cgroup: string;
   rename(name: string): void;
@@ -121,7 +130,10 @@ export interface ProcSource {
   processes(): readonly ProcTask[];
   /** A process or a thread by number. */
   task(pid: number): ProcTask | null;
-  /** Who is asking: the task that makes the system call. */
+  /** Who is asking: the task that makes the system call. Throws ENOENT where the namespace does not see it. */
   current(): ProcTask;
+  /** Ids as who is asking sees them. */
+  userOf(uid: number): number;
+  groupOf(gid: number): number;
   readonly machine: ProcMachine;
 }

@@ -2,7 +2,7 @@
 // Owns the order of the fields, proc_pid_stat(5) and proc_pid_status(5).
 // Never computes a figure.
 
-import type { ProcTask } from './proc-source.ts';
+import type { ProcSource, ProcTask } from './proc-source.ts';
 
 const ticks = (nanoseconds: number): number => Math.floor(nanoseconds / 10_000_000);
 
@@ -57,7 +57,7 @@ const stateNames: Record<string, string> = {
 };
 
 /** Lines 'Name:\tvalue'. */
-export function statusText(task: ProcTask): string {
+export function statusText(task: ProcTask, source: Pick<ProcSource, 'userOf' | 'groupOf'>): string {
   const set = (value: bigint): string => value.toString(16).padStart(16, '0');
   const kib = (bytes: number): string => `${String(Math.ceil(bytes / 1024)).padStart(8)} kB`;
   const { signals, capabilities } = task;
@@ -70,12 +70,12 @@ export function statusText(task: ProcTask): string {
     ['Pid', task.pid],
     ['PPid', task.parent],
     ['TracerPid', 0],
-    ['Uid', task.uids.join('\t')],
-    ['Gid', task.gids.join('\t')],
+    ['Uid', task.uids.map((uid) => source.userOf(uid)).join('\t')],
+    ['Gid', task.gids.map((gid) => source.groupOf(gid)).join('\t')],
     ['FDSize', Math.max(64, task.descriptors().length)],
-    ['Groups', `${task.groups.join(' ')} `],
+    ['Groups', `${task.groups.map((gid) => source.groupOf(gid)).join(' ')} `],
     ['NStgid', task.group],
-    ['NSpid', task.pid],
+    ['NSpid', task.numbers.join('\t')],
     ['NSpgid', task.processGroup],
     ['NSsid', task.session],
     ['VmPeak', kib(task.peakBytes)],

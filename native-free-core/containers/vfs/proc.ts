@@ -182,9 +182,11 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
   const link = (place: () => Location | null): Inode => fs.link({ target: () => shown(place(), source), place, owner });
   const names = (): string[] => task.descriptors().map(String);
   const find = (name: string): ProcDescriptor | null => (/^\d{1,9}$/.test(name) ? task.descriptor(Number(name)) : null);
+  const map = (kind: 'uids' | 'gids'): Inode =>
+    fs.file({ mode: 0o644, owner, read: () => task.idMap(kind), write: (text) => task.writeIdMap(kind, text) });
   const fixed: Record<string, Inode> = {
     stat: file(() => statText(task)),
-    status: file(() => statusText(task)),
+    status: file(() => statusText(task, source)),
     statm: file(() => {
       const pages = (bytes: number): number => Math.ceil(bytes / 4096);
       return `${pages(task.virtualBytes)} ${pages(task.residentBytes)} 0 0 0 ${pages(task.virtualBytes)} 0\n`;
@@ -222,6 +224,28 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
       () => 'rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n',
       0o400,
     ),
+    ns: fs.directory({
+      mode: 0o511,
+      owner,
+      dynamic: {
+        names: () => task.namespaces().map(({ name }) => name),
+        find: (name) => task.namespaces().find((one) => one.name === name)?.place ?? null,
+        make: (name, place) =>
+          fs.link({
+            owner,
+            target: () => task.namespaces().find((one) => one.name === name)?.label ?? '',
+            place: () => place as Location,
+          }),
+      },
+    }),
+    uid_map: map('uids'),
+    gid_map: map('gids'),
+    setgroups: fs.file({
+      mode: 0o644,
+      owner,
+      read: () => `${task.setsGroups()}\n`,
+      write: (text) => task.writeSetsGroups(text),
+    }),
     exe: link(() => task.executable()),
     cwd: link(() => task.cwd()),
     root: link(() => task.root()),

@@ -18,8 +18,11 @@ export interface Credentials {
   readonly fsuid: number;
   readonly fsgid: number;
   readonly groups: readonly number[];
-  /** Whether the effective set has this capability (CAP_*), towards the user namespace that owns the file systems. */
-  capable(capability: number): boolean;
+  /**
+   * Whether the effective set has this capability (CAP_*), towards the user namespace that owns the file systems; with
+   * `over`, towards a file of that owner.
+   */
+  capable(capability: number, over?: { readonly uid: number; readonly gid: number }): boolean;
 }
 
 /** What `setattr` changes; what is left out stays. Permissions were checked by operations.ts. */
