@@ -91,6 +91,7 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   child.blocked = parent.blocked;
   child.nice = parent.nice;
   child.noNewPrivileges = parent.noNewPrivileges;
+  child.seccomp = parent.seccomp;
   child.keepCapabilities = parent.keepCapabilities;
   // A thread has no alternate stack, and neither has who shares the memory and goes on beside its parent.
   if (!has(Clone.vm) || has(Clone.vfork)) child.alternateStack = { ...parent.alternateStack };

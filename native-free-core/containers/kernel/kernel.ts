@@ -20,6 +20,7 @@ import { Futexes } from './futex.ts';
 import { shrinkCaches } from './mapped-files.ts';
 import type { Namespaces, PidNamespace } from './namespaces.ts';
 import type { Process } from './process.ts';
+import { decide } from './seccomp.ts';
 import { SiCode, Signal } from './signal-numbers.ts';
 import type { SignalInformation } from './signal-queue.ts';
 import { deliverSignals, forceSignal } from './signals.ts';
@@ -279,6 +280,12 @@ export class Kernel implements Supervisor {
     const isTimed = this.systemCalls++ % TIMED_EVERY === 0;
     const began = isTimed ? this.host.monotonicNanoseconds() : 0;
     task.callNumber = number;
+    const refused = task.seccomp && this.filter(task, number);
+    if (refused !== undefined) {
+      if (refused !== 'stopped') this.setResult(refused);
+      if (this.hasSignals(task)) this.leave();
+      return;
+    }
     const call = this.calls[number];
     let result: number;
     if (call) {
@@ -300,6 +307,20 @@ export class Kernel implements Supervisor {
     if (result !== BLOCKED && result !== REGISTERS_SET) this.setResult(result);
     if (isTimed) task.kernelTime += (this.host.monotonicNanoseconds() - began) * TIMED_EVERY;
     if (this.hasSignals(task)) this.leave();
+  }
+
+  /** What the task's filters make of a call: undefined, it is carried out. */
+  private filter(task: Task, number: number): number | 'stopped' | undefined {
+    return decide(this, task, {
+      number,
+      address: Number(this.cpu.system.ip),
+      words: (into) => {
+        ARGUMENTS.forEach((at, index) => {
+          into[index * 2] = this.u32[at];
+          into[index * 2 + 1] = this.u32[at + 1];
+        });
+      },
+    });
   }
 
   private argument(index: number): number {

@@ -19,6 +19,7 @@ import type { Kernel } from './kernel.ts';
 import type { Namespace } from './namespace.ts';
 import { labelOfNamespace, placeOfNamespace } from './namespace-files.ts';
 import type { PidNamespace, UtsNamespace } from './namespaces.ts';
+import { Filter, seccompMode } from './seccomp.ts';
 import { bitOf, SIG_DFL, SIG_IGN, SIGNAL_MAX } from './signal-numbers.ts';
 import type { Task } from './task.ts';
 import { mapText, writeMap, writeSetsGroups } from './user-namespace.ts';
@@ -158,7 +159,13 @@ class TaskView implements ProcTask {
     }
     return numbers;
   }
-  readonly seccomp = 0;
+  get seccomp(): number {
+    return seccompMode(this.task);
+  }
+  get seccompFilters(): number {
+    const { seccomp } = this.task;
+    return seccomp instanceof Filter ? seccomp.depth : 0;
+  }
   readonly cgroup = '/';
 
   threads(): readonly ProcTask[] {

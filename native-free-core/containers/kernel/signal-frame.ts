@@ -156,6 +156,11 @@ export function siginfo(information: SignalInformation, reader: Task): Uint8Arra
     view.setInt32(16, pid, true);
     view.setInt32(20, uid, true);
     view.setInt32(24, information.status ?? 0, true);
+  } else if (information.call) {
+    view.setInt32(4, information.call.error, true);
+    view.setBigUint64(16, BigInt(information.address ?? 0), true);
+    view.setInt32(24, information.call.number, true);
+    view.setUint32(28, information.call.architecture, true);
   } else if (information.address !== undefined && information.address >= 0)
     view.setBigUint64(16, BigInt(information.address), true);
   else if (code === SiCode.SI_TIMER) {

@@ -13,6 +13,8 @@ export interface SignalInformation {
   readonly uid?: number;
   /** SIGCHLD. */
   readonly status?: number;
+  /** Of a call that a filter refused: SIGSYS. */
+  readonly call?: { number: number; architecture: number; error: number };
   /** Of a fault. */
   readonly address?: number;
   /** sigqueue's value, 64 bits; a timer's. */

@@ -12,6 +12,7 @@ import type { Descriptors } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
 import type { Namespaces } from './namespaces.ts';
 import type { Process, Times } from './process.ts';
+import type { Seccomp } from './seccomp.ts';
 import type { SignalSet } from './signal-numbers.ts';
 import type { SignalInformation } from './signal-queue.ts';
 import { SignalQueue } from './signal-queue.ts';
@@ -102,6 +103,8 @@ export class Task {
   kernelTime = 0;
   keepCapabilities = false;
   noNewPrivileges = false;
+  /** What restricts its calls. */
+  seccomp: Seccomp | undefined;
 
   constructor(
     kernel: Kernel,

@@ -5,10 +5,12 @@
 import { Seg, segBaseAddress } from '../../cpu/state.ts';
 import { errno } from '../errno.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
+import { seccompMode } from '../kernel/seccomp.ts';
 import type { Task } from '../kernel/task.ts';
 import { PAGE } from '../memory/page-pool.ts';
 import { HIGHEST } from '../memory/regions.ts';
 import { timespecAt, viewOf } from './arguments.ts';
+import { setSeccomp } from './seccomp.ts';
 import { kernelTime } from './time.ts';
 
 const UTSNAME_FIELD = 65;
@@ -186,7 +188,9 @@ const prctl: SystemCall = (task, option, a, b) => {
       task.space.write(a, text(task.name, 16));
       return 0;
     case Pr.getSeccomp:
-      return 0;
+      return seccompMode(task);
+    case Pr.setSeccomp:
+      return setSeccomp(task, a, b);
     case Pr.capbsetRead:
       if (a < 0 || a > 40) throw errno('EINVAL');
       return (task.credentials.bounding >> BigInt(a)) & 1n ? 1 : 0;

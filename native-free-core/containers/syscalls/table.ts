@@ -16,6 +16,7 @@ import { pidfdCalls } from './pidfd.ts';
 import { pollCalls } from './poll.ts';
 import { posixTimerCalls } from './posix-timers.ts';
 import { processCalls } from './processes.ts';
+import { seccompCalls } from './seccomp.ts';
 import { signalCalls } from './signals.ts';
 import { socketCalls } from './sockets.ts';
 import { spliceCalls } from './splice.ts';
@@ -24,6 +25,7 @@ import { timeCalls } from './time.ts';
 import { transferCalls } from './transfer.ts';
 
 const families = [
+  seccompCalls,
   namespaceCalls,
   mountCalls,
   spliceCalls,

@@ -73,6 +73,7 @@ export interface ProcTask {
   readonly numbers: readonly number[];
   /** 0 off, 1 strict, 2 filter. */
   readonly seccomp: number;
+  readonly seccompFilters: number;
   /** Tasks of the thread group. */
   threads(): readonly ProcTask[];
   /** Bytes as the program has them in its memory now. */

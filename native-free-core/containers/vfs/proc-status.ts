@@ -99,7 +99,7 @@ export function statusText(task: ProcTask, source: Pick<ProcSource, 'userOf' | '
     ['CapAmb', set(capabilities.ambient)],
     ['NoNewPrivs', task.noNewPrivileges ? 1 : 0],
     ['Seccomp', task.seccomp],
-    ['Seccomp_filters', 0],
+    ['Seccomp_filters', task.seccompFilters],
     ['Cpus_allowed', 1],
     ['Cpus_allowed_list', 0],
     ['voluntary_ctxt_switches', 0],

@@ -56,6 +56,7 @@ function setup() {
     capabilities: { inheritable: 0n, permitted: 0x1ffffffffffn, effective: 0n, bounding: 0n, ambient: 0n },
     noNewPrivileges: true,
     seccomp: 0,
+    seccompFilters: 0,
     numbers: [pid],
     namespaces: () => [],
     idMap: () => '',
