@@ -59,6 +59,14 @@ export class StateReader {
     return value;
   }
 
+  /** An array of exactly `count` unsigned integers of 64 bits. */
+  bigints(name: string, count: number): bigint[] {
+    const value = this.state[name];
+    const isValid = (element: unknown) => typeof element === 'bigint' && element >= 0n && element < 1n << 64n;
+    if (!Array.isArray(value) || value.length !== count || !value.every(isValid)) throw this.bad(name);
+    return [...value];
+  }
+
   /** A Uint8Array of exactly `length` bytes; the caller owns the copy. */
   bytes(name: string, length: number): Uint8Array {
     const value = this.state[name];
@@ -68,16 +76,33 @@ export class StateReader {
 
   /** An array of integers from `low` to `high`, of `least` to `most` elements. */
   integers(name: string, low: number, high: number, least: number, most: number = least): number[] {
-    const value = this.state[name];
-    if (!Array.isArray(value) || value.length < least || value.length > most) throw this.bad(name);
-    return value.map((element) => this.checkInteger(name, element, low, high));
+    return this.array(name, least, most).map((element) => this.checkInteger(name, element, low, high));
   }
 
-  /** An array of `count` records, each as a reader of its own. */
-  records(name: string, count: number): StateReader[] {
+  /** One of some words. */
+  choice<Word extends string>(name: string, words: readonly Word[]): Word {
+    const value = words.find((word) => word === this.state[name]);
+    if (value === undefined) throw this.bad(name);
+    return value;
+  }
+
+  /** A text of at most `most` characters. */
+  text(name: string, most: number): string {
     const value = this.state[name];
-    if (!Array.isArray(value) || value.length !== count) throw this.bad(name);
-    return value.map((element) => this.checkRecord(name, element));
+    if (typeof value !== 'string' || value.length > most) throw this.bad(name);
+    return value;
+  }
+
+  /** An array of `least` to `most` elements, which somebody else checks. */
+  array(name: string, least: number, most: number = least): readonly unknown[] {
+    const value = this.state[name];
+    if (!Array.isArray(value) || value.length < least || value.length > most) throw this.bad(name);
+    return value;
+  }
+
+  /** An array of `least` to `most` records, each as a reader of its own. */
+  records(name: string, least: number, most: number = least): StateReader[] {
+    return this.array(name, least, most).map((element) => this.checkRecord(name, element));
   }
 
   record(name: string): StateReader {

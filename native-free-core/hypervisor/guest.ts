@@ -5,6 +5,7 @@
 import type { FirstProcess } from '../containers/kernel/first-process.ts';
 import type { FileSystem } from '../containers/vfs/types.ts';
 import type { TranslationThread } from '../cpu/translator/translation.ts';
+import type { SavedState } from '../devices/device.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import type { PacketPort } from '../devices/packets.ts';
 import type { AudioChunk } from '../devices/sound/audio-mixer.ts';
@@ -112,6 +113,11 @@ export interface GuestConfig {
   /** What the guest is told about its hypervisor; where left out, a guest of kind para KVM's interface, any other nothing. */
   paravirt?: ParavirtInterfaceName;
   boot: BootSource;
+  /**
+   * Where the guest goes on, instead of being powered on: a state that {@link Guest.save} gave of a guest of the same
+   * configuration, and what fills its memory as {@link Guest.memory} was.
+   */
+  saved?: { readonly state: SavedState; fill(memory: Uint8Array): void };
   /** Devices to boot from, in order, where there is no kernel: a floppy, c disk, d CD, n network. */
   bootOrder?: string;
   /** A ROM in place of the built-in firmware, where there is no kernel. */
@@ -294,6 +300,13 @@ export interface Guest {
    * What was in the drive is the caller's to close afterwards.
    */
   changeMedium?(place: MediumPlace, medium: BlockDevice | null, force: boolean): boolean;
+  /** RAM, and memory of devices behind it: what belongs to a saved state beside {@link save}. */
+  readonly memory?: Uint8Array;
+  /**
+   * The machine's state but for its memory, as plain data with byte arrays and bigints. Between two slices. Throws an Error with
+   * a part of a sentence where something is under way that cannot be saved; a moment later it may be over.
+   */
+  save?(): SavedState;
   /** Brings the counters of the control block up to date. */
   publishCounters(): void;
 }

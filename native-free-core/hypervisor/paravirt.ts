@@ -4,6 +4,7 @@
 
 import type { CpuidResult } from '../cpu/system/hooks.ts';
 import type { ApicMessage } from '../devices/apic/apic-bus.ts';
+import type { SavedState } from '../devices/device.ts';
 
 /** The interfaces a guest may be offered. */
 export const paravirtInterfaces = ['none', 'kvm', 'hyperv'] as const;
@@ -88,4 +89,8 @@ export interface ParavirtInterface {
   reset(): void;
   /** INIT of one vCPU, or its RESET. */
   resetVcpu?(vcpu: number): void;
+  /** What the guest has set up; what lies in its memory is saved with that. */
+  save(): SavedState;
+  /** Throws an Error with one sentence. */
+  restore(state: SavedState): void;
 }

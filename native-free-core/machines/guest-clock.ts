@@ -18,6 +18,8 @@ export interface GuestClock extends Clock {
    * {@link skipTo} makes up for the rest as soon as it halts again.
    */
   slept(due: number): void;
+  /** It is `time` now: a saved state goes on. */
+  set(time: number): void;
 }
 
 /**
@@ -54,6 +56,12 @@ export class HostClock implements GuestClock {
     if (step > LONGEST_STEP) this.behind += step - LONGEST_STEP;
     else if (this.behind > 0) this.behind = Math.max(0, this.behind - step);
     return time - this.behind;
+  }
+
+  set(time: number): void {
+    this.offset = (this.pausedAt ?? this.host()) - time;
+    this.looked = time;
+    this.behind = 0;
   }
 
   slept(due: number): void {
@@ -104,6 +112,10 @@ export class InstructionClock implements GuestClock {
 
   slept(): void {
     // Time goes by instructions alone.
+  }
+
+  set(time: number): void {
+    this.skipped = time - this.instructions();
   }
 
   skipTo(time: number): boolean {

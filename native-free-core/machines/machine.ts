@@ -7,6 +7,8 @@ import { describeRegisters } from '../cpu/describe.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
+import type { SavedState } from '../devices/device.ts';
+import { openState } from '../devices/saved-state.ts';
 import { TimerQueue } from '../devices/timers.ts';
 import { BALLOON_PAGE } from '../devices/virtio/balloon.ts';
 import type { BootOptions } from '../firmware/boot/boot.ts';
@@ -17,7 +19,7 @@ import type { ControlBlock } from '../hypervisor/control-block.ts';
 import type { GuestBalloon, GuestConfig, GuestEnd, GuestHost, SliceResult } from '../hypervisor/guest.ts';
 import { memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
 import { Interrupts } from './board/interrupts.ts';
-import type { BoardWiring } from './board/wiring.ts';
+import type { BoardWiring, Parts } from './board/wiring.ts';
 import { DiskTraffic } from './disk-traffic.ts';
 import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
@@ -27,6 +29,8 @@ import { NetworkTraffic } from './network-traffic.ts';
 import { Processors } from './processors.ts';
 
 const MIB = 1 << 20;
+/** Of saved states of whole machines; each part has its own. */
+const STATE_VERSION = 1;
 /** Instructions between two looks at the clock and the timers. */
 const BURST = 100_000;
 /** The same while more than one vCPU has something to do: instructions of one's turn. */
@@ -156,11 +160,21 @@ export abstract class Machine {
     return this.processors.vcpus.map(({ id }) => id);
   }
 
-  /** Everything that a reset of the machine resets, processors apart. */
-  protected abstract readonly resettable: readonly { reset(): void }[];
+  /** Everything that a reset of the machine resets, processors apart; what devices raise comes to the last of them. */
+  protected abstract readonly parts: Parts;
 
   /** Puts the vCPU where the machine begins, with everything in memory that is needed there. */
   protected abstract powerOn(): void;
+
+  /** Forgets what is being typed. */
+  protected resetInput(): void {}
+
+  /** What firmware is doing; null where there is none. Throws an Error with one sentence where that cannot be saved now. */
+  protected saveFirmware(): SavedState | null {
+    return null;
+  }
+
+  protected restoreFirmware(_state: SavedState): void {}
 
   /** An x87 exception while the processor reports those from outside, as the first PCs did. */
   protected numericError(): void {}
@@ -313,6 +327,56 @@ export abstract class Machine {
     return runEnd;
   }
 
+  /** How a machine begins once it is built: at power-on, or where a saved state left off. */
+  protected begin(): void {
+    const { saved } = this.config;
+    if (saved) {
+      saved.fill(this.memory);
+      this.restore(saved.state);
+    } else this.powerOn();
+  }
+
+  get memory(): Uint8Array {
+    return this.cpu.system.physical.contents;
+  }
+
+  save(): SavedState {
+    if (this.disks.pending > 0) throw new Error('a disk has yet to answer');
+    return {
+      version: STATE_VERSION,
+      ...this.shape(),
+      time: this.clock.now(),
+      physical: this.cpu.system.physical.save(),
+      parts: Object.fromEntries(Object.entries(this.parts).map(([name, part]) => [name, part.save()])),
+      processors: this.processors.save(),
+      firmware: this.saveFirmware(),
+    };
+  }
+
+  /** What must be the same for a state to be restored. */
+  private shape() {
+    const { kind, memoryMiB, cpus } = this.config;
+    return { kind, memoryMiB, cpus };
+  }
+
+  private restore(state: SavedState): void {
+    const reader = openState('machine', STATE_VERSION, state);
+    for (const [name, value] of Object.entries(this.shape()))
+      if (state[name] !== value)
+        throw new Error(`the saved state is of a guest with ${name} ${state[name]}, not ${value}`);
+    this.clock.set(reader.number('time'));
+    this.cpu.system.physical.restore(state.physical as SavedState);
+    reader.record('parts');
+    const saved = state.parts as Readonly<Record<string, SavedState>>;
+    const unknown = Object.keys(saved).find((name) => !(name in this.parts));
+    if (unknown !== undefined) throw new Error(`the saved state is of a guest with a further device, ${unknown}`);
+    for (const [name, part] of Object.entries(this.parts)) part.restore(saved[name]);
+    // The interrupt controllers come last of the parts, and the processors' after them: what devices have raised meanwhile, as
+    // they found their state, is what was raised before.
+    this.processors.restore(state.processors as SavedState);
+    if (state.firmware !== null) this.restoreFirmware(state.firmware as SavedState);
+  }
+
   private finished(end: GuestEnd): SliceResult {
     this.flushSerial();
     return { state: 'ended', end };
@@ -322,7 +386,8 @@ export abstract class Machine {
     this.resetAsked = false;
     this.resumeAsked = false;
     if (this.config.noReboot) return { reason: 'reset', detail: 'The guest asked for a reset.' };
-    for (const device of this.resettable) device.reset();
+    for (const part of Object.values(this.parts)) part.reset();
+    this.resetInput();
     this.processors.reset();
     this.powerOn();
     return undefined;

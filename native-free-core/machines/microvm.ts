@@ -4,10 +4,11 @@
 
 import type { Guest, GuestBalloon, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
 import { MicrovmBoard } from './board/microvm-board.ts';
+import type { Parts } from './board/wiring.ts';
 import { type FirmwareTables, Machine } from './machine.ts';
 
 export class Microvm extends Machine implements Guest {
-  protected readonly resettable: readonly { reset(): void }[];
+  protected readonly parts: Parts;
   private readonly kernel: Uint8Array;
   private readonly board: MicrovmBoard;
   private readonly tables: FirmwareTables;
@@ -18,9 +19,9 @@ export class Microvm extends Machine implements Guest {
       throw new Error('A paravirtualized guest needs a kernel: it has no firmware.');
     this.kernel = config.boot.kernel;
     this.board = new MicrovmBoard(this.wiring);
-    this.resettable = [...this.interrupts.resettable, ...this.board.resettable];
+    this.parts = { ...this.board.parts, ...this.interrupts.parts };
     this.tables = this.board.tables(this.processorIds);
-    this.powerOn();
+    this.begin();
   }
 
   protected powerOn(): void {

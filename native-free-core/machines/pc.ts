@@ -3,6 +3,7 @@
 // Never implements a device or an instruction; what is wired where is in `board/`.
 
 import { ShadowMemory } from '../cpu/system/shadow-memory.ts';
+import type { SavedState } from '../devices/device.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import { AudioMixer } from '../devices/sound/audio-mixer.ts';
 import type { BlockDevice } from '../disk/block.ts';
@@ -14,14 +15,14 @@ import { IsaDevices } from './board/isa-devices.ts';
 import { cdDrives, changeMedium } from './board/media.ts';
 import { PciDevices } from './board/pci-devices.ts';
 import { boardTables } from './board/tables.ts';
-import type { PcWiring } from './board/wiring.ts';
+import type { Parts, PcWiring } from './board/wiring.ts';
 import { ByteBatch } from './byte-batch.ts';
 import { KeyboardAndPointer } from './keyboard-and-pointer.ts';
 import { Machine } from './machine.ts';
 
 export class Pc extends Machine implements Guest {
   readonly input: KeyboardAndPointer;
-  protected readonly resettable: readonly { reset(): void }[];
+  protected readonly parts: Parts;
   private readonly isa: IsaDevices;
   private readonly pci: PciDevices;
   private readonly firmware: ReturnType<typeof boardTables>;
@@ -58,7 +59,7 @@ export class Pc extends Machine implements Guest {
       mouse,
       absolute: [this.pci.tablet, this.isa.backdoor],
     });
-    this.resettable = [...this.interrupts.resettable, ...this.isa.resettable, ...this.pci.resettable, this.input];
+    this.parts = { ...this.isa.parts, ...this.pci.parts, ...this.interrupts.parts };
     this.firmware = boardTables(this.cpu.system, this.ramBytes, this.processorIds, config.uuid);
     if (config.boot.kernel === undefined && config.bios === undefined)
       this.bios = machineFirmware({
@@ -73,7 +74,7 @@ export class Pc extends Machine implements Guest {
         executed: () => this.cpu.executed,
       });
     if (config.bios) tellBootOrder(this.isa.cmos, config.bootOrder ?? BOOT_ORDER_DEFAULT);
-    this.powerOn();
+    this.begin();
   }
 
   get screen(): Screen | undefined {
@@ -111,6 +112,18 @@ export class Pc extends Machine implements Guest {
   protected override askProcessorReset(): void {
     if (this.bios?.isToResume) this.askResume();
     else this.askReset();
+  }
+
+  protected override resetInput(): void {
+    this.input.reset();
+  }
+
+  protected override saveFirmware(): SavedState | null {
+    return this.bios?.save() ?? null;
+  }
+
+  protected override restoreFirmware(state: SavedState): void {
+    this.bios?.restore(state);
   }
 
   protected override resumeProcessor(): void {

@@ -3,12 +3,14 @@
 // Never decides how long a turn is, and never looks at a host clock.
 
 import { Cpu, type InterruptSource, type RunEnd, translationOptions } from '../cpu/cpu.ts';
+import { restoreVcpu, saveVcpu } from '../cpu/saved-vcpu.ts';
 import { S } from '../cpu/state.ts';
 import type { ApicBus } from '../devices/apic/apic-bus.ts';
 import { LOCAL_APIC_SIZE } from '../devices/apic/local-apic.ts';
 import { ClaimOverlapError, floatingValue, type IoBus } from '../devices/bus.ts';
-import type { MmioHandler } from '../devices/device.ts';
+import type { MmioHandler, SavedState } from '../devices/device.ts';
 import type { PicPair } from '../devices/legacy/pic.ts';
+import { openState } from '../devices/saved-state.ts';
 import type { TimerQueue } from '../devices/timers.ts';
 import type { GuestConfig, GuestHost } from '../hypervisor/guest.ts';
 import type { ParavirtInterface } from '../hypervisor/paravirt.ts';
@@ -198,6 +200,39 @@ export class Processors {
     }
     this.cpu.system.set32(S.othersWait, others);
     return true;
+  }
+
+  /** All vCPUs, and what they were told of their hypervisor. Between two runs only. */
+  save(): SavedState {
+    const vcpus = this.vcpus.map((vcpu) => {
+      let registers: SavedState | undefined;
+      this.onTurn(vcpu.id, () => {
+        registers = saveVcpu(this.cpu.system);
+      });
+      return { ...vcpu.save(), registers };
+    });
+    return { version: 1, turn: this.current.id, vcpus, paravirt: this.paravirt?.save() ?? null };
+  }
+
+  /** Guest memory and the guest's clock are what they were. Throws an Error with one sentence. */
+  restore(state: SavedState): void {
+    const reader = openState('processors', 1, state);
+    const turn = reader.integer('turn', 0, this.vcpus.length - 1);
+    const states = reader.array('vcpus', this.vcpus.length) as (SavedState & { registers: SavedState })[];
+    if ((this.paravirt === undefined) !== (state.paravirt === null))
+      throw new Error('the guest was told of another hypervisor than it is now');
+    this.paravirt?.restore(state.paravirt as SavedState);
+    this.preferred = undefined;
+    this.stolen.reset();
+    for (const vcpu of this.vcpus) {
+      this.current = vcpu;
+      this.cpu.switchTo(vcpu.id);
+      restoreVcpu(this.cpu.system, states[vcpu.id].registers);
+      vcpu.restore(this.cpu.system, states[vcpu.id]);
+    }
+    this.current = this.vcpus[turn];
+    this.cpu.switchTo(turn);
+    this.cpu.interruptChanged();
   }
 
   /** Gives a vCPU the turn, whether it has something to do or not, for whoever looks at its state. Between two runs only. */

@@ -6,6 +6,8 @@ import { S } from '../cpu/state.ts';
 import type { SystemCpu } from '../cpu/system/core.ts';
 import type { ApicBus } from '../devices/apic/apic-bus.ts';
 import { LocalApic, type LocalApicWiring } from '../devices/apic/local-apic.ts';
+import type { SavedState } from '../devices/device.ts';
+import { openState } from '../devices/saved-state.ts';
 
 const INTERRUPTS_ENABLED = 0x200;
 
@@ -94,6 +96,24 @@ export class Vcpu {
     this.woken = false;
     this.halted = this.interruptible = this.nmiBlocked = false;
     this.apic.reset();
+  }
+
+  /** What waits for it, and its APIC; the processor's own state is the caller's to save. */
+  save(): SavedState {
+    const { nmi, initialize, waiting, startup, woken } = this;
+    return { version: 1, nmi, initialize, waiting, startup, woken, apic: this.apic.save() };
+  }
+
+  /** `cpu` has its state already. */
+  restore(cpu: SystemCpu, state: SavedState): void {
+    const reader = openState('vCPU', 1, state);
+    this.nmi = reader.boolean('nmi');
+    this.initialize = reader.boolean('initialize');
+    this.waiting = reader.boolean('waiting');
+    this.startup = reader.integer('startup', -1, 0xff);
+    this.woken = reader.boolean('woken');
+    this.apic.restore(state.apic as SavedState);
+    this.end(cpu);
   }
 
   /** Whether it would execute anything if it had its turn. */

@@ -4,6 +4,8 @@
 //
 // Physical addresses are plain numbers: below 2^52 they are exact.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import {
   CODE_LINES_BASE,
   LOW_RAM_LIMIT,
@@ -203,6 +205,28 @@ export class PhysicalMemory {
   /** The address that leaves a processor for one that it means. */
   gated(address: number): number {
     return this.a20Closed && address % (2 * A20) >= A20 ? address - A20 : address;
+  }
+
+  // ---- saved states
+
+  /** RAM and directly mapped memory: what a saved state holds, and is filled with before anything else is restored. */
+  get contents(): Uint8Array {
+    return this.bytes.subarray(RAM_BASE, this.directEnd);
+  }
+
+  /** What the pages are; their content is {@link contents}. Windows are restored by whose they are. */
+  save(): SavedState {
+    return { version: 1, kinds: this.beneath.slice(), a20Closed: this.a20Closed };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('memory', 1, state);
+    const kinds = reader.bytes('kinds', this.beneath.length);
+    if (kinds.some((kind) => kind > PageKind.mmio)) throw new Error('the saved state of the memory has no valid kinds');
+    for (const [page, kind] of kinds.entries())
+      if (kind !== this.beneath[page])
+        this.setKind(page * PAGE, PAGE, kind as Exclude<PageKind, typeof PageKind.window>);
+    this.setA20(!reader.boolean('a20Closed'));
   }
 
   // ---- directly mapped memory

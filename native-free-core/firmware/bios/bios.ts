@@ -2,7 +2,8 @@
 // Owns the F0000h ROM, what calls are under way, and the conductor that POST and boot run code of the guest by.
 // Never implements a service: those are modules.
 
-import type { Timer } from '../../devices/device.ts';
+import type { SavedState, Timer } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import { BiosCall, type Frame } from './call.ts';
 import { endInterrupt, readCmos, writeCmos } from './clock.ts';
 import { Bda, ROM_BASE, ROM_SIZE, RomOffset, TABLES_BASE, TABLES_END } from './layout.ts';
@@ -39,11 +40,20 @@ export type Program = Generator<Step, void, BiosCall>;
 /** Calls under way beyond this are given up, the oldest first: a guest that never comes back for them must not fill memory. */
 const PENDING_MAX = 32;
 
+const VCPUS_MAX = 256;
+
 const SHUTDOWN = 0x0f;
 const RESUME_WITH_EOI = 0x05;
 const RESUMES = [RESUME_WITH_EOI, 0x0a];
 
 const STACK = { segment: 0, pointer: 0x7c00 };
+
+/** FNV-1a, of 32 bits. */
+function checksum(bytes: Uint8Array): number {
+  let sum = 0x811c9dc5;
+  for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193);
+  return sum >>> 0;
+}
 
 /** A place of the ROM that waits for an interrupt: from behind the trap to behind the HLT. */
 interface WaitPlace {
@@ -51,6 +61,14 @@ interface WaitPlace {
   halted: number;
   /** Where it looks again. */
   again: number;
+}
+
+/** What firmware does of its own accord, and what it must remember to do it again. */
+export interface Programs {
+  powerOn(bios: Bios): Program;
+  boot(bios: Bios): Program;
+  save(): SavedState;
+  restore(state: SavedState): void;
 }
 
 export class Bios implements BiosContext {
@@ -70,20 +88,18 @@ export class Bios implements BiosContext {
   private deadlines: number[] = [];
   private program: Program | undefined;
   private isProgramBusy = false;
-  private readonly powerOnProgram: () => Program;
-  private readonly bootProgram: () => Program;
+  /** The program has given control away for good, to what it boots. */
+  private hasLeft = false;
+  private readonly programs: Programs;
+  /** Calls that waited in a saved state: each is begun anew when its processor comes back. */
+  private readonly begunAnew = new Set<string>();
 
-  constructor(
-    machine: BiosMachine,
-    modules: readonly BiosModule[],
-    programs: { powerOn(bios: Bios): Program; boot(bios: Bios): Program },
-  ) {
+  constructor(machine: BiosMachine, modules: readonly BiosModule[], programs: Programs) {
     this.machine = machine;
     this.modules = modules;
     this.alarm = machine.timers.create(() => this.alarmRings());
     this.registers = new BiosCall(machine.processor, 'processor');
-    this.powerOnProgram = () => programs.powerOn(this);
-    this.bootProgram = () => programs.boot(this);
+    this.programs = programs;
     this.placeFixed();
     for (const module of modules) module.place?.(this);
     for (const module of modules) for (const service of module.interrupts ?? []) this.placeService(service);
@@ -120,7 +136,7 @@ export class Bios implements BiosContext {
     rom.label('conductFar').emit(0xcb).label('conductInterrupt').emit(0xcf); // retf; iret
     rom.label('bootAgain');
     freshStack();
-    rom.trap(() => this.start(this.bootProgram())).short(0xeb, 'conduct');
+    rom.trap(() => this.start(this.programs.boot(this))).short(0xeb, 'conduct');
     rom.label('bootNext');
     freshStack();
     rom.trap(() => this.bootFailed()).short(0xeb, 'conduct');
@@ -161,7 +177,7 @@ export class Bios implements BiosContext {
     rom.label(`${name} again`).emit(0xfa); // cli
     const again = rom.here - 1;
     rom
-      .trap((processor) => this.goOn(processor, entry))
+      .trap((processor) => this.goOn(processor, entry, handle))
       .short(0x72, `${name} wait`)
       .emit(0xcf);
     this.waits.push({ from: base + from, halted: base + halted, again });
@@ -206,10 +222,12 @@ export class Bios implements BiosContext {
     return new BiosCall(this.machine.processor, frame);
   }
 
-  private goOn(processor: BiosProcessor, entry: number): void {
+  private goOn(processor: BiosProcessor, entry: number, handle: (call: BiosCall) => Outcome): void {
     const frame = this.frame(processor, entry);
     const wait = this.pending.get(frame);
-    if (wait === undefined) {
+    // A service leaves its caller's registers as they are until it is done.
+    if (this.begunAnew.delete(frame)) this.finish(processor, frame, handle(this.call('interrupt')));
+    else if (wait === undefined) {
       // The guest jumped here, or was so long away that the call was given up.
       const call = this.call('interrupt');
       call.ah = 0x80;
@@ -324,8 +342,9 @@ export class Bios implements BiosContext {
 
   private start(program: Program): void {
     this.program = program;
-    this.isProgramBusy = false;
+    this.isProgramBusy = this.hasLeft = false;
     this.pending.clear();
+    this.begunAnew.clear();
     this.waiters.clear();
   }
 
@@ -344,7 +363,7 @@ export class Bios implements BiosContext {
     const code = this.shutdownCode;
     writeCmos(machine.ports, SHUTDOWN, 0);
     if (!RESUMES.includes(code)) {
-      this.start(this.powerOnProgram());
+      this.start(this.programs.powerOn(this));
       return;
     }
     if (code === RESUME_WITH_EOI) {
@@ -356,7 +375,8 @@ export class Bios implements BiosContext {
 
   /** The code that was jumped to called INT 18h: it did not boot. */
   private bootFailed(): void {
-    this.program ??= this.bootProgram();
+    this.program ??= this.programs.boot(this);
+    this.hasLeft = false;
   }
 
   private conduct(): void {
@@ -398,6 +418,7 @@ export class Bios implements BiosContext {
         this.push(rom.segment, rom.offsetOf('conduct'), step.segment, step.offset);
         break;
       case 'jump':
+        this.hasLeft = true;
         this.load(step.registers);
         processor.setReg32(Register.sp, STACK.pointer);
         this.push(EFlag.interrupt | 2, step.segment, step.offset);
@@ -430,6 +451,42 @@ export class Bios implements BiosContext {
       processor.setReg32(Register.sp, pointer);
       this.registers.setU16(processor.segmentBase(Segment.ss) + pointer, word);
     }
+  }
+
+  // ---- saved states
+
+  /** Throws an Error with a part of a sentence while firmware is at work itself: POST, option ROMs, the search for what boots. */
+  save(): SavedState {
+    if (this.program !== undefined && !this.hasLeft) throw new Error('its firmware has not yet booted anything');
+    return {
+      version: 1,
+      rom: checksum(this.rom.bytes),
+      // Those of a state that was restored and not gone on with since.
+      calls: [...this.begunAnew, ...this.pending.keys()].slice(-PENDING_MAX),
+      waiters: [...this.waiters],
+      modules: this.modules.map((module) => module.save?.() ?? null),
+      programs: this.programs.save(),
+    };
+  }
+
+  /** The ROM is in guest memory already, and everything else that services keep there. */
+  restore(state: SavedState): void {
+    const reader = openState('firmware', 1, state);
+    if (reader.dword('rom') !== checksum(this.rom.bytes))
+      throw new Error('the saved state is of a guest with another firmware: that of another version of Trivisor');
+    const calls = reader.array('calls', 0, PENDING_MAX);
+    const modules = reader.array('modules', this.modules.length);
+    this.programs.restore(state.programs as SavedState);
+    for (const [index, module] of this.modules.entries()) module.restore?.(modules[index] as SavedState);
+    this.program = undefined;
+    this.isProgramBusy = this.hasLeft = false;
+    this.pending.clear();
+    this.begunAnew.clear();
+    for (const frame of calls) this.begunAnew.add(String(frame));
+    this.waiters.clear();
+    for (const id of reader.integers('waiters', 0, VCPUS_MAX - 1, 0, VCPUS_MAX)) this.waiters.add(id);
+    // Whatever they waited for, they look at once.
+    this.alarmAt(this.machine.clock.now());
   }
 
   // ---- POST

@@ -2,6 +2,8 @@
 // Owns the numbering, the geometries and the emulation of El Torito.
 // Never moves data.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState, type StateReader } from '../../devices/saved-state.ts';
 import { FloppyDriveType } from '../../devices/storage/floppy-geometry.ts';
 import {
   assistedGeometry,
@@ -48,6 +50,18 @@ export interface Emulation {
   readonly geometry: Geometry | undefined;
 }
 
+/** Stands in a saved state for a geometry that is not known. */
+const NO_GEOMETRY: Geometry = { cylinders: 0, heads: 0, sectors: 0 };
+
+function savedGeometry(saved: StateReader): Geometry | undefined {
+  const geometry = {
+    cylinders: saved.dword('cylinders'),
+    heads: saved.integer('heads', 0, 256),
+    sectors: saved.integer('sectors', 0, 255),
+  };
+  return geometry.sectors === 0 ? undefined : geometry;
+}
+
 export class DiskTable {
   readonly floppies: readonly BiosDrive[];
   readonly disks: readonly BiosDrive[];
@@ -81,6 +95,45 @@ export class DiskTable {
       }
       this.geometries.set(drive, told ?? assistedGeometry(sectors));
     }
+  }
+
+  save(): SavedState {
+    const { emulation } = this;
+    return {
+      version: 1,
+      geometries: this.disks.map((disk) => ({ ...(this.geometries.get(disk) ?? NO_GEOMETRY) })),
+      emulation: emulation
+        ? {
+            ...{ ...emulation.entry, number: emulation.number, catalog: emulation.catalog },
+            drive: this.cds.indexOf(emulation.drive),
+            geometry: { ...(emulation.geometry ?? NO_GEOMETRY) },
+          }
+        : null,
+    };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('disk services', 1, state);
+    const geometries = reader.records('geometries', this.disks.length).map(savedGeometry);
+    this.geometries.clear();
+    for (const [index, geometry] of geometries.entries())
+      if (geometry) this.geometries.set(this.disks[index], geometry);
+    this.emulation = undefined;
+    if (state.emulation === null) return;
+    const saved = reader.record('emulation');
+    this.emulation = {
+      entry: {
+        emulation: saved.choice('emulation', ['none', 'floppy', 'disk']),
+        mediaType: saved.byte('mediaType'),
+        loadSegment: saved.word('loadSegment'),
+        sectorCount: saved.word('sectorCount'),
+        firstSector: saved.dword('firstSector'),
+      },
+      drive: this.cds[saved.integer('drive', 0, this.cds.length - 1)],
+      number: saved.byte('number'),
+      catalog: saved.dword('catalog'),
+      geometry: savedGeometry(saved.record('geometry')),
+    };
   }
 
   get floppyCount(): number {

@@ -2,6 +2,8 @@
 // Owns their places at C0000h to DFFFFh, and the Plug and Play header by which they know a BIOS that boots (BBS 1.01).
 // Never trusts a ROM's lengths.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { Bios, Program } from './bios.ts';
 import type { NetworkBoot } from './boot.ts';
 import { OPTION_ROM } from './layout.ts';
@@ -57,6 +59,19 @@ function pcImage(read: (offset: number, length: number) => Uint8Array, size: num
 export class OptionRoms {
   /** What the ROMs offer to boot from. */
   network: NetworkBoot[] = [];
+
+  save(): SavedState {
+    return { version: 1, network: this.network.map((entry) => ({ ...entry })) };
+  }
+
+  restore(state: SavedState): void {
+    const offers = openState('option ROMs', 1, state).records('network', 0, HEADERS_MAX * 8);
+    this.network = offers.map((offer) => ({
+      name: offer.text('name', NAME_MAX),
+      segment: offer.word('segment'),
+      offset: offer.word('offset'),
+    }));
+  }
 
   /** Copies and calls every ROM. Those of displays have been replaced by services of our own. */
   *call(bios: Bios): Program {

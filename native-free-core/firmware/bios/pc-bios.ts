@@ -2,6 +2,8 @@
 // Owns which there are, and their order at power-on.
 // Never implements a service.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import { Bios } from './bios.ts';
 import { type BootParts, boot, powerOn } from './boot.ts';
 import { clockModule } from './clock.ts';
@@ -48,5 +50,11 @@ export function pcBios(machine: BiosMachine, display: BiosModule = videoModule()
   return new Bios(machine, modules, {
     powerOn: (bios) => powerOn(bios, parts(), (started) => roms.call(started)),
     boot: (bios) => boot(bios, parts()),
+    save: () => ({ version: 1, table: table.save(), roms: roms.save() }),
+    restore(state) {
+      openState('firmware', 1, state);
+      table.restore(state.table as SavedState);
+      roms.restore(state.roms as SavedState);
+    },
   });
 }

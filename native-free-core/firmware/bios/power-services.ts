@@ -2,6 +2,8 @@
 // Owns the connection and what power states mean here: off is off, everything else is nothing to do.
 // Never slows a processor: HLT is what waits.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { BiosCall } from './call.ts';
 import type { BiosMachine } from './processor.ts';
 import { afterInterrupt, type BiosContext } from './service.ts';
@@ -28,7 +30,8 @@ const CPU_IDLE = 0x05;
 const ALL_DEVICES = 0x0001;
 const State = { enabled: 0, standby: 1, suspend: 2, off: 3 } as const;
 
-type Connection = 'none' | 'real' | 'protected16' | 'protected32';
+const connections = ['none', 'real', 'protected16', 'protected32'] as const;
+type Connection = (typeof connections)[number];
 
 class PowerManagement {
   private readonly machine: BiosMachine;
@@ -179,6 +182,18 @@ class PowerManagement {
     this.connection = 'none';
     this.isEnabled = true;
   }
+
+  save(): SavedState {
+    const { connection, version, isEnabled } = this;
+    return { version: 1, connection, driverVersion: version, isEnabled };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('power management services', 1, state);
+    this.connection = reader.choice('connection', connections);
+    this.version = reader.word('driverVersion');
+    this.isEnabled = reader.boolean('isEnabled');
+  }
 }
 
 /** AH=53h as a part of INT 15h, and the entries for protected mode, which are called far. */
@@ -208,5 +223,7 @@ export function powerPart(context: BiosContext): SystemPart {
       if (call.al === CPU_IDLE && !call.carry) return afterInterrupt(() => {});
     },
     powerOn: () => power.reset(),
+    save: () => power.save(),
+    restore: (state) => power.restore(state),
   };
 }

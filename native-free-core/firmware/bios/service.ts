@@ -2,6 +2,7 @@
 // Owns the types and the stub that every interrupt service shares.
 // Never implements a service.
 
+import type { SavedState } from '../../devices/device.ts';
 import type { BiosCall } from './call.ts';
 import type { BiosMachine, BiosProcessor } from './processor.ts';
 import type { RomBuilder } from './rom-builder.ts';
@@ -65,4 +66,7 @@ export interface BiosModule {
   place?(context: BiosContext): void;
   /** Prepares the services' data and devices; called at every POST, interrupt vectors and BDA being fresh. */
   powerOn?(context: BiosContext): void;
+  /** What it knows that is not in guest memory. */
+  save?(): SavedState;
+  restore?(state: SavedState): void;
 }

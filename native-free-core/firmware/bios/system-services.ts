@@ -2,6 +2,8 @@
 // Owns those services; power management and the pointing device are parts of their own.
 // Never keeps time: waits are counted by IRQ 8.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import { MemoryType } from '../memory-map.ts';
 import type { BiosCall } from './call.ts';
 import { setPeriodic } from './clock.ts';
@@ -23,6 +25,9 @@ export interface SystemPart {
   readonly function: number;
   handle(call: BiosCall): Outcome;
   powerOn?(): void;
+  /** What it knows that is not in guest memory. */
+  save?(): SavedState;
+  restore?(state: SavedState): void;
 }
 
 /** Descriptor of a block move: base and limit. */
@@ -278,6 +283,11 @@ export function systemModule(parts: readonly ((context: BiosContext) => SystemPa
     },
     powerOn() {
       for (const part of asked) part.powerOn?.();
+    },
+    save: () => ({ version: 1, parts: asked.map((part) => part.save?.() ?? null) }),
+    restore(state) {
+      const parts = openState('system services', 1, state).array('parts', asked.length);
+      for (const [index, part] of asked.entries()) part.restore?.(parts[index] as SavedState);
     },
   };
 }

@@ -3,6 +3,8 @@
 // Never offers synthetic interrupts or timers: systems then keep to the APIC's.
 
 import type { CpuidResult } from '../../cpu/system/hooks.ts';
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { HypercallRegisters, ParavirtInterface, ParavirtMachine } from '../paravirt.ts';
 import { signature } from '../signature.ts';
 
@@ -65,6 +67,19 @@ export class HyperVInterface implements ParavirtInterface {
 
   reset(): void {
     this.guestOsId = this.hypercallPage = this.referenceTsc = 0n;
+  }
+
+  save(): SavedState {
+    const { guestOsId, hypercallPage, referenceTsc, sequence } = this;
+    return { version: 1, guestOsId, hypercallPage, referenceTsc, sequence };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('Hyper-V interface', 1, state);
+    this.guestOsId = reader.bigint('guestOsId');
+    this.hypercallPage = reader.bigint('hypercallPage');
+    this.referenceTsc = reader.bigint('referenceTsc');
+    this.sequence = reader.dword('sequence');
   }
 
   leaf(leaf: number): CpuidResult | undefined {

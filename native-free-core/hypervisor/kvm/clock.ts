@@ -2,6 +2,8 @@
 // Owns those structures (msr.rst: MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_WALL_CLOCK_NEW; hypercalls.rst: KVM_HC_CLOCK_PAIRING).
 // Never ticks: a page is written when the guest asks for it and when its time-stamp counter is moved.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { ParavirtMachine } from '../paravirt.ts';
 import { writeVersioned } from './versioned.ts';
 
@@ -43,6 +45,16 @@ export class KvmClock {
 
   resetVcpu(vcpu: number): void {
     this.registers[vcpu] = 0n;
+  }
+
+  save(): SavedState {
+    return { version: 1, registers: [...this.registers], wallClock: this.wallClockRegister };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('kvmclock', 1, state);
+    this.registers.splice(0, this.registers.length, ...reader.bigints('registers', this.registers.length));
+    this.wallClockRegister = reader.bigint('wallClock');
   }
 
   systemTime(vcpu: number): bigint {

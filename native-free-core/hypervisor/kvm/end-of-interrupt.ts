@@ -2,6 +2,8 @@
 // Owns the word of each vCPU (msr.rst: MSR_KVM_PV_EOI_EN).
 // Never decides which interrupt may end so: the local APIC does.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { EndOfInterruptFlag, ParavirtMachine } from '../paravirt.ts';
 
 const ENABLE = 1n;
@@ -24,6 +26,15 @@ export class PvEndOfInterrupt {
 
   resetVcpu(vcpu: number): void {
     this.registers[vcpu] = 0n;
+  }
+
+  save(): SavedState {
+    return { version: 1, registers: [...this.registers] };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('PV EOI', 1, state);
+    this.registers.splice(0, this.registers.length, ...reader.bigints('registers', this.registers.length));
   }
 
   register(vcpu: number): bigint {

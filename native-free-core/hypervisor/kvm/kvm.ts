@@ -3,6 +3,8 @@
 // Never announces what is not here: page faults stay synchronous, and no guest memory is encrypted.
 
 import type { CpuidResult } from '../../cpu/system/hooks.ts';
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { EndOfInterruptFlag, HypercallRegisters, ParavirtInterface, ParavirtMachine } from '../paravirt.ts';
 import { signature } from '../signature.ts';
 import { KvmClock } from './clock.ts';
@@ -46,6 +48,26 @@ export class KvmInterface implements ParavirtInterface {
     this.stealTime.resetVcpu(vcpu);
     this.endOfInterrupt.resetVcpu(vcpu);
     this.pollControl[vcpu] = 1n;
+  }
+
+  save(): SavedState {
+    const { clock, stealTime, endOfInterrupt, pollControl } = this;
+    return {
+      version: 1,
+      clock: clock.save(),
+      stealTime: stealTime.save(),
+      endOfInterrupt: endOfInterrupt.save(),
+      pollControl: [...pollControl],
+    };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('KVM interface', 1, state);
+    const { pollControl } = this;
+    pollControl.splice(0, pollControl.length, ...reader.bigints('pollControl', pollControl.length));
+    this.clock.restore(state.clock as SavedState);
+    this.stealTime.restore(state.stealTime as SavedState);
+    this.endOfInterrupt.restore(state.endOfInterrupt as SavedState);
   }
 
   leaf(leaf: number): CpuidResult | undefined {

@@ -2,6 +2,8 @@
 // Owns that structure (msr.rst: MSR_KVM_STEAL_TIME), and with it the flushes of TLBs that other vCPUs leave in it.
 // Never schedules anybody.
 
+import type { SavedState } from '../../devices/device.ts';
+import { openState } from '../../devices/saved-state.ts';
 import type { ParavirtMachine } from '../paravirt.ts';
 import { writeVersioned } from './versioned.ts';
 
@@ -38,6 +40,23 @@ export class StealTime {
 
   resetVcpu(vcpu: number): void {
     this.accounts[vcpu].register = 0n;
+  }
+
+  save(): SavedState {
+    return {
+      version: 1,
+      registers: this.accounts.map(({ register }) => register),
+      stolen: this.accounts.map(({ stolen }) => Math.floor(stolen)),
+    };
+  }
+
+  restore(state: SavedState): void {
+    const reader = openState('steal time', 1, state);
+    const { accounts } = this;
+    const registers = reader.bigints('registers', accounts.length);
+    const stolen = reader.integers('stolen', 0, Number.MAX_SAFE_INTEGER, accounts.length);
+    for (const [vcpu, account] of accounts.entries())
+      Object.assign(account, { register: registers[vcpu], stolen: stolen[vcpu] });
   }
 
   register(vcpu: number): bigint {

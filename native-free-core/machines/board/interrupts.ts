@@ -8,6 +8,7 @@ import type { Bus, InterruptLine } from '../../devices/device.ts';
 import { PicPair } from '../../devices/legacy/pic.ts';
 import { fanOut, SharedLine } from '../../devices/lines.ts';
 import { VCPU_LIMIT } from '../../memory/layout.ts';
+import type { Parts } from './wiring.ts';
 
 /** The I/O APIC's identifier, as the firmware's tables name it: none of a vCPU's local APIC. */
 export const IO_APIC_ID = VCPU_LIMIT;
@@ -50,7 +51,7 @@ export class Interrupts {
     return Array.from({ length: PCI_INPUTS.count }, (_, index) => this.ioApic.line(PCI_INPUTS.first + index));
   }
 
-  get resettable(): { reset(): void }[] {
-    return [this.pic, this.ioApic];
+  get parts(): Parts {
+    return { pic: this.pic, ioApic: this.ioApic };
   }
 }

@@ -20,7 +20,7 @@ import { VmwareBackdoor } from '../../devices/vmware-backdoor.ts';
 import { LOW_RAM_LIMIT } from '../../memory/layout.ts';
 import { DETERMINISTIC_WALL } from '../guest-clock.ts';
 import { floppyCable } from './drives.ts';
-import type { PcWiring } from './wiring.ts';
+import type { Parts, PcWiring } from './wiring.ts';
 
 export const COM1 = { base: 0x3f8, irq: 4 };
 export const COM2 = { base: 0x2f8, irq: 3 };
@@ -126,23 +126,12 @@ export class IsaDevices {
     this.dma.program();
   }
 
-  get resettable(): { reset(): void }[] {
-    return [
-      this.hpet,
-      this.pit,
-      this.cmos,
-      this.keyboard,
-      this.mouse,
-      this.keyboardController,
-      this.backdoor,
-      this.systemPorts,
-      this.numericError,
-      this.com1,
-      this.com2,
-      this.lpt1,
-      this.pm,
-      this.dma,
-      this.floppy,
-    ];
+  get parts(): Parts {
+    const { hpet, pit, cmos, keyboard, mouse, keyboardController, backdoor, systemPorts, numericError } = this;
+    const { com1, com2, lpt1, pm, dma, floppy } = this;
+    return {
+      ...{ hpet, pit, cmos, keyboard, mouse, keyboardController, backdoor, systemPorts, numericError },
+      ...{ com1, com2, lpt1, pm, dma, floppy },
+    };
   }
 }

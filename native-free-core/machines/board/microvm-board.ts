@@ -19,7 +19,7 @@ import { COM1 } from './isa-devices.ts';
 import { virtioNet } from './network-cards.ts';
 import { PCI_MEMORY } from './pci-devices.ts';
 import { VirtioDevices } from './virtio-devices.ts';
-import type { BoardWiring } from './wiring.ts';
+import { type BoardWiring, numbered, type Parts } from './wiring.ts';
 
 /** Where registers of virtio devices lie, a page each, and the first input of the I/O APIC that they share. */
 const MMIO = { base: 0xd000_0000, step: 0x1000, firstGsi: 16 } as const;
@@ -31,7 +31,7 @@ export class MicrovmBoard {
   readonly com1: Uart;
   readonly pm: AcpiPm;
   readonly virtio: VirtioDevices;
-  readonly resettable: readonly { reset(): void }[];
+  readonly parts: Parts;
   private readonly wiring: BoardWiring;
   private readonly hasPci: boolean;
   private readonly virtioMmio: { base: number; length: number; gsi: number }[] = [];
@@ -63,10 +63,10 @@ export class MicrovmBoard {
     const plugged = this.hasPci
       ? this.plugPci(devices.map((device) => new VirtioPci(device, wiring.messages)))
       : this.plugMmio(devices);
-    this.resettable = [this.com1, this.pm, ...plugged];
+    this.parts = { com1: this.com1, pm: this.pm, ...plugged };
   }
 
-  private plugPci(functions: readonly VirtioPci[]): { reset(): void }[] {
+  private plugPci(functions: readonly VirtioPci[]): Parts {
     const { bus, interrupts } = this.wiring;
     const pci = new PciBus(bus, interrupts.pciInputs());
     pci.attach();
@@ -74,14 +74,14 @@ export class MicrovmBoard {
     const bridge = new HostBridge();
     pci.add(0, 0, bridge.pci);
     for (const [index, virtio] of functions.entries()) pci.add(FIRST_SLOT + index, 0, virtio.pci);
-    return [pci, bridge, ...functions];
+    return { pci, bridge, ...numbered('virtio', functions) };
   }
 
   /** Devices share the inputs that PCI would have, in turn. */
-  private plugMmio(devices: VirtioDevices['all']): { reset(): void }[] {
+  private plugMmio(devices: VirtioDevices['all']): Parts {
     const { bus, interrupts } = this.wiring;
     const lines = interrupts.pciInputs().map((line) => new SharedLine(line));
-    return devices.map((device, index) => {
+    const plugged = devices.map((device, index) => {
       const input = index % lines.length;
       const registers = new VirtioMmio(device, lines[input].input());
       const base = MMIO.base + index * MMIO.step;
@@ -89,6 +89,7 @@ export class MicrovmBoard {
       this.virtioMmio.push({ base, length: VIRTIO_MMIO_BYTES, gsi: MMIO.firstGsi + input });
       return registers;
     });
+    return numbered('virtio', plugged);
   }
 
   /** Gives PCI functions their addresses, as firmware would. */

@@ -2,6 +2,7 @@
 // Owns their PCI places, and the ports and interrupts of those on the ISA bus.
 // Never moves a frame.
 
+import type { Device } from '../../devices/device.ts';
 import { E1000 } from '../../devices/net/e1000/e1000.ts';
 import { Ne2000Isa, Ne2000Pci } from '../../devices/net/ne2000.ts';
 import { Rtl8139 } from '../../devices/net/rtl8139/rtl8139.ts';
@@ -22,10 +23,10 @@ const ISA_PLACES = [
   { base: 0x320, irq: 11 },
 ] as const;
 
-type Card = NetworkCard & { reset(): void };
+type Card = NetworkCard & Device;
 
 /** Builds the cards and plugs them in. Throws an Error where there are too many. */
-export function plugCards(wiring: BoardWiring, pci: PciBus): { reset(): void }[] {
+export function plugCards(wiring: BoardWiring, pci: PciBus): Device[] {
   const configs = wiring.config.nets ?? [];
   if (configs.length > CARDS_MAX)
     throw new Error(`A guest has at most ${CARDS_MAX} network cards; ${configs.length} were asked for.`);
@@ -81,5 +82,10 @@ function virtioCard(wiring: BoardWiring, pci: PciBus, config: NetworkCardConfig,
   const card = new VirtioPci(device, wiring.messages);
   if (config.rom) card.pci.plugRom(config.rom);
   pci.add(slot, 0, card.pci);
-  return { poll: () => device.poll(), reset: () => card.reset() };
+  return {
+    poll: () => device.poll(),
+    reset: () => card.reset(),
+    save: () => card.save(),
+    restore: (state) => card.restore(state),
+  };
 }

@@ -3,6 +3,7 @@
 // Never implements a device.
 
 import { type AcpiPm, PM_BASE, PM_BLOCK_SIZE, SCI_IRQ } from '../../devices/acpi-pm.ts';
+import type { Device } from '../../devices/device.ts';
 import { HostBridge, IsaBridge } from '../../devices/pci/bridges.ts';
 import { PciBus, pirqOf } from '../../devices/pci/pci-bus.ts';
 import { PowerManagement } from '../../devices/pci/power-management.ts';
@@ -22,7 +23,7 @@ import { Display } from './display.ts';
 import { ahciDrives, ideCables } from './drives.ts';
 import { plugCards } from './network-cards.ts';
 import { VirtioDevices } from './virtio-devices.ts';
-import type { PcWiring } from './wiring.ts';
+import { numbered, type Parts, type PcWiring } from './wiring.ts';
 
 /** Addresses that memory BARs may take. */
 export const PCI_MEMORY = { first: LOW_RAM_LIMIT, last: ECAM_WINDOW.base - 1 };
@@ -55,7 +56,7 @@ export class PciDevices {
   readonly powerManagement: PowerManagement;
   /** A paravirtualized guest has none. */
   readonly display: Display | undefined;
-  private readonly cards: readonly { reset(): void }[];
+  private readonly cards: readonly Device[];
   readonly virtio: VirtioDevices;
   private readonly virtioFunctions: readonly VirtioPci[];
   readonly watchdog: Watchdog;
@@ -131,22 +132,15 @@ export class PciDevices {
     this.display?.program();
   }
 
-  get resettable(): { reset(): void }[] {
-    return [
-      this.bus,
-      this.hostBridge,
-      this.isaBridge,
-      this.ide,
-      ...(this.ahci === null ? [] : [this.ahci]),
-      this.smbus,
-      this.powerManagement,
-      ...(this.display ? [this.display.adapter] : []),
-      ...this.cards,
-      ...this.virtioFunctions,
-      this.watchdog,
-      this.tablet,
-      this.usb,
-      this.sound,
-    ];
+  get parts(): Parts {
+    const { bus, hostBridge, isaBridge, ide, ahci, smbus, powerManagement, display, watchdog, tablet, usb, sound } =
+      this;
+    return {
+      ...{ bus, hostBridge, isaBridge, ide, smbus, powerManagement, watchdog, tablet, usb, sound },
+      ...(ahci === null ? {} : { ahci }),
+      ...(display ? { display: display.adapter } : {}),
+      ...numbered('card', this.cards),
+      ...numbered('virtio', this.virtioFunctions),
+    };
   }
 }

@@ -1,10 +1,11 @@
 // What the parts of a board are given to be built with.
-// Owns the types alone.
+// Owns these types, and the names under which parts are saved.
 // Never holds a device.
 
 import type { PhysicalMemory } from '../../cpu/system/physical.ts';
 import type { ShadowMemory } from '../../cpu/system/shadow-memory.ts';
 import type { IoBus } from '../../devices/bus.ts';
+import type { Device } from '../../devices/device.ts';
 import type { MessageSink } from '../../devices/message-signalled.ts';
 import type { AudioMixer } from '../../devices/sound/audio-mixer.ts';
 import type { TimerQueue } from '../../devices/timers.ts';
@@ -14,6 +15,14 @@ import type { DiskTraffic } from '../disk-traffic.ts';
 import type { GuestClock } from '../guest-clock.ts';
 import type { NetworkTraffic } from '../network-traffic.ts';
 import type { Interrupts } from './interrupts.ts';
+
+/** Parts of a board by the names under which they are saved. A name stays what it is from release to release. */
+export type Parts = Readonly<Record<string, Device>>;
+
+/** Parts of a kind, as many as there are: `card0`, `card1` … */
+export function numbered(kind: string, devices: readonly Device[]): Parts {
+  return Object.fromEntries(devices.map((device, index) => [`${kind}${index}`, device]));
+}
 
 export interface BoardWiring {
   config: GuestConfig;
