@@ -444,18 +444,27 @@ export type GuestSettingsChange = { [Name in SettingName]?: GuestSettings[Name] 
 // What a front end sees of guests and the host. Times are milliseconds since the Unix epoch unless they say otherwise.
 
 /**
- * `off` covers every guest that is not in memory, however it ended; `stopping` one that was asked to power off and has
- * not yet. A guest whose vCPUs are all halted is `running`: it only has nothing to do.
+ * `off` covers every guest that is not in memory, however it ended, one whose state is saved as well; `stopping` one that
+ * was asked to power off and has not yet, `saving` one whose state is being written. A guest whose vCPUs are all halted is `running`: it only has nothing to do.
  */
-export const guestStates = ['off', 'starting', 'running', 'paused', 'stopping'] as const;
+export const guestStates = ['off', 'starting', 'running', 'paused', 'stopping', 'saving'] as const;
 export const GuestState = z.enum(guestStates);
 export type GuestState = z.output<typeof GuestState>;
 
 /**
- * `exited` is the end of a container's command, `forced` a stop that did not wait for the guest, `crashed` a fault of ours
- * in its worker.
+ * `exited` is the end of a container's command, `forced` a stop that did not wait for the guest, `saved` the saving of its
+ * state, `crashed` a fault of ours in its worker.
  */
-export const endReasons = ['powerOff', 'reset', 'tripleFault', 'error', 'exited', 'forced', 'crashed'] as const;
+export const endReasons = [
+  'powerOff',
+  'reset',
+  'tripleFault',
+  'error',
+  'exited',
+  'forced',
+  'saved',
+  'crashed',
+] as const;
 export const EndReason = z.enum(endReasons);
 export type EndReason = z.output<typeof EndReason>;
 
@@ -476,6 +485,8 @@ export const GuestView = z.object({
   ejectedDisc: z.string().nullable(),
   /** How the last run ended; null if it never ran or is running. */
   lastEnd: GuestEnd.nullable(),
+  /** The state with which a guest that is off goes on when it is started: when it was saved, and the bytes of its file. */
+  saved: z.object({ at: z.number(), bytes: z.number() }).nullable(),
 });
 export type GuestView = z.output<typeof GuestView>;
 
@@ -835,7 +846,7 @@ export const calls = {
     input: guestRef.extend({ settings: GuestSettingsChange, newDisks, force: z.boolean().default(false) }),
     output: GuestView,
   },
-  /** Answers once the guest executes, or fails with the reason it cannot. */
+  /** Answers once the guest executes, where its saved state left off if it has one, or fails with the reason it cannot. */
   'guests.start': { input: guestRef, output: GuestView },
   /**
    * Presses the power button and answers at once; watch for `guest.ended`. With `force` the guest is ended without
@@ -844,6 +855,13 @@ export const calls = {
   'guests.stop': { input: guestRef.extend({ force: z.boolean().default(false) }), output: GuestView },
   'guests.pause': { input: guestRef, output: GuestView },
   'guests.resume': { input: guestRef, output: GuestView },
+  /**
+   * Writes the guest's state to a file of the home, and ends the run without asking the guest: `guests.start` goes on there.
+   * Answers when it is off. Fails where something is under way in the guest that cannot be saved; it then goes on.
+   */
+  'guests.save': { input: guestRef, output: GuestView },
+  /** Throws the saved state of a guest away, which then starts as one that was stopped by force. */
+  'guests.discard': { input: guestRef, output: GuestView },
   /** Ends the run without asking the guest and starts it anew. */
   'guests.reset': { input: guestRef, output: GuestView },
   /** Only while the guest is off. Files the guest was made from stay. */

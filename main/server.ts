@@ -142,6 +142,8 @@ export class Server {
       'guests.stop': ({ guest, force }) => guests.stop(guest, force),
       'guests.pause': ({ guest }) => guests.pause(guest),
       'guests.resume': ({ guest }) => guests.resume(guest),
+      'guests.save': ({ guest }) => guests.save(guest),
+      'guests.discard': ({ guest }) => guests.discard(guest),
       'guests.reset': ({ guest }) => guests.reset(guest),
       'guests.remove': ({ guest }) => guests.remove(guest),
       'guests.type': ({ guest, text }) => guests.type(guest, text),

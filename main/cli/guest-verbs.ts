@@ -114,11 +114,24 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
       report(flags, view, `${view.settings.name} is off.`);
     });
 
-  const simple = { pause: 'paused', resume: 'running', reset: 'running anew' } as const;
-  for (const verb of ['pause', 'resume', 'reset'] as const) {
+  const simple = {
+    pause: 'paused',
+    resume: 'running',
+    reset: 'running anew',
+    save: 'saved, and goes on there when it is started',
+    discard: 'off, and starts anew',
+  } as const;
+  const descriptions = {
+    pause: 'stop a guest’s time',
+    resume: 'let a paused guest go on',
+    reset: 'start a guest anew without asking it',
+    save: 'write a guest’s state to the disk and end it; start goes on there',
+    discard: 'throw a guest’s saved state away',
+  } as const;
+  for (const verb of ['pause', 'resume', 'reset', 'save', 'discard'] as const) {
     program
       .command(verb)
-      .description(`${verb} a guest`)
+      .description(descriptions[verb])
       .argument('<name>')
       .action(async (name: string, flags: CommonFlags) => {
         const view = await visit(flags, (client) => client.call(`guests.${verb}`, { guest: name }));
@@ -151,11 +164,21 @@ function report(flags: CommonFlags, value: unknown, sentence: string): void {
   else tell(sentence);
 }
 
-function row({ settings, state }: GuestView): string[] {
-  return [settings.name, settings.kind, state, `${settings.memoryMiB} MiB`, String(settings.cpus)];
+function row({ settings, state, saved }: GuestView): string[] {
+  return [settings.name, settings.kind, saved ? 'saved' : state, `${settings.memoryMiB} MiB`, String(settings.cpus)];
 }
 
-function details({ settings, id, state, createdAt, startedAt, pauseReason, ejectedDisc, lastEnd }: GuestView): string {
+function details({
+  settings,
+  id,
+  state,
+  createdAt,
+  startedAt,
+  pauseReason,
+  ejectedDisc,
+  lastEnd,
+  saved,
+}: GuestView): string {
   const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
   const lines: [string, string][] = Object.entries(settings)
     .filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))
@@ -164,6 +187,7 @@ function details({ settings, id, state, createdAt, startedAt, pauseReason, eject
   if (startedAt !== null) lines.push(['started', time(startedAt)]);
   if (pauseReason !== null) lines.push(['paused', pauseReason]);
   if (ejectedDisc !== null) lines.push(['ejected', ejectedDisc]);
+  if (saved) lines.push(['saved state', `of ${time(saved.at)}, ${(saved.bytes / 2 ** 20).toFixed(1)} MiB`]);
   if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
   return table(lines);
 }

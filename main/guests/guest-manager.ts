@@ -29,6 +29,7 @@ import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { checkCaptureFile } from '../networks/capture-file.ts';
 import { Networks } from '../networks/networks.ts';
+import { SavedStates } from '../saved-states/saved-states.ts';
 import {
   checkBiosFile,
   checkBootFile,
@@ -75,6 +76,7 @@ export class GuestManager {
   readonly #networks: Networks;
   readonly #peers: Peers;
   readonly #containers: GuestContainers;
+  readonly #states: SavedStates;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
@@ -91,6 +93,7 @@ export class GuestManager {
     this.#inventory = options.inventory;
     this.#emit = options.emit;
     this.#machineModule = options.machineModule;
+    this.#states = new SavedStates(options.home);
     this.#networks = new Networks({ home: options.home });
     this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
     this.#containers = new GuestContainers(options.home, options.images);
@@ -160,6 +163,11 @@ export class GuestManager {
   async set(guest: string, change: GuestSettingsChange, force: boolean): Promise<GuestView> {
     const record = this.#find(guest);
     const settings = await this.#containers.prepared(GuestSettings.parse({ ...record.settings, ...change }));
+    if (record.saved && Object.keys(change).some((name) => name !== 'name'))
+      throw new Failure(
+        'conflict',
+        `${record.settings.name} has a saved state, which fits its settings alone: start it, or discard the state first.`,
+      );
     const run = this.#present(record.id);
     const names = Object.keys(change);
     if (run && names.every((name) => isOf(mediaSettings, name) || isOf(balloonSettings, name))) {
@@ -229,9 +237,10 @@ export class GuestManager {
     this.#recordMedia(id, { cdrom: null });
   }
 
-  remove(guest: string): CallOutput<'guests.remove'> {
+  async remove(guest: string): Promise<CallOutput<'guests.remove'>> {
     const record = this.#find(guest);
     this.#requireOff(record, 'removed');
+    await this.#states.remove(record.id);
     this.#inventory.remove(record.id);
     this.#containers.remove(record.id);
     this.#runs.delete(record.id);
@@ -249,6 +258,7 @@ export class GuestManager {
     const record = this.#find(guest);
     if (this.#present(record.id)) throw new Failure('conflict', `${record.settings.name} is running already.`);
     checkSettings(record.settings);
+    if (record.saved) this.#states.check(record.id, record.settings.name, record.saved);
     const console = this.console(record.id);
     const second = this.console(record.id, 2);
     const display = this.display(record.id);
@@ -276,6 +286,7 @@ export class GuestManager {
       peers: this.#peers,
       complained: (sentence) => process.emitWarning(`${record.settings.name}: ${sentence}`),
       identity: record.id,
+      savedState: record.saved ? this.#states.file(record.id) : null,
     });
     this.#runs.set(record.id, run);
     display.begin(run);
@@ -286,6 +297,42 @@ export class GuestManager {
     this.#changed(record.id);
     await run.started;
     this.pool.begin();
+    // From now on its disks change: nobody may go back to the state.
+    if (record.saved) await this.#forgetState(record.id);
+    return this.get(record.id);
+  }
+
+  async #forgetState(id: string): Promise<void> {
+    this.#inventory.setSaved(id, null);
+    await this.#states.remove(id);
+    this.#changed(id);
+  }
+
+  /** Writes a guest's state to a file and ends its run. Where that cannot be, it goes on. */
+  async save(guest: string): Promise<GuestView> {
+    const { record, run } = this.#requirePresent(guest);
+    const { name, kind, disks } = record.settings;
+    if (kind === 'os')
+      throw new Failure('wrong', `${name} is a guest of kind os, whose processes have no state to save.`);
+    if (disks.some(({ snapshot }) => snapshot))
+      throw new Failure(
+        'wrong',
+        `${name} has a disk whose writes are thrown away, so its state cannot be gone on with.`,
+      );
+    if (run.state !== 'running' && run.state !== 'paused')
+      throw new Failure('conflict', `${name} is ${run.state}; it can be saved while it runs or is paused.`);
+    await run.save(this.#states.file(record.id));
+    // The guest may have changed what is in its drives.
+    this.#inventory.setSaved(record.id, await this.#states.record(record.id, this.#find(record.id).settings));
+    return this.#changed(record.id);
+  }
+
+  /** Throws a guest's saved state away. */
+  async discard(guest: string): Promise<GuestView> {
+    const record = this.#find(guest);
+    this.#requireOff(record, 'discarded');
+    if (!record.saved) throw new Failure('conflict', `${record.settings.name} has no saved state.`);
+    await this.#forgetState(record.id);
     return this.get(record.id);
   }
 
@@ -457,6 +504,7 @@ export class GuestManager {
       pauseReason: run?.pauseReason ?? null,
       ejectedDisc: run ? (this.#ejectedDiscs.get(record.id) ?? null) : null,
       lastEnd: run ? null : record.lastEnd,
+      saved: record.saved && { at: record.saved.at, bytes: record.saved.bytes },
     };
   }
 

@@ -20,6 +20,7 @@ import type {
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
 import type { SerialPort } from '../contract.ts';
+import { explainFileError } from '../files/folders.ts';
 import { readBiosFile, readBootFile, readOptionRom } from './boot-files.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
@@ -54,6 +55,9 @@ const SHORT_WAIT = 5;
  * wait for this; a turn costs a third of what the tick of an idle guest does.
  */
 const TURN_WHILE_IDLE = 50;
+
+/** Milliseconds for which a guest goes on until nothing is under way in it that cannot be saved. */
+const SAVE_PATIENCE = 5000;
 
 /** Milliseconds between two looks whether a full host has room again. */
 const ROOM_EVERY = 2000;
@@ -106,6 +110,12 @@ class OutputBatch {
   }
 }
 
+/** A state that is to be written, and who is told. */
+interface Saving {
+  file: string;
+  tell(answer: Answer): void;
+}
+
 class GuestThread {
   readonly #port: MessagePort;
   readonly #start: WorkerStart;
@@ -137,6 +147,8 @@ class GuestThread {
   #scheduling = 0;
   /** The screen at the match that ends the run. */
   #untilPicture: Picture | null = null;
+  /** Where the guest's state is to be written as soon as it can be, and who is told. */
+  #saving: Saving | null = null;
   /** Resolves the wait of a halted or paused guest. */
   #wake: (() => void) | null = null;
 
@@ -166,6 +178,7 @@ class GuestThread {
     let guest: Guest;
     try {
       guest = await this.#build();
+      if (this.#start.guest.savedState !== null) await this.#restore(guest, this.#start.guest.savedState);
       this.#requireScreen(guest);
     } catch (error) {
       await this.#closeDisks();
@@ -234,6 +247,57 @@ class GuestThread {
       return takePicture(guest);
     } catch {
       return null;
+    }
+  }
+
+  /** Fills a guest that awaits its state. Rejects with an Error of one sentence. */
+  async #restore(guest: Guest, file: string): Promise<void> {
+    if (!guest.memory || !guest.restore) throw new Error('A guest of this kind has no state that could be restored.');
+    const { openStateFile } = await import('../saved-states/state-file.ts');
+    const saved = await openStateFile(file);
+    try {
+      await saved.fill(guest.memory);
+      try {
+        guest.restore(saved.state);
+      } catch (error) {
+        throw new Error(`The saved state cannot be gone on with: ${(error as Error).message}.`, { cause: error });
+      }
+    } finally {
+      await saved.close();
+    }
+  }
+
+  /**
+   * Writes the guest's state, once nothing is under way in it that cannot be saved: it goes on until then, for so long at most.
+   * Answers whether it was written; otherwise the guest is as it was.
+   */
+  async #save(guest: Guest, { file, tell }: Saving): Promise<boolean> {
+    const problem = await this.#written(guest, file);
+    this.#saving = null;
+    tell(problem === null ? {} : { problem });
+    return problem === null;
+  }
+
+  /** A sentence why the state could not be written. */
+  async #written(guest: Guest, file: string): Promise<string | null> {
+    if (!guest.save || !guest.memory) return 'A guest of this kind has no state that could be saved.';
+    const until = performance.now() + SAVE_PATIENCE;
+    for (;;) {
+      try {
+        const state = guest.save();
+        const { writeStateFile } = await import('../saved-states/state-file.ts');
+        for (const disk of this.#disks) if (!disk.isReadOnly) await disk.flush();
+        await writeStateFile(file, state, guest.memory);
+        return null;
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException;
+        if (code !== undefined) return explainFileError(error, `The state cannot be written to ${file}`);
+        if (performance.now() >= until) return `The guest cannot be saved now: ${message}.`;
+      }
+      // What disks answer, and what follows from it.
+      await nextTurn();
+      if (guest.run(1).state === 'ended') return 'The guest has ended.';
+      this.#flush();
     }
   }
 
@@ -423,6 +487,8 @@ class GuestThread {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
       const command = Atomics.load(this.#control.slots, ControlSlot.command);
       if (command === Command.stop) return { reason: 'forced', detail: 'The guest was stopped without being asked.' };
+      if (this.#saving !== null && (await this.#save(guest, this.#saving)))
+        return { reason: 'saved', detail: 'The guest’s state was saved.' };
       if (command === Command.pause || this.#full !== null) {
         await this.#pause(guest);
         busySince = lastTurn = performance.now();
@@ -474,7 +540,8 @@ class GuestThread {
     for (;;) {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
       const command = Atomics.load(this.#control.slots, ControlSlot.command);
-      if (command === Command.stop || (command === Command.run && this.#full === null)) break;
+      const isHeld = command === Command.pause || this.#full !== null;
+      if (command === Command.stop || !isHeld || this.#saving !== null) break;
       const now = performance.now();
       if (this.#full !== null && now - triedAt >= ROOM_EVERY) {
         await this.#tryAgain();
@@ -650,6 +717,7 @@ class GuestThread {
     try {
       if (!this.#guest) answer = { problem: 'The guest is still starting.' };
       else if (ask.type === 'retryDisks') answer = await this.#tryAgain();
+      else if (ask.type === 'save') answer = await this.#askSave(ask.file);
       else if (ask.type === 'changeMedium') {
         const change = this.#changing.then(() => this.#changeMedium(ask));
         this.#changing = change.catch(() => {});
@@ -660,6 +728,15 @@ class GuestThread {
     }
     this.#screen.hurry();
     this.#send({ type: 'answer', id, answer }, answer.picture ? [answer.picture.pixels.buffer] : []);
+  }
+
+  /** Has the state saved by the loop, which alone knows when the guest stands still. */
+  #askSave(file: string): Promise<Answer> {
+    if (this.#saving) return Promise.resolve({ problem: 'The guest is being saved already.' });
+    return new Promise((tell) => {
+      this.#saving = { file, tell };
+      this.#wake?.();
+    });
   }
 
   #setState(state: GuestState): void {
@@ -675,7 +752,7 @@ class GuestThread {
   }
 }
 
-function answerOf(guest: Guest, ask: Exclude<Ask, { type: 'changeMedium' | 'retryDisks' }>): Answer {
+function answerOf(guest: Guest, ask: Exclude<Ask, { type: 'changeMedium' | 'retryDisks' | 'save' }>): Answer {
   if (ask.type === 'type') {
     if (!guest.input) return { problem: 'The guest has no keyboard.' };
     return guest.input.type(ask.strokes) ? {} : { problem: 'The guest has yet to take what was typed before.' };
@@ -731,6 +808,7 @@ function configOf(start: GuestStart): GuestConfig {
     noReboot,
     translation,
     boot,
+    awaitsState: start.savedState !== null,
     bootOrder,
     virtio,
     virtioTransport,

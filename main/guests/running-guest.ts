@@ -41,6 +41,9 @@ const FORCE_PATIENCE = 2000;
 /** The longest an answer of the machine may take (milliseconds); it is between two slices otherwise. */
 const ANSWER_PATIENCE = 15_000;
 
+/** The longest that writing a guest's state may take (milliseconds): gigabytes to a slow disk. */
+const SAVE_PATIENCE = 10 * 60_000;
+
 /** The worker lies beside this module, in a checkout as in a bundle. */
 const workerUrl = new URL(`./guest-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
@@ -82,6 +85,8 @@ export interface RunOptions {
   lastPicture?: boolean;
   /** When the guest's code is translated, for tests and measurements; hot code where nothing is said. */
   translation?: TranslationTime | undefined;
+  /** The file of a saved state, with which the guest goes on. */
+  savedState?: string | null;
   /** Of a guest of kind os. */
   container?: ContainerStart;
   /** Module whose `createGuest` replaces the core's, for tests. */
@@ -173,6 +178,7 @@ export class RunningGuest implements DisplaySource {
         deterministic,
         uuid: deterministic || options.identity === undefined ? null : uuidBytes(options.identity),
         noReboot,
+        savedState: options.savedState ?? null,
         kernel,
         bootOrder,
         bios,
@@ -210,7 +216,7 @@ export class RunningGuest implements DisplaySource {
     this.#worker.on('exit', () => this.#finish(crash(new Error('its thread ended'))));
   }
 
-  /** `starting`, `running`, `paused` or `stopping`; meaningless after the end. */
+  /** Meaningless after the end. */
   get state(): Exclude<GuestView['state'], 'off'> {
     return this.#state;
   }
@@ -331,14 +337,14 @@ export class RunningGuest implements DisplaySource {
     return this.#lastPicture;
   }
 
-  #ask(ask: Ask): Promise<Answer> {
+  #ask(ask: Ask, patience = ANSWER_PATIENCE): Promise<Answer> {
     return new Promise((answered, failed) => {
       if (this.#end) return failed(new Failure('conflict', 'The guest is not running.'));
       const id = ++this.#asks;
       const timer = setTimeout(() => {
         this.#asked.delete(id);
         failed(new Failure('failed', 'The guest’s thread does not answer.'));
-      }, ANSWER_PATIENCE);
+      }, patience);
       const settle =
         <Value>(settled: (value: Value) => void) =>
         (value: Value) => {
@@ -378,6 +384,22 @@ export class RunningGuest implements DisplaySource {
    */
   async changeMedium(place: MediumPlace, medium: FloppyStart | null, force: boolean): Promise<void> {
     await this.#ask({ type: 'changeMedium', place, medium, force });
+  }
+
+  /**
+   * Writes the guest's state to a file and ends the run as `saved`. Rejects with a {@link Failure} where that cannot be, and the
+   * guest goes on as it was.
+   */
+  async save(file: string): Promise<WorkerEnd> {
+    const before = this.#state;
+    this.#setState('saving');
+    try {
+      await this.#ask({ type: 'save', file }, SAVE_PATIENCE);
+    } catch (error) {
+      this.#setState(before);
+      throw error;
+    }
+    return this.ended;
   }
 
   /** Ends the run without asking the guest. */

@@ -33,6 +33,8 @@ export interface GuestStart {
   /** The 16 bytes of its UUID; null: none, so that a run repeats. */
   uuid: Uint8Array | null;
   noReboot: boolean;
+  /** The file of a saved state, with which the guest goes on; null: it is powered on. */
+  savedState: string | null;
   /** Null: the guest boots from its drives. */
   kernel: string | null;
   bootOrder: string;
@@ -131,7 +133,9 @@ export type Ask =
   /** Tries again what the host had no room for. */
   | { type: 'retryDisks' }
   /** Of a container. */
-  | { type: 'processes' };
+  | { type: 'processes' }
+  /** Writes the guest's state to a file, and ends the run as `saved`. */
+  | { type: 'save'; file: string };
 
 /** What came of an {@link Ask}; `problem`: one sentence why nothing did. */
 export interface Answer {
@@ -226,5 +230,5 @@ export type FromWorker =
   | { type: 'full'; reason: string | null }
   | { type: 'ended'; end: WorkerEnd; picture?: Picture };
 
-/** `until`: the script's end; `forced`: main's stop command; `crashed`: a fault of ours. */
-export type WorkerEnd = GuestEnd | { reason: 'until' | 'forced' | 'crashed'; detail: string };
+/** `until`: the script's end; `forced`: main's stop command; `saved`: its state was; `crashed`: a fault of ours. */
+export type WorkerEnd = GuestEnd | { reason: 'until' | 'forced' | 'saved' | 'crashed'; detail: string };

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { type GuestEnd, GuestSettings, ImageView } from '../contract.ts';
 import { makeFolder } from '../files/folders.ts';
+import { SavedRecord } from '../saved-states/saved-states.ts';
 import { migrations } from './migrations.ts';
 
 export interface GuestRecord {
@@ -15,12 +16,15 @@ export interface GuestRecord {
   createdAt: number;
   /** How the last run ended; null if there was none, or while it lasts. */
   lastEnd: GuestEnd | null;
+  /** Null: the guest has no saved state to go on with. */
+  saved: SavedRecord | null;
 }
 
 interface Row {
   id: string;
   settings: string;
   created_at: number;
+  saved: string | null;
   ended_at: number | null;
   reason: GuestEnd['reason'] | null;
   detail: string | null;
@@ -28,7 +32,7 @@ interface Row {
 
 /** Each guest with its newest run. */
 const SELECT = `
-  SELECT guests.id, guests.settings, guests.created_at, runs.ended_at, runs.reason, runs.detail
+  SELECT guests.id, guests.settings, guests.created_at, guests.saved, runs.ended_at, runs.reason, runs.detail
   FROM guests LEFT JOIN runs ON runs.id = (SELECT max(id) FROM runs WHERE guest_id = guests.id)`;
 
 /** A home that cannot be used, in one sentence. */
@@ -96,7 +100,7 @@ export class Inventory {
     const { changes } = this.#database
       .prepare('INSERT INTO guests (id, name, settings, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING')
       .run(id, settings.name, JSON.stringify(settings), createdAt);
-    return changes === 0 ? null : { id, settings, createdAt, lastEnd: null };
+    return changes === 0 ? null : { id, settings, createdAt, lastEnd: null, saved: null };
   }
 
   /** Replaces a guest's settings. Answers false if the name belongs to another guest. */
@@ -105,6 +109,11 @@ export class Inventory {
       .prepare('UPDATE OR IGNORE guests SET name = ?, settings = ? WHERE id = ?')
       .run(settings.name, JSON.stringify(settings), id);
     return changes > 0;
+  }
+
+  /** Notes the saved state of a guest, or that it has none any more. */
+  setSaved(id: string, saved: SavedRecord | null): void {
+    this.#database.prepare('UPDATE guests SET saved = ? WHERE id = ?').run(saved && JSON.stringify(saved), id);
   }
 
   /** Removes a guest and what is known of its runs. */
@@ -185,6 +194,7 @@ function record(row: Row): GuestRecord {
     settings: GuestSettings.parse(JSON.parse(row.settings)),
     createdAt: row.created_at,
     lastEnd: at === null || reason === null || detail === null ? null : { at, reason, detail },
+    saved: row.saved === null ? null : SavedRecord.parse(JSON.parse(row.saved)),
   };
 }
 

@@ -32,4 +32,6 @@ export const migrations: readonly string[] = [
      name TEXT PRIMARY KEY,
      value TEXT NOT NULL CHECK (json_valid(value))
    ) STRICT;`,
+  // 4: guests whose state is saved. What is known of it is one JSON document (saved-states.ts); the state is a file.
+  `ALTER TABLE guests ADD COLUMN saved TEXT CHECK (saved IS NULL OR json_valid(saved));`,
 ];

@@ -271,6 +271,8 @@ export class AcpiPm implements Device, PortHandler {
   }
 
   save(): SavedState {
+    // What the counter has done since anybody last looked.
+    this.update();
     const { status, enable, control, gpeStatus, gpeEnable, smiCommand, smiStatus, resetControl, halves } = this;
     return { version: 1, status, enable, control, gpeStatus, gpeEnable, smiCommand, smiStatus, resetControl, halves };
   }

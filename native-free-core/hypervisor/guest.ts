@@ -113,11 +113,8 @@ export interface GuestConfig {
   /** What the guest is told about its hypervisor; where left out, a guest of kind para KVM's interface, any other nothing. */
   paravirt?: ParavirtInterfaceName;
   boot: BootSource;
-  /**
-   * Where the guest goes on, instead of being powered on: a state that {@link Guest.save} gave of a guest of the same
-   * configuration, and what fills its memory as {@link Guest.memory} was.
-   */
-  saved?: { readonly state: SavedState; fill(memory: Uint8Array): void };
+  /** The guest is not powered on: {@link Guest.restore} says where it goes on, once its memory is filled. */
+  awaitsState?: boolean;
   /** Devices to boot from, in order, where there is no kernel: a floppy, c disk, d CD, n network. */
   bootOrder?: string;
   /** A ROM in place of the built-in firmware, where there is no kernel. */
@@ -307,6 +304,11 @@ export interface Guest {
    * a part of a sentence where something is under way that cannot be saved; a moment later it may be over.
    */
   save?(): SavedState;
+  /**
+   * Goes on where {@link save} was called: of a guest of the same configuration, whose {@link memory} holds what it did then. Only
+   * before the first slice of a guest that `awaitsState`. Throws an Error with one sentence where the state does not fit.
+   */
+  restore?(state: SavedState): void;
   /** Brings the counters of the control block up to date. */
   publishCounters(): void;
 }

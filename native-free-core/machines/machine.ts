@@ -327,13 +327,9 @@ export abstract class Machine {
     return runEnd;
   }
 
-  /** How a machine begins once it is built: at power-on, or where a saved state left off. */
+  /** How a machine begins once it is built: at power-on, or with whatever {@link restore} brings. */
   protected begin(): void {
-    const { saved } = this.config;
-    if (saved) {
-      saved.fill(this.memory);
-      this.restore(saved.state);
-    } else this.powerOn();
+    if (!this.config.awaitsState) this.powerOn();
   }
 
   get memory(): Uint8Array {
@@ -359,7 +355,7 @@ export abstract class Machine {
     return { kind, memoryMiB, cpus };
   }
 
-  private restore(state: SavedState): void {
+  restore(state: SavedState): void {
     const reader = openState('machine', STATE_VERSION, state);
     for (const [name, value] of Object.entries(this.shape()))
       if (state[name] !== value)

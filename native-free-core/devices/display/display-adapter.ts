@@ -276,6 +276,7 @@ export class DisplayAdapter implements Device, Screen {
     this.version++;
   }
 
+  /** Without the video memory, which is saved and filled with the guest's, in that order. */
   save(): SavedState {
     this.aperture.carryOver();
     return {
@@ -285,17 +286,14 @@ export class DisplayAdapter implements Device, Screen {
       dispi: this.dispi.save(),
       isBigEndian: this.isBigEndian,
       latches: this.aperture.latches >>> 0,
-      memory: Uint8Array.from(this.memory.bytes.subarray(0, this.size)),
     };
   }
 
   restore(state: SavedState): void {
     const reader = openState('display adapter', 1, state);
-    const memory = reader.bytes('memory', this.size);
     const latches = reader.dword('latches');
     const isBigEndian = reader.boolean('isBigEndian');
     this.pci.restore(state.pci as SavedState);
-    this.memory.bytes.set(memory);
     this.memory.touch(0, this.memory.bytes.length);
     // The copy that text modes use is made anew from the planes: what it held must not be carried over to them.
     this.aperture.forget();

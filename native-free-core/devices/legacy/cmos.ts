@@ -360,6 +360,7 @@ export class Cmos implements Device, PortHandler {
   }
 
   save(): SavedState {
+    this.sync(this.wiring.clock.now());
     return {
       version: 1,
       ram: this.ram.slice(),
@@ -367,6 +368,7 @@ export class Cmos implements Device, PortHandler {
       offset: this.offset,
       held: this.held ?? null,
       synced: this.synced,
+      wall: this.wiring.wallTime(),
     };
   }
 
@@ -374,7 +376,8 @@ export class Cmos implements Device, PortHandler {
     const reader = openState('real-time clock', 1, state);
     this.ram.set(reader.bytes('ram', 128));
     this.index = reader.integer('index', 0, 0x7f);
-    this.offset = reader.number('offset');
+    // A battery keeps the clock going while the machine is off.
+    this.offset = reader.number('offset') + (this.wiring.wallTime() - reader.number('wall')) * 1e6;
     this.held = this.stands() ? readFields(reader.record('held')) : undefined;
     this.synced = reader.number('synced');
     this.update();

@@ -18,6 +18,7 @@ export const stateNames: Record<GuestState, string> = {
   running: 'Running',
   paused: 'Paused',
   stopping: 'Stopping',
+  saving: 'Saving',
 };
 
 const endNames: Record<EndReason, string> = {
@@ -27,6 +28,7 @@ const endNames: Record<EndReason, string> = {
   error: 'Stopped by an error',
   exited: 'Command ended',
   forced: 'Stopped by force',
+  saved: 'Saved',
   crashed: 'The hypervisor failed',
 };
 
@@ -59,7 +61,8 @@ export const paravirtNames: Record<GuestSettings['paravirt'], string> = {
 };
 
 /** A guest's state in a few words, and why it is so where nobody asked for it. */
-export function stateName({ state, pauseReason, lastEnd }: GuestView): string {
+export function stateName({ state, pauseReason, lastEnd, saved }: GuestView): string {
+  if (saved && state === 'off') return 'Saved';
   if (state === 'paused' && pauseReason !== null) return 'Paused: host full';
   return state === 'off' && lastEnd !== null && isBadEnd(lastEnd.reason) ? 'Off after an error' : stateNames[state];
 }
@@ -70,6 +73,7 @@ export function stateDetail(guest: GuestView, now: number): string {
     const since = duration((now - guest.startedAt) / 1000);
     return guest.state === 'running' ? `for ${since}` : `started ${since} ago`;
   }
+  if (guest.saved) return `${ago(guest.saved.at, now)}, ${bytes(guest.saved.bytes)}`;
   if (guest.lastEnd) return `${endNames[guest.lastEnd.reason]} ${ago(guest.lastEnd.at, now)}`;
   return 'Never started';
 }
