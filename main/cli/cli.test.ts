@@ -251,9 +251,21 @@ test('the inventory: create, list, set, info, start, console, stop, rm', { timeo
   assert.equal(row.guest.settings.name, 'web server');
   assert.equal(row.sample.guestPercent, 0);
   assert.equal((await verb('rm', 'web server')).status, 1);
+
   const left = ended(console);
-  assert.equal((await json('stop', 'web server')).lastEnd.reason, 'powerOff');
+  assert.ok((await json('save', 'web server')).saved.bytes > 0);
   assert.equal((await left).status, 0);
+  assert.match((await verb('list')).out, /^web server .* saved /m);
+  assert.match((await verb('info', 'web server')).out, /^saved state +of .* MiB$/m);
+  assert.match((await verb('set', 'web server', 'memory=64')).err, /has a saved state, which fits its settings alone/);
+  assert.equal((await json('start', 'web server')).saved, null);
+  assert.match((await json('console', 'web server')).scrollback, /\[restored\]/);
+  assert.match((await verb('discard', 'web server')).err, /is running/);
+  await verb('save', 'web server');
+  assert.equal((await json('discard', 'web server')).saved, null);
+  assert.match((await verb('discard', 'web server')).err, /web server has no saved state\./);
+  await verb('start', 'web server');
+  assert.equal((await json('stop', 'web server')).lastEnd.reason, 'powerOff');
 
   await verb('rm', 'web server');
   assert.deepEqual(await json('list'), []);

@@ -8,6 +8,9 @@ import type { Client, GuestView } from '../contract.ts';
 /** How long guests get to power off before the question comes back (milliseconds). */
 const PATIENCE = 20_000;
 
+/** The buttons, in their order. */
+const Answer = { save: 0, powerOff: 1, force: 2, cancel: 3 } as const;
+
 export interface Leaving {
   client: Client;
   /** Shows a question; answers the index of the button. */
@@ -17,32 +20,41 @@ export interface Leaving {
 
 /** Answers whether the app may quit now: true once no guest is in memory. */
 export async function mayLeave({ client, ask, patience = PATIENCE }: Leaving): Promise<boolean> {
-  let asked = false;
+  /** Why it is asked once more, in a sentence. */
+  let again: string | null = null;
   for (;;) {
     const guests = await inMemory(client);
     if (guests.length === 0) return true;
     const answer = await ask({
       type: 'question',
-      message: asked
-        ? `${names(guests)} did not power off.`
-        : `${names(guests)} ${guests.length > 1 ? 'are' : 'is'} running.`,
-      detail: 'Guests end with Trivisor. What a guest has not written when it is forced to stop is lost.',
-      buttons: ['Power off and quit', 'Force stop and quit', 'Cancel'],
+      message: again ?? `${names(guests)} ${guests.length > 1 ? 'are' : 'is'} running.`,
+      detail:
+        'Guests end with Trivisor. One whose state is saved goes on there when it is started; what a guest has not written ' +
+        'when it is forced to stop is lost.',
+      buttons: ['Save and quit', 'Power off and quit', 'Force stop and quit', 'Cancel'],
       defaultId: 0,
-      cancelId: 2,
+      cancelId: Answer.cancel,
     });
-    if (answer === 2) return false;
-    if (answer === 1) {
+    if (answer === Answer.cancel) return false;
+    if (answer === Answer.save) again = await save(client, guests);
+    else if (answer === Answer.force) {
       for (const { id } of guests) await client.call('guests.stop', { guest: id, force: true });
-      continue;
+    } else {
+      await powerOff(client, guests, patience);
+      again = `${names(await inMemory(client))} did not power off.`;
     }
-    asked = true;
-    await powerOff(client, guests, patience);
   }
 }
 
 async function inMemory(client: Client): Promise<GuestView[]> {
   return (await client.call('guests.list')).filter(({ state }) => state !== 'off');
+}
+
+/** Saves every guest; a sentence where one could not be. */
+async function save(client: Client, guests: readonly GuestView[]): Promise<string | null> {
+  const results = await Promise.allSettled(guests.map(({ id }) => client.call('guests.save', { guest: id })));
+  const failed = results.find((result) => result.status === 'rejected');
+  return failed === undefined ? null : (failed.reason as Error).message;
 }
 
 /** Presses every power button, and waits until all are off or the patience is over. */

@@ -8,6 +8,7 @@ import type { GuestInput } from '../../native-free-core/hypervisor/guest-input.t
 import { FakeScreen } from './fake-screen.ts';
 
 const HEADER_BYTES = 12;
+const MEMORY_BYTES = 65_536;
 /** Frames of 20 ms of sound. */
 const SOUND_FRAMES = 960;
 
@@ -28,7 +29,7 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
  * `count MILLISECONDS` (wake that often for ever), `off`, `fault`, `throw`, `hang`, `exit`;
  * `show TEXT` (on the screen's next row), `draw WIDTHxHEIGHT` (a graphics mode), `input` (show keys and pointer for ever),
  * `pointer none|relative|absolute` (what the guest listens to), `blind` (no screen and no keyboard, if it is the first);
- * `full FILE` (the host has no room while there is this file), `tone HERTZ` (play it for ever, while somebody listens).
+ * `full FILE` (the host has no room while there is this file), `busy` (for ever, and cannot be saved), `tone HERTZ` (play it for ever, while somebody listens).
  *
  * On the second serial port it answers everything, and does the lines `lock`, `unlock` and `eject` with its CD drive. It
  * shows what is put into its drives, and whether anybody hears its tone.
@@ -152,6 +153,8 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
         return { state: 'running' };
       case 'fault':
         return { state: 'ended', end: { reason: 'tripleFault', detail: 'The guest triple-faulted.\nEAX=00000001' } };
+      case 'busy':
+        return { state: 'running' };
       case 'throw':
         throw new Error('a fault of ours');
       case 'hang':
@@ -162,6 +165,7 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
     return { state: 'ended', end: { reason: 'powerOff', detail: 'The guest powered off.' } };
   };
 
+  const memory = new Uint8Array(MEMORY_BYTES);
   return {
     ...(script[1] === 'blind' ? {} : { screen, input: keyboard }),
     every(nanoseconds, act) {
@@ -193,6 +197,17 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
       return true;
     },
     retryDisks: async () => !isFull(),
+    memory,
+    save() {
+      if (script[step] === 'busy') throw new Error('it is busy');
+      memory[0] = step;
+      return { version: 1, step };
+    },
+    restore(state) {
+      if (state.step !== memory[0]) throw new Error('its memory is of another state');
+      step = memory[0];
+      say('[restored]');
+    },
     powerButton: () => {
       isPressed = true;
     },

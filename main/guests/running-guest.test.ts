@@ -210,3 +210,39 @@ test('a screenshot, the text and typing are answered, or refused in one sentence
   const { guest: refused } = start(['blind', 'echo'], { script: { ...noScript, untilScreen: /x/ } });
   await assert.rejects(refused.started, /no display/);
 });
+
+test('a state is saved to a file, with which another run goes on', async () => {
+  const script = ['say once', 'say twice', 'echo'];
+  const { guest, seen } = start(script);
+  await until(() => seen.text.includes('twice'), 'the second line');
+  const file = join(folder, 'echo.state');
+  assert.equal((await guest.save(file)).reason, 'saved');
+  assert.deepEqual(seen.states, ['running', 'saving']);
+  const again = start(script, { savedState: file });
+  await again.guest.started;
+  again.guest.input(new TextEncoder().encode('on'));
+  await until(() => again.seen.text.includes('on'), 'the echo');
+  assert.equal(again.seen.text, '[restored]on');
+});
+
+test('a paused guest is saved as it stands, and one that cannot be saved goes on', { timeout: 60_000 }, async () => {
+  const paused = start(['echo']);
+  await paused.guest.started;
+  paused.guest.pause();
+  assert.equal((await paused.guest.save(join(folder, 'paused.state'))).reason, 'saved');
+  const busy = start(['busy']);
+  await busy.guest.started;
+  await assert.rejects(busy.guest.save(join(folder, 'busy.state')), /The guest cannot be saved now: it is busy\./);
+  assert.equal(busy.guest.state, 'running');
+  await assert.rejects(
+    busy.guest.save(join(folder, 'nowhere', 'busy.state')),
+    /cannot be saved now|cannot be written to/,
+  );
+});
+
+test('a state that is damaged, or of another guest, is refused', async () => {
+  const file = join(folder, 'damaged.state');
+  writeFileSync(file, 'TVSTATE1 and then something else that is no state');
+  const { guest } = start(['echo'], { savedState: file });
+  await assert.rejects(guest.started, /The saved state .* is damaged/);
+});
