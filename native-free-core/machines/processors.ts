@@ -156,8 +156,7 @@ export class Processors {
     this.preferred = undefined;
     this.stolen.reset();
     for (const vcpu of this.vcpus.toReversed()) {
-      this.current = vcpu;
-      this.cpu.switchTo(vcpu.id);
+      this.look(vcpu.id);
       this.cpu.reset();
       vcpu.reset();
     }
@@ -204,14 +203,13 @@ export class Processors {
 
   /** All vCPUs, and what they were told of their hypervisor. Between two runs only. */
   save(): SavedState {
+    const turn = this.current.id;
     const vcpus = this.vcpus.map((vcpu) => {
-      let registers: SavedState | undefined;
-      this.onTurn(vcpu.id, () => {
-        registers = saveVcpu(this.cpu.system);
-      });
-      return { ...vcpu.save(), registers };
+      this.look(vcpu.id);
+      return { ...vcpu.save(), registers: saveVcpu(this.cpu.system) };
     });
-    return { version: 1, turn: this.current.id, vcpus, paravirt: this.paravirt?.save() ?? null };
+    this.look(turn);
+    return { version: 1, turn, vcpus, paravirt: this.paravirt?.save() ?? null };
   }
 
   /** Guest memory and the guest's clock are what they were. Throws an Error with one sentence. */
@@ -225,14 +223,18 @@ export class Processors {
     this.preferred = undefined;
     this.stolen.reset();
     for (const vcpu of this.vcpus) {
-      this.current = vcpu;
-      this.cpu.switchTo(vcpu.id);
+      this.look(vcpu.id);
       restoreVcpu(this.cpu.system, states[vcpu.id].registers);
       vcpu.restore(this.cpu.system, states[vcpu.id]);
     }
-    this.current = this.vcpus[turn];
-    this.cpu.switchTo(turn);
+    this.look(turn);
     this.cpu.interruptChanged();
+  }
+
+  /** Makes a vCPU's state that of the engine without giving it a turn, of which the guest would be told. */
+  private look(id: number): void {
+    this.current = this.vcpus[id];
+    this.cpu.switchTo(id);
   }
 
   /** Gives a vCPU the turn, whether it has something to do or not, for whoever looks at its state. Between two runs only. */

@@ -375,6 +375,18 @@ const steps: readonly [string, Step][] = [
     },
   ],
   [
+    'it is saved, and goes on where it was',
+    async ({ page }) => {
+      await button(page, 'Save state').click();
+      await page.getByRole('status').filter({ hasText: 'Saved' }).waitFor();
+      await display.getByText('Saved', { exact: true }).last().waitFor();
+      assert.equal(await page.getByRole('menuitem', { name: 'Edit settings…' }).count(), 0);
+      await button(page, 'Resume').click();
+      await page.locator('[data-state=running]').waitFor();
+      await display.getByText('Saved', { exact: true }).waitFor({ state: 'detached' });
+    },
+  ],
+  [
     'forcing it to stop is asked about, and can be thought better of',
     async ({ page }) => {
       await button(page, 'Force stop').click();
