@@ -49,6 +49,8 @@ export interface NewDisk {
   /** Bytes; by default the backing file's. */
   size?: number | undefined;
   backing?: string | undefined;
+  /** Of the backing file; by default its content tells, which a guest's raw disk could have made look like another. */
+  backingFormat?: ImageFormat | undefined;
   isFixed?: boolean | undefined;
 }
 
@@ -57,7 +59,7 @@ export async function createDisk(path: string, disk: NewDisk): Promise<DiskInfo>
   let backing: CreateOptions['backing'];
   let { size } = disk;
   if (disk.backing !== undefined) {
-    const below = await diskInfo(disk.backing);
+    const below = await diskInfo(disk.backing, disk.backingFormat);
     const name = relative(dirname(resolve(path)), below.file);
     backing = {
       name: name.startsWith('..') ? below.file : name,

@@ -224,6 +224,27 @@ export class Qcow2Image implements BlockDevice {
     });
   }
 
+  /**
+   * Whether what is read at `offset` is this image's own, zeros included, or its backing file's; and for how many bytes, at
+   * least, the same holds.
+   */
+  ownFrom(offset: number): Promise<{ isOwn: boolean; length: number }> {
+    return this.#acts.run(async () => {
+      checkRange(this, offset, 1);
+      const coverage = l2Coverage(this.header.clusterBits);
+      const isMapped = (at: number) =>
+        l1Entry(this.#file, this.#l1, Math.floor(at / coverage), this.header.clusterBits).at !== 0;
+      const isOwnAt = async (at: number) => isMapped(at) && (await this.#entry(at)).kind !== 'none';
+      const isOwn = await isOwnAt(offset);
+      let at = offset;
+      do {
+        const unit = isMapped(at) ? this.#clusterSize : coverage;
+        at = Math.min(this.size, (Math.floor(at / unit) + 1) * unit);
+      } while (at < this.size && (await isOwnAt(at)) === isOwn);
+      return { isOwn, length: at - offset };
+    });
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#acts.run(() => this.#finish());
     return this.#closed;
