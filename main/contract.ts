@@ -487,6 +487,8 @@ export const GuestView = z.object({
   lastEnd: GuestEnd.nullable(),
   /** The state with which a guest that is off goes on when it is started: when it was saved, and the bytes of its file. */
   saved: z.object({ at: z.number(), bytes: z.number() }).nullable(),
+  /** How many there are. */
+  snapshots: z.number(),
 });
 export type GuestView = z.output<typeof GuestView>;
 
@@ -516,6 +518,25 @@ export const PeerList = z.object({
   peers: z.array(PeerView),
 });
 export type PeerList = z.output<typeof PeerList>;
+
+/** What a guest can be made again. */
+export const SnapshotView = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** The snapshot that it came after; null: none. */
+  parent: z.string().nullable(),
+  createdAt: z.number(),
+  /** The guest goes on from it; otherwise it starts from its disks. */
+  hasState: z.boolean(),
+});
+export type SnapshotView = z.output<typeof SnapshotView>;
+
+export const SnapshotTree = z.object({
+  /** The one that the guest came after as it is now; null: none. */
+  current: z.string().nullable(),
+  snapshots: z.array(SnapshotView),
+});
+export type SnapshotTree = z.output<typeof SnapshotTree>;
 
 /** Seconds of hypervisor work, by part; the same parts for every kind of guest. */
 export const HypervisorSeconds = z.object({
@@ -796,6 +817,12 @@ export type FolderListing = z.output<typeof FolderListing>;
 
 /** A guest by its id or by its name. */
 const guestRef = z.strictObject({ guest: z.string().min(1) });
+/** By id, or else by name. */
+const snapshotRef = guestRef.extend({ snapshot: z.string().min(1) });
+const snapshotName = z
+  .string()
+  .regex(/^[\p{L}\p{N}][^\p{Cc}]{0,62}$/u, 'must be 1 to 63 characters, the first a letter or a digit')
+  .regex(/\S$/, 'must not end with a space');
 const nothing = z.strictObject({});
 
 /** Characters of one text that is typed, which take a guest some minutes. */
@@ -864,8 +891,22 @@ export const calls = {
   'guests.discard': { input: guestRef, output: GuestView },
   /** Ends the run without asking the guest and starts it anew. */
   'guests.reset': { input: guestRef, output: GuestView },
-  /** Only while the guest is off. Files the guest was made from stay. */
-  'guests.remove': { input: guestRef, output: z.object({ id: z.string() }) },
+  /**
+   * Only while the guest is off. Files the guest was made from stay, as they were at its first snapshot: a guest that has any is
+   * only removed with `snapshots`, which are gone then with all that came after them.
+   */
+  'guests.remove': {
+    input: guestRef.extend({ snapshots: z.boolean().default(false) }),
+    output: z.object({ id: z.string() }),
+  },
+  /** The snapshots of a guest, each parent before what came after it. */
+  'snapshots.list': { input: guestRef, output: SnapshotTree },
+  /** Keeps settings, disks and state of a guest. One that runs is saved for it, and goes on at once. */
+  'snapshots.take': { input: guestRef.extend({ name: snapshotName }), output: SnapshotTree },
+  /** Makes a guest that is off what it was; with a state it goes on there when it is started. What it is now is lost. */
+  'snapshots.restore': { input: snapshotRef, output: GuestView },
+  /** Of a guest that is off. What came after the snapshot stays as it is. */
+  'snapshots.delete': { input: snapshotRef, output: SnapshotTree },
   /**
    * Types text at the guest's keyboard, as on a US one: line ends are Enter, U+001B is Escape. Answers when it is in the
    * guest's queue; a character without a key is refused, and nothing is typed.

@@ -79,8 +79,10 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
     .command('rm')
     .description('remove a guest that is off; the files it was made from stay')
     .argument('<name>')
-    .action(async (name: string, flags: CommonFlags) => {
-      const removed = await visit(flags, (client) => client.call('guests.remove', { guest: name }));
+    .option('--snapshots', 'its snapshots as well: its disks are as they were at the first then')
+    .action(async (name: string, flags: CommonFlags & { snapshots?: boolean }) => {
+      const snapshots = flags.snapshots === true;
+      const removed = await visit(flags, (client) => client.call('guests.remove', { guest: name, snapshots }));
       report(flags, removed, `${name} is removed.`);
     });
 

@@ -17,6 +17,7 @@ import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addPool } from './pool.ts';
 import { addRun } from './run.ts';
 import { addServe } from './serve.ts';
+import { addSnapshot } from './snapshot.ts';
 import { addTop } from './top.ts';
 
 export interface ProgramOptions {
@@ -53,6 +54,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   }
   addDisk(program, ended);
   addImage(program, machineModule);
+  addSnapshot(program, machineModule);
   program.addCommand(await benchVerb(program, args[0] === 'bench'));
 
   try {

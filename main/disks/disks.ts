@@ -29,8 +29,9 @@ export interface DiskInfo {
   /** Bytes the file is long, and bytes it takes of the host's disk. */
   fileBytes: number;
   hostBytes: number;
-  /** Names of backing files, the nearest first. */
+  /** Names of backing files, the nearest first, and their formats. */
   backing: string[];
+  backingFormats: ImageFormat[];
 }
 
 export async function diskInfo(path: string, format?: ImageFormat): Promise<DiskInfo> {
@@ -40,7 +41,8 @@ export async function diskInfo(path: string, format?: ImageFormat): Promise<Disk
     const { size } = image.device;
     await image.device.close();
     const { size: fileBytes, blocks } = await stat(path);
-    return { file: file.name, format: image.format, size, fileBytes, hostBytes: blocks * 512, backing: image.backing };
+    const { format: is, backing, backingFormats } = image;
+    return { file: file.name, format: is, size, fileBytes, hostBytes: blocks * 512, backing, backingFormats };
   });
 }
 

@@ -20,16 +20,19 @@ import {
   type ProcessView,
   type Report,
   type SerialPort,
+  type SnapshotTree,
   type StatsSample,
   type TerminalSize,
 } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
 import { checkAgainstHost, hostMemoryMiB } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
+import type { SnapshotRecord } from '../inventory/snapshot-table.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { checkCaptureFile } from '../networks/capture-file.ts';
 import { Networks } from '../networks/networks.ts';
 import { SavedStates } from '../saved-states/saved-states.ts';
+import { Snapshots } from '../snapshots/snapshots.ts';
 import {
   checkBiosFile,
   checkBootFile,
@@ -77,6 +80,7 @@ export class GuestManager {
   readonly #peers: Peers;
   readonly #containers: GuestContainers;
   readonly #states: SavedStates;
+  readonly #snapshots: Snapshots;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
@@ -94,6 +98,7 @@ export class GuestManager {
     this.#emit = options.emit;
     this.#machineModule = options.machineModule;
     this.#states = new SavedStates(options.home);
+    this.#snapshots = new Snapshots({ ...options, states: this.#states });
     this.#networks = new Networks({ home: options.home });
     this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
     this.#containers = new GuestContainers(options.home, options.images);
@@ -237,9 +242,16 @@ export class GuestManager {
     this.#recordMedia(id, { cdrom: null });
   }
 
-  async remove(guest: string): Promise<CallOutput<'guests.remove'>> {
+  async remove(guest: string, withSnapshots = false): Promise<CallOutput<'guests.remove'>> {
     const record = this.#find(guest);
     this.#requireOff(record, 'removed');
+    const { length } = this.#snapshots.tree(record).snapshots;
+    if (length > 0 && !withSnapshots)
+      throw new Failure(
+        'conflict',
+        `${record.settings.name} has ${length} ${length === 1 ? 'snapshot' : 'snapshots'}, without which its disks are as they were at the first: delete ${length === 1 ? 'it' : 'them'}, or remove the guest with ${length === 1 ? 'it' : 'them'}.`,
+      );
+    await this.#snapshots.removeAll(record.id);
     await this.#states.remove(record.id);
     this.#inventory.remove(record.id);
     this.#containers.remove(record.id);
@@ -334,6 +346,58 @@ export class GuestManager {
     if (!record.saved) throw new Failure('conflict', `${record.settings.name} has no saved state.`);
     await this.#forgetState(record.id);
     return this.get(record.id);
+  }
+
+  snapshots(guest: string): SnapshotTree {
+    return this.#snapshots.tree(this.#find(guest));
+  }
+
+  /** A guest that runs is saved for it, and goes on at once, whatever comes of the snapshot. */
+  async takeSnapshot(guest: string, name: string): Promise<SnapshotTree> {
+    const record = this.#find(guest);
+    this.#snapshots.check(record, name);
+    const run = this.#present(record.id);
+    if (!run) await this.#snapshots.take(record, name);
+    else {
+      const wasPaused = run.state === 'paused';
+      await this.save(guest);
+      try {
+        await this.#snapshots.take(this.#find(record.id), name);
+      } finally {
+        await this.start(record.id);
+        if (wasPaused) this.pause(record.id);
+      }
+    }
+    this.#changed(record.id);
+    return this.snapshots(record.id);
+  }
+
+  async restoreSnapshot(guest: string, snapshot: string): Promise<GuestView> {
+    const record = this.#find(guest);
+    this.#requireOff(record, 'made what it was');
+    await this.#snapshots.restore(record, this.#findSnapshot(record, snapshot));
+    return this.#changed(record.id);
+  }
+
+  async deleteSnapshot(guest: string, snapshot: string): Promise<SnapshotTree> {
+    const record = this.#find(guest);
+    const found = this.#findSnapshot(record, snapshot);
+    if (this.#present(record.id))
+      throw new Failure(
+        'conflict',
+        `${record.settings.name} is running; its snapshots can be deleted when it is off or saved.`,
+      );
+    await this.#snapshots.delete(record, found);
+    this.#changed(record.id);
+    return this.snapshots(record.id);
+  }
+
+  #findSnapshot(record: GuestRecord, snapshot: string): SnapshotRecord {
+    const all = this.#inventory.snapshots.list(record.id);
+    const found =
+      all.find(({ id }) => id === snapshot) ?? all.find(({ name }) => name.toLowerCase() === snapshot.toLowerCase());
+    if (!found) throw new Failure('notFound', `${record.settings.name} has no snapshot called ${snapshot}.`);
+    return found;
   }
 
   async stop(guest: string, force: boolean): Promise<GuestView> {
@@ -504,6 +568,7 @@ export class GuestManager {
       pauseReason: run?.pauseReason ?? null,
       ejectedDisc: run ? (this.#ejectedDiscs.get(record.id) ?? null) : null,
       lastEnd: run ? null : record.lastEnd,
+      snapshots: this.#inventory.snapshots.list(record.id).length,
       saved: record.saved && { at: record.saved.at, bytes: record.saved.bytes },
     };
   }

@@ -9,6 +9,7 @@ import { type GuestEnd, GuestSettings, ImageView } from '../contract.ts';
 import { makeFolder } from '../files/folders.ts';
 import { SavedRecord } from '../saved-states/saved-states.ts';
 import { migrations } from './migrations.ts';
+import { SnapshotTable } from './snapshot-table.ts';
 
 export interface GuestRecord {
   id: string;
@@ -39,10 +40,12 @@ const SELECT = `
 export class HomeError extends Error {}
 
 export class Inventory {
+  readonly snapshots: SnapshotTable;
   readonly #database: Database.Database;
 
   private constructor(database: Database.Database) {
     this.#database = database;
+    this.snapshots = new SnapshotTable(database);
   }
 
   /**

@@ -34,4 +34,16 @@ export const migrations: readonly string[] = [
    ) STRICT;`,
   // 4: guests whose state is saved. What is known of it is one JSON document (saved-states.ts); the state is a file.
   `ALTER TABLE guests ADD COLUMN saved TEXT CHECK (saved IS NULL OR json_valid(saved));`,
+  // 5: snapshots of guests, and which one a guest is right behind.
+  `CREATE TABLE snapshots (
+     id TEXT PRIMARY KEY,
+     guest_id TEXT NOT NULL REFERENCES guests (id) ON DELETE CASCADE,
+     parent TEXT,
+     name TEXT NOT NULL COLLATE NOCASE,
+     created_at INTEGER NOT NULL,
+     settings TEXT NOT NULL CHECK (json_valid(settings)),
+     saved TEXT CHECK (saved IS NULL OR json_valid(saved)),
+     UNIQUE (guest_id, name)
+   ) STRICT;
+   ALTER TABLE guests ADD COLUMN snapshot TEXT;`,
 ];

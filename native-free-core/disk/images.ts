@@ -54,8 +54,9 @@ export function formatOf(name: string): ImageFormat | undefined {
 export interface OpenedImage {
   device: BlockDevice;
   format: ImageFormat;
-  /** Names of the backing files, the nearest first. */
+  /** Names of the backing files, the nearest first, and their formats. */
   backing: string[];
+  backingFormats: ImageFormat[];
 }
 
 /**
@@ -89,18 +90,24 @@ async function openSimple(
   format: Exclude<ImageFormat, 'qcow2'>,
   chain: readonly string[],
 ): Promise<OpenedImage> {
-  if (format === 'raw') return { device: await openRaw(file), format, backing: [] };
+  if (format === 'raw') return { device: await openRaw(file), format, backing: [], backingFormats: [] };
   if (format === 'vdi') {
     const { size, map } = await readVdi(file);
-    return { device: openMapped(file, size, map, await file.size()), format, backing: [] };
+    return { device: openMapped(file, size, map, await file.size()), format, backing: [], backingFormats: [] };
   }
   const { size, map, parent } = format === 'vhd' ? await readVhd(file) : await readVmdk(file, host);
-  if (!map) return { device: new RawImage(file, size), format, backing: [] };
-  if (!parent) return { device: openMapped(file, size, map, await file.size()), format, backing: [] };
+  if (!map) return { device: new RawImage(file, size), format, backing: [], backingFormats: [] };
+  if (!parent)
+    return { device: openMapped(file, size, map, await file.size()), format, backing: [], backingFormats: [] };
   const below = await openBacking(file, host, { name: parent.name, format }, chain, parent.identity);
   try {
     const device = openMapped(file, size, map, await file.size(), below.device);
-    return { device, format, backing: [parent.name, ...below.backing] };
+    return {
+      device,
+      format,
+      backing: [parent.name, ...below.backing],
+      backingFormats: [below.format, ...below.backingFormats],
+    };
   } catch (error) {
     await below.device.close();
     throw error;
@@ -120,7 +127,9 @@ async function openQcow2(file: HostFile, host: DiskHost, chain: readonly string[
   const below = header.backing === undefined ? undefined : await openQcow2Backing(file, host, header, chain);
   try {
     const device = await Qcow2Image.open(file, host, header, below?.device);
-    return { device, format: 'qcow2', backing: below ? [header.backing!, ...below.backing] : [] };
+    const backing = below ? [header.backing!, ...below.backing] : [];
+    const backingFormats = below ? [below.format, ...below.backingFormats] : [];
+    return { device, format: 'qcow2', backing, backingFormats };
   } catch (error) {
     await below?.device.close();
     throw error;

@@ -387,6 +387,36 @@ const steps: readonly [string, Step][] = [
     },
   ],
   [
+    'a snapshot is taken while it runs, and is one to go back to when it is off',
+    async ({ page }) => {
+      const card = page.getByRole('region', { name: 'Snapshots' });
+      await card.getByRole('button', { name: 'Take…' }).click();
+      await page.getByRole('textbox', { name: 'Name' }).fill('Before the storm');
+      await page.getByRole('button', { name: 'Take', exact: true }).click();
+      await card.getByText('What the guest is now', { exact: true }).waitFor();
+      await page.locator('[data-state=running]').waitFor();
+      const menu = card.getByRole('button', { name: 'What to do with Before the storm' });
+      await menu.click();
+      assert.equal(await page.getByRole('menuitem', { name: 'Go back to it…' }).isDisabled(), true);
+      await page.keyboard.press('Escape');
+      await button(page, 'Save state').click();
+      await page.getByRole('status').filter({ hasText: 'Saved' }).waitFor();
+      await menu.click();
+      await page.getByRole('menuitem', { name: 'Go back to it…' }).click();
+      await page
+        .getByRole('dialog', { name: 'Go back to Before the storm?' })
+        .getByRole('button', { name: 'Go back' })
+        .click();
+      await card.getByText('Before the storm').waitFor();
+      await menu.click();
+      await page.getByRole('menuitem', { name: 'Delete…' }).click();
+      await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+      await card.getByText('What the guest is now can be kept', { exact: false }).waitFor();
+      await button(page, 'Resume').click();
+      await page.locator('[data-state=running]').waitFor();
+    },
+  ],
+  [
     'forcing it to stop is asked about, and can be thought better of',
     async ({ page }) => {
       await button(page, 'Force stop').click();
