@@ -118,7 +118,7 @@ const User = z.string().min(1, 'needs a name').max(128, 'must be at most 128 cha
 /** Models of network cards. */
 export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 /** Virtio devices beside disks and network cards. */
-export const virtioDevices = ['console', 'rng', 'balloon'] as const;
+export const virtioDevices = ['console', 'rng', 'balloon', 'gpu', 'input'] as const;
 /** Where a microvm's virtio devices are: PCI functions, or registers in memory. */
 export const virtioTransports = ['pci', 'mmio'] as const;
 /** Network cards that a guest has at most. */

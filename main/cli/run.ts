@@ -114,8 +114,11 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
     untilScreen: flags.untilScreen ?? null,
   };
   const needsScreen = script.untilScreen ? '--until-screen' : pictureFile !== null ? '--screenshot' : null;
-  if (needsScreen !== null && settings.kind !== 'full')
-    throw new UsageError(`${needsScreen} needs a display, which a guest of kind ${settings.kind} has none of.`);
+  const hasScreen = settings.kind === 'full' || (settings.kind === 'para' && settings.virtio.includes('gpu'));
+  if (needsScreen !== null && !hasScreen) {
+    const more = settings.kind === 'para' ? ' without --virtio gpu' : '';
+    throw new UsageError(`${needsScreen} needs a display, which a guest of kind ${settings.kind} has none of${more}.`);
+  }
   const serial = openSerial(flags);
 
   const { translation } = flags;

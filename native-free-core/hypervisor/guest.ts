@@ -157,7 +157,7 @@ export const virtioTransports = ['pci', 'mmio'] as const;
 export type VirtioTransportKind = (typeof virtioTransports)[number];
 
 /** Virtio devices beside disks and network cards. */
-export const virtioKinds = ['console', 'rng', 'balloon'] as const;
+export const virtioKinds = ['console', 'rng', 'balloon', 'gpu', 'input'] as const;
 export type VirtioKind = (typeof virtioKinds)[number];
 
 /** A network card of a guest, and what it is plugged into. */
@@ -261,7 +261,7 @@ export interface Guest {
   /** Executes for at most about `milliseconds` of host time. */
   run(milliseconds: number): SliceResult;
   /** Keyboard and pointer; none where the machine has no such devices. */
-  readonly input?: GuestInput;
+  readonly input?: GuestInput | undefined;
   /**
    * Calls `act` every so many nanoseconds of guest time, between two instructions and always at the same ones in
    * deterministic mode: for whoever watches the screen and acts on it. The answer stops it.

@@ -24,7 +24,13 @@ function machine(absolute: AbsolutePointer[] = []) {
     onA20() {},
     onReset() {},
   });
-  const input = new KeyboardAndPointer({ clock, timers, deterministic: false, keyboard, mouse, absolute });
+  const typed = {
+    key: (code: string, down: boolean) => keyboard.key(code, down),
+    get isBehind() {
+      return keyboard.ready;
+    },
+  };
+  const input = new KeyboardAndPointer({ clock, timers, deterministic: false, keyboard: typed, mouse, absolute });
   const read = (): number | null => (controller.readPort(0x64, 1) & 1 ? controller.readPort(0x60, 1) : null);
   /** Lets time pass, reading whatever comes at once. */
   const readFor = (milliseconds: number): number[] => {

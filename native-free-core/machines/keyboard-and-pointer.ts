@@ -24,7 +24,7 @@ export interface KeyboardAndPointerWiring {
   clock: Clock;
   timers: Timers;
   deterministic: boolean;
-  keyboard: { key(code: string, down: boolean): boolean; readonly ready: boolean };
+  keyboard: { key(code: string, down: boolean): boolean; readonly isBehind: boolean };
   mouse: {
     move(dx: number, dy: number, dz?: number): void;
     setButtons(buttons: number): void;
@@ -77,7 +77,7 @@ export class KeyboardAndPointer implements GuestInput {
     const now = clock.now();
     const stroke = this.strokes[this.at];
     if (stroke === undefined) return;
-    const isTaken = !keyboard.ready && keyboard.key(stroke.code, stroke.pressed);
+    const isTaken = !keyboard.isBehind && keyboard.key(stroke.code, stroke.pressed);
     if (isTaken) {
       this.at++;
       this.takenAt = now;

@@ -2,16 +2,24 @@
 // Owns how it is powered on, and the way to its console.
 // Never implements a device; what is wired where is in `board/microvm-board.ts`.
 
+import type { Screen } from '../devices/display/screen.ts';
 import type { Guest, GuestBalloon, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
+import { GpuScreen } from './board/gpu-screen.ts';
 import { MicrovmBoard } from './board/microvm-board.ts';
 import type { Parts } from './board/wiring.ts';
+import { KeyboardAndPointer } from './keyboard-and-pointer.ts';
 import { type FirmwareTables, Machine } from './machine.ts';
+
+/** Its only pointer tells positions. */
+const noMouse = { move: () => {}, setButtons: () => {}, isUsed: false };
 
 export class Microvm extends Machine implements Guest {
   protected readonly parts: Parts;
   private readonly kernel: Uint8Array;
   private readonly board: MicrovmBoard;
   private readonly tables: FirmwareTables;
+  readonly screen: Screen | undefined;
+  readonly input: KeyboardAndPointer | undefined;
 
   constructor(config: GuestConfig, host: GuestHost) {
     super(config, host, 0);
@@ -20,11 +28,23 @@ export class Microvm extends Machine implements Guest {
     this.kernel = config.boot.kernel;
     this.board = new MicrovmBoard(this.wiring);
     this.parts = { ...this.board.parts, ...this.interrupts.parts };
+    const { gpu, input } = this.board.virtio;
+    if (gpu) this.screen = new GpuScreen(gpu, null);
+    if (input)
+      this.input = new KeyboardAndPointer({
+        clock: this.clock,
+        timers: this.timers,
+        deterministic: config.deterministic,
+        keyboard: input.keyboard,
+        mouse: noMouse,
+        absolute: [input.tablet],
+      });
     this.tables = this.board.tables(this.processorIds);
     this.begin();
   }
 
   protected powerOn(): void {
+    this.input?.reset();
     this.processors.boot.apic.programVirtualWire();
     this.board.program();
     const { unpack } = this.host;

@@ -11,6 +11,7 @@ import type { Bios } from '../firmware/bios/bios.ts';
 import type { Guest, GuestBalloon, GuestConfig, GuestHost, MediumPlace } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT } from '../memory/layout.ts';
 import { BOOT_ORDER_DEFAULT, enterFirmware, machineFirmware, tellBootOrder } from './board/firmware.ts';
+import { GpuScreen } from './board/gpu-screen.ts';
 import { IsaDevices } from './board/isa-devices.ts';
 import { cdDrives, changeMedium } from './board/media.ts';
 import { PciDevices } from './board/pci-devices.ts';
@@ -23,6 +24,8 @@ import { Machine } from './machine.ts';
 export class Pc extends Machine implements Guest {
   readonly input: KeyboardAndPointer;
   protected readonly parts: Parts;
+  /** What a person sees: a virtio GPU once its driver shows something, else the VGA. */
+  private readonly shown: Screen | undefined;
   private readonly isa: IsaDevices;
   private readonly pci: PciDevices;
   private readonly firmware: ReturnType<typeof boardTables>;
@@ -51,13 +54,21 @@ export class Pc extends Machine implements Guest {
     this.pci = new PciDevices(wiring, this.isa.pm);
     for (const drive of cdDrives(this.pci)) drive.onEjected = () => host.mediumEjected?.('cdrom');
     const { keyboard, mouse } = this.isa;
+    const { gpu, input } = this.pci.virtio;
+    this.shown = gpu ? new GpuScreen(gpu, this.pci.display?.adapter ?? null) : this.pci.display?.adapter;
+    const virtioKeyboard = () => (input?.keyboard.isUsed ? input.keyboard : null);
     this.input = new KeyboardAndPointer({
       clock,
       timers,
       deterministic: config.deterministic,
-      keyboard,
+      keyboard: {
+        key: (code, down) => (virtioKeyboard() ?? keyboard).key(code, down),
+        get isBehind() {
+          return virtioKeyboard()?.isBehind ?? keyboard.ready;
+        },
+      },
       mouse,
-      absolute: [this.pci.tablet, this.isa.backdoor],
+      absolute: [...(input ? [input.tablet] : []), this.pci.tablet, this.isa.backdoor],
     });
     this.parts = { ...this.isa.parts, ...this.pci.parts, ...this.interrupts.parts };
     this.firmware = boardTables(this.cpu.system, this.ramBytes, this.processorIds, config.uuid);
@@ -70,6 +81,7 @@ export class Pc extends Machine implements Guest {
         floppies: this.isa.floppy.drives,
         ide: this.pci.ide,
         ahci: this.pci.ahci,
+        virtioDisks: this.pci.virtio.disks,
         programBoard: () => this.programBoard(),
         executed: () => this.cpu.executed,
       });
@@ -78,7 +90,7 @@ export class Pc extends Machine implements Guest {
   }
 
   get screen(): Screen | undefined {
-    return this.pci.display?.adapter;
+    return this.shown;
   }
 
   protected powerOn(): void {

@@ -1,3 +1,4 @@
+import { test } from 'node:test';
 import { freeDosDisk, freeDosFloppy, noFreeDos } from './systems/freedos.ts';
 import { startSystem } from './systems/start.ts';
 import type { SystemGuest } from './systems/system-guest.ts';
@@ -34,6 +35,13 @@ systemTest('freedos-floppy', noFreeDos, async () => {
 systemTest('freedos-disk', noFreeDos, async () => {
   const disks = [{ file: await freeDosDisk(), snapshot: true }];
   await using guest = await startSystem({ name: 'FreeDOS on disk', memoryMiB: 32, disks, boot: 'c' });
+  await guest.waitForScreen(/Started from the hard disk\.\s+C:\\>\s*$/, BOOT);
+  await useDos(guest, 'C');
+});
+
+test('FreeDOS starts from a virtio disk, which only firmware drives', { skip: noFreeDos }, async () => {
+  const disks = [{ file: await freeDosDisk(), snapshot: true, interface: 'virtio' as const }];
+  await using guest = await startSystem({ name: 'FreeDOS on virtio', memoryMiB: 32, disks, boot: 'c' });
   await guest.waitForScreen(/Started from the hard disk\.\s+C:\\>\s*$/, BOOT);
   await useDos(guest, 'C');
 });

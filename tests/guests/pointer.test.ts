@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { stripVTControlCharacters } from 'node:util';
 import { GuestSettings } from '../../main/contract.ts';
-import { RunningGuest } from '../../main/guests/running-guest.ts';
+import type { RunningGuest } from '../../main/guests/running-guest.ts';
 import { noDebian, prompt } from './debian.ts';
 import { driverGuest } from './driver-guest.ts';
 import { needsTrivisor } from './engines.ts';
+import { WatchedGuest } from './watched-guest.ts';
 
 /** Seconds: a noisy machine is given several times what a boot takes. */
 const BOOT = 300;
@@ -25,78 +25,37 @@ test("Debian's kernel finds the USB tablet and reads positions, buttons and the 
 }, async () => {
   const { kernel, initrd, append, memoryMiB } = await driverGuest('amd64', folder, { modules, folders });
   const settings = GuestSettings.parse({ name: 'pointer', kernel, initrd, append, memoryMiB });
-  let said = '';
-  let read = 0;
-  let heard = (): void => {};
-  const guest = new RunningGuest({
-    settings,
-    output: (bytes) => {
-      said += stripVTControlCharacters(Buffer.from(bytes).toString('latin1')).replaceAll('\r', '');
-      heard();
-    },
-  });
-  const waitFor = async (pattern: RegExp, seconds: number): Promise<RegExpExecArray> => {
-    const deadline = performance.now() + seconds * 1000;
-    for (;;) {
-      const match = pattern.exec(said.slice(read));
-      if (match) {
-        read += match.index + match[0].length;
-        return match;
-      }
-      const left = deadline - performance.now();
-      assert.ok(left > 0 && guest.end === null, `${pattern} did not come:\n${said.slice(-2000)}`);
-      await new Promise<void>((resolve) => {
-        heard = resolve;
-        setTimeout(resolve, Math.min(left, 1000));
-      });
-    }
+  await using console = new WatchedGuest(settings);
+  const { guest } = console;
+  const ask = (command: string, answer: RegExp) => console.ask(command, answer, ANSWER);
+  await console.waitFor(prompt, BOOT);
+  await ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
+  // The hub asks its ports in its own time.
+  const [, event] = await ask(
+    'until grep -q "USB Tablet" /proc/bus/input/devices; do sleep 1; done; grep -A 4 "USB Tablet" /proc/bus/input/devices | grep -o "event[0-9]*"; grep -l "USB Tablet" /sys/class/input/event*/device/name',
+    /^\/sys\/class\/input\/(event\d+)\/device\/name$/m,
+  );
+  // An event of 64-bit Linux: 16 bytes of time, type, code, value. Synchronization (type 0) is left out.
+  const words = `od -An -v -t u2 -w24 | awk '$9 { v = $11 + 65536 * $12; print "<" $9, $10, v ">"; fflush() }'`;
+  guest.input(Buffer.from(`dd bs=24 count=14 if=/dev/input/${event} 2>/dev/null | ${words}; echo over\n`));
+  // The shell has started it by the time the kernel has the device open.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const act = async (input: Parameters<RunningGuest['control']>[0]) => {
+    guest.control(input);
+    await new Promise((resolve) => setTimeout(resolve, 300));
   };
-  const ask = async (command: string, answer: RegExp) => {
-    guest.input(Buffer.from(`${command}\n`));
-    const match = await waitFor(answer, ANSWER);
-    await waitFor(prompt, ANSWER);
-    return match;
-  };
-  try {
-    await waitFor(prompt, BOOT);
-    await ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
-    // The hub asks its ports in its own time.
-    const [, event] = await ask(
-      'until grep -q "USB Tablet" /proc/bus/input/devices; do sleep 1; done; grep -A 4 "USB Tablet" /proc/bus/input/devices | grep -o "event[0-9]*"; grep -l "USB Tablet" /sys/class/input/event*/device/name',
-      /^\/sys\/class\/input\/(event\d+)\/device\/name$/m,
-    );
-    // An event of 64-bit Linux: 16 bytes of time, type, code, value. Synchronization (type 0) is left out.
-    const words = `od -An -v -t u2 -w24 | awk '$9 { v = $11 + 65536 * $12; print "<" $9, $10, v ">"; fflush() }'`;
-    guest.input(Buffer.from(`dd bs=24 count=14 if=/dev/input/${event} 2>/dev/null | ${words}; echo over\n`));
-    // The shell has started it by the time the kernel has the device open.
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    const act = async (input: Parameters<RunningGuest['control']>[0]) => {
-      guest.control(input);
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    };
-    await act({ type: 'moveTo', x: 0xffff, y: 0x8000 });
-    await act({ type: 'buttons', held: 1 });
-    await act({ type: 'buttons', held: 0 });
-    await act({ type: 'move', dx: 0, dy: 0, wheel: -1 });
-    await act({ type: 'moveTo', x: 0, y: 0xffff });
-    // Whatever is still missing for the count of events that are read.
-    for (let x = 1; x < 6; x++) await act({ type: 'moveTo', x: x * 0x1000, y: 0xffff });
-    await waitFor(/^over$/m, ANSWER);
-    const events: readonly string[] = said.match(/<[\d ]+>/g) ?? [];
-    // EV_ABS (3) X and Y of 0 to 32767, EV_KEY (1) BTN_LEFT, EV_REL (2) REL_WHEEL.
-    for (const expected of [
-      '<3 0 32767>',
-      '<3 1 16383>',
-      '<1 272 1>',
-      '<1 272 0>',
-      '<2 8 1>',
-      '<3 0 0>',
-      '<3 1 32767>',
-    ])
-      assert.ok(events.includes(expected), `${expected} is not among ${events.join(' ')}`);
-    guest.input(Buffer.from('poweroff -f\n'));
-    assert.equal((await guest.ended).reason, 'powerOff');
-  } finally {
-    await guest.forceStop();
-  }
+  await act({ type: 'moveTo', x: 0xffff, y: 0x8000 });
+  await act({ type: 'buttons', held: 1 });
+  await act({ type: 'buttons', held: 0 });
+  await act({ type: 'move', dx: 0, dy: 0, wheel: -1 });
+  await act({ type: 'moveTo', x: 0, y: 0xffff });
+  // Whatever is still missing for the count of events that are read.
+  for (let x = 1; x < 6; x++) await act({ type: 'moveTo', x: x * 0x1000, y: 0xffff });
+  await console.waitFor(/^over$/m, ANSWER);
+  const events: readonly string[] = console.said.match(/<[\d ]+>/g) ?? [];
+  // EV_ABS (3) X and Y of 0 to 32767, EV_KEY (1) BTN_LEFT, EV_REL (2) REL_WHEEL.
+  for (const expected of ['<3 0 32767>', '<3 1 16383>', '<1 272 1>', '<1 272 0>', '<2 8 1>', '<3 0 0>', '<3 1 32767>'])
+    assert.ok(events.includes(expected), `${expected} is not among ${events.join(' ')}`);
+  guest.input(Buffer.from('poweroff -f\n'));
+  assert.equal((await guest.ended).reason, 'powerOff');
 });

@@ -13,6 +13,8 @@ import { VirtioConsole } from './console.ts';
 import type { VirtioDevice } from './device.ts';
 import { VirtioEntropy } from './entropy.ts';
 import { VirtioFilesystem9p } from './filesystem-9p.ts';
+import { VirtioGpu } from './gpu.ts';
+import { VirtioKeyboard, VirtioTablet } from './input.ts';
 import { VirtioNet } from './net.ts';
 import { VirtioPci } from './pci-transport.ts';
 import { Feature, Status } from './standard.ts';
@@ -91,6 +93,15 @@ const devices: Readonly<Record<string, Make>> = {
       ],
     }),
   balloon: (memory) => new VirtioBalloon({ memory }),
+  GPU: (memory) =>
+    new VirtioGpu({
+      memory,
+      edid: new Uint8Array(128),
+      preferred: { width: 64, height: 48 },
+      largest: { width: 256, height: 256 },
+    }),
+  keyboard: (memory) => new VirtioKeyboard({ memory }),
+  tablet: (memory) => new VirtioTablet({ memory }),
   'file share': (memory) =>
     new VirtioFilesystem9p({ memory, tag: 'fuzz', server: new Server9p({ fileSystem: testFs(), now: () => 0n }) }),
   entropy: (memory, next) =>
@@ -102,9 +113,33 @@ const devices: Readonly<Record<string, Make>> = {
     }),
 };
 
+/** As whoever shows a GPU's picture does. */
+function show(gpu: VirtioGpu): void {
+  const { size } = gpu;
+  const { from, to } = gpu.takeChangedRows();
+  if (size === null) return;
+  assert.ok(to <= size.height && size.width <= 256, `rows to ${to} of ${size.width} × ${size.height}`);
+  const line = new Uint32Array(size.width);
+  for (let row = from; row < to; row++) gpu.readRow(row, line);
+}
+
+/** A command of a GPU out of small numbers, so that resources come to be and are used. */
+function gpuCommand(next: (below: number) => number): Uint8Array {
+  const words = Uint32Array.from({ length: 6 + next(10) }, () => (next(8) === 0 ? next(0x100000000) : next(4)));
+  words[0] = next(8) === 0 ? 0x300 + next(2) : 0x100 + next(12);
+  if (words[0] === 0x101) words.set([1 + next(3), 1 + next(2), 1 + next(300), 1 + next(300)], 6);
+  if (words[0] === 0x106) words.set([1 + next(3), 1, 0x1000 * next(16), 0, 0x4000, 0], 6);
+  if (words[0] === 0x103) words.set([0, 0, 1 + next(300), 1 + next(300), 0, 1 + next(3)], 6);
+  return new Uint8Array(words.buffer);
+}
+
 /** Plausible requests, so that damage reaches beyond the queue: a header of small numbers, data, room. */
 function request(driver: TestDriver, next: (below: number) => number): void {
   const queue = driver.queues[next(driver.queues.length)];
+  if (driver.device instanceof VirtioGpu && next(4) > 0) {
+    queue.add([{ bytes: gpuCommand(next) }, { room: next(8) === 0 ? 24 : 1100 }], next(2) === 0);
+    return;
+  }
   const header = new Uint8Array(next(2) === 0 ? 16 : 12 + next(100));
   for (let i = 0; i < 12; i++) header[i] = next(4) === 0 ? next(16) : 0;
   const pieces = [{ bytes: header }, { bytes: new Uint8Array(next(3) * 512) }, { room: next(4) * 512 }, { room: 1 }];
@@ -156,6 +191,9 @@ async function attack(make: Make, layout: Layout, seed: number): Promise<void> {
     for (let index = 0; index < device.queues.length; index++) pci.writeMmio(0x3000 + 4 * index, 2, index);
     if (device instanceof VirtioNet) device.poll();
     if (device instanceof VirtioConsole) device.input(next(2), new Uint8Array(next(20)));
+    if (device instanceof VirtioKeyboard) device.key('KeyA', next(2) === 0);
+    if (device instanceof VirtioTablet) device.report(next(0x10000), next(0x10000), next(8), next(3) - 1);
+    if (device instanceof VirtioGpu) show(device);
     if (next(4) === 0) await Promise.all(work.splice(0));
   }
   await Promise.all(work.splice(0));

@@ -11,7 +11,7 @@ import { CdDrive } from '../../devices/storage/cd-drive.ts';
 import type { FloppyCable } from '../../devices/storage/floppy-controller.ts';
 import type { IdeController } from '../../devices/storage/ide-controller.ts';
 import type { Bios } from '../../firmware/bios/bios.ts';
-import type { BiosDrive } from '../../firmware/bios/drives.ts';
+import type { BiosDrive, BiosMedium, DevicePath } from '../../firmware/bios/drives.ts';
 import { pcBios } from '../../firmware/bios/pc-bios.ts';
 import type { BiosMachine, BiosMemory, BiosProcessor, BootLetter } from '../../firmware/bios/processor.ts';
 import { TRAP_PORT } from '../../firmware/bios/rom-builder.ts';
@@ -126,6 +126,8 @@ export interface FirmwareWiring extends BoardWiring {
   floppies: FloppyCable;
   ide: IdeController;
   ahci: AhciController | null;
+  /** What is in the virtio disks. */
+  virtioDisks: readonly BiosMedium[];
   programBoard(): void;
   executed(): number;
 }
@@ -135,8 +137,8 @@ const ORDINALS = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seven
 const IDE_PCI = { bus: 0, device: 1, func: 1 };
 const AHCI_PCI = { bus: 0, device: AHCI_SLOT, func: 0 };
 
-/** The drives that firmware numbers: floppies, disks in the order of the cables and then of the AHCI ports, CDs. */
-function drivesOf({ floppies, ide, ahci }: FirmwareWiring): BiosDrive[] {
+/** The drives that firmware numbers: floppies, disks in the order of the cables, then of the AHCI ports, then of virtio, CDs. */
+function drivesOf({ floppies, ide, ahci, virtioDisks }: FirmwareWiring): BiosDrive[] {
   const drives: BiosDrive[] = [];
   floppies.forEach((drive, index) => {
     if (drive === null) return;
@@ -164,11 +166,14 @@ function drivesOf({ floppies, ide, ahci }: FirmwareWiring): BiosDrive[] {
     path: { pci: AHCI_PCI, channel, unit: 0, kind: 'sata' as const },
   }));
   const places = [...onCables, ...onPorts];
-  const disks = places.filter(({ drive }) => drive instanceof AtaDisk);
-  disks.forEach(({ drive, path }, index) => {
-    const { medium } = drive as AtaDisk;
-    const name = disks.length === 1 ? 'The disk' : `The ${ORDINALS[index]} disk`;
-    drives.push({ kind: 'disk', name, medium: () => medium, path });
+  const disks: { medium: BiosMedium; path?: DevicePath }[] = [
+    ...places.flatMap(({ drive, path }) => (drive instanceof AtaDisk ? [{ medium: drive.medium, path }] : [])),
+    // Device paths have no word for these.
+    ...virtioDisks.map((medium) => ({ medium })),
+  ];
+  disks.forEach(({ medium, path }, index) => {
+    const name = disks.length === 1 ? 'The disk' : `The ${ORDINALS[index] ?? `${index + 1}th`} disk`;
+    drives.push({ kind: 'disk', name, medium: () => medium, ...(path ? { path } : {}) });
   });
   const cds = places.filter(({ drive }) => drive instanceof CdDrive);
   cds.forEach(({ drive, path }, index) => {

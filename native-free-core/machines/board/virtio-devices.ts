@@ -2,14 +2,20 @@
 // Owns what each is given of the machine; whoever plugs them in chooses the transport.
 // Never implements a device.
 
+import { buildEdid } from '../../devices/display/edid.ts';
+import { MAX_SCREEN_HEIGHT, MAX_SCREEN_WIDTH } from '../../devices/display/screen.ts';
+import type { ImageMedium } from '../../devices/storage/medium.ts';
 import { BALLOON_PAGE, VirtioBalloon } from '../../devices/virtio/balloon.ts';
 import { VirtioBlock } from '../../devices/virtio/block.ts';
 import { VirtioConsole } from '../../devices/virtio/console.ts';
 import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import { VirtioEntropy } from '../../devices/virtio/entropy.ts';
 import { VirtioFilesystem9p } from '../../devices/virtio/filesystem-9p.ts';
+import { VirtioGpu } from '../../devices/virtio/gpu.ts';
+import { VirtioKeyboard, VirtioTablet } from '../../devices/virtio/input.ts';
 import type { VirtioKind } from '../../hypervisor/guest.ts';
 import { Server9p } from '../../shares/server.ts';
+import { GPU_SIZE } from './gpu-screen.ts';
 import type { BoardWiring } from './wiring.ts';
 
 const MIB = 2 ** 20;
@@ -19,26 +25,31 @@ export const VIRTIO_DISKS_MAX = 8;
 export class VirtioDevices {
   /** In the order a guest finds them: disks first. */
   readonly all: readonly VirtioDevice[];
+  /** What is in the disks, for firmware to boot from. */
+  readonly disks: readonly ImageMedium[];
   readonly console: VirtioConsole | null;
   readonly balloon: VirtioBalloon | null;
+  readonly gpu: VirtioGpu | null;
+  readonly input: { readonly keyboard: VirtioKeyboard; readonly tablet: VirtioTablet } | null;
 
   constructor(wiring: BoardWiring) {
     const { config, memory, disks } = wiring;
     const { virtioDisks = [], virtio = [] } = config;
     if (virtioDisks.length > VIRTIO_DISKS_MAX)
       throw new Error(`A guest has at most ${VIRTIO_DISKS_MAX} virtio disks; ${virtioDisks.length} were asked for.`);
-    const blocks = virtioDisks.map(
-      (disk, index) =>
+    this.disks = virtioDisks.map((disk) => disks.medium(disk));
+    const blocks = this.disks.map(
+      (medium, index) =>
         new VirtioBlock({
           memory,
-          medium: disks.medium(disk),
+          medium,
           serial: `TV-VD-${index + 1}`,
           queues: config.cpus,
           follow: (work) => void disks.follow(work),
         }),
     );
     const port = { name: 'org.trivisor.console', output: (bytes: Uint8Array) => wiring.onConsole(bytes) };
-    // A paravirtualized guest has them all.
+    // A paravirtualized guest has all of these.
     const has = (kind: VirtioKind) => config.kind === 'para' || virtio.includes(kind);
     this.console = has('console') ? new VirtioConsole({ memory, ports: [port] }) : null;
     const others: VirtioDevice[] = this.console ? [this.console] : [];
@@ -48,6 +59,20 @@ export class VirtioDevices {
       this.balloon.target = ((config.balloonMiB ?? 0) * MIB) / BALLOON_PAGE;
       others.push(this.balloon);
     }
+    // What few guests want: only where it is asked for.
+    this.gpu = virtio.includes('gpu')
+      ? new VirtioGpu({
+          memory,
+          edid: buildEdid(),
+          preferred: GPU_SIZE,
+          largest: { width: MAX_SCREEN_WIDTH, height: MAX_SCREEN_HEIGHT },
+        })
+      : null;
+    this.input = virtio.includes('input')
+      ? { keyboard: new VirtioKeyboard({ memory }), tablet: new VirtioTablet({ memory }) }
+      : null;
+    if (this.gpu) others.push(this.gpu);
+    if (this.input) others.push(this.input.keyboard, this.input.tablet);
     const now = () => BigInt(Math.floor(wiring.host.wallMilliseconds())) * 1_000_000n;
     for (const { tag, fileSystem } of config.shares ?? [])
       others.push(new VirtioFilesystem9p({ memory, tag, server: new Server9p({ fileSystem, now }) }));

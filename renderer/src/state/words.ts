@@ -46,11 +46,15 @@ export const virtioNames: Record<VirtioDevice, string> = {
   console: 'Virtio console',
   rng: 'Virtio random numbers',
   balloon: 'Virtio balloon',
+  gpu: 'Virtio display',
+  input: 'Virtio keyboard and tablet',
 };
 export const virtioMeanings: Record<VirtioDevice, string> = {
   console: 'Ports for what a guest’s system and this host say to each other',
   rng: 'This host’s randomness, so that a guest has enough of it at its start',
   balloon: 'Memory that the guest gives back when it is asked to',
+  gpu: 'A display up to 2560 by 1600 that a guest draws in its own memory',
+  input: 'A keyboard, and a pointer that is where the host’s is',
 };
 
 export const paravirtNames: Record<GuestSettings['paravirt'], string> = {

@@ -245,6 +245,10 @@ function argumentsFor(pc: SystemPc, socket: string): string[] {
   let [onIde, onAhci] = [0, 0];
   for (const [index, { file, format = 'raw', interface: kind = 'ide', snapshot }] of disks.entries()) {
     args.push('-drive', `if=none,id=disk${index},format=${format},file=${file},snapshot=${snapshot ? 'on' : 'off'}`);
+    if (kind === 'virtio') {
+      args.push('-device', `virtio-blk-pci,drive=disk${index}`);
+      continue;
+    }
     const unit = onIde;
     const at = kind === 'ahci' ? `ahci.${onAhci++}` : `ide.${unit >> 1},unit=${unit & 1}`;
     if (kind === 'ide') onIde++;

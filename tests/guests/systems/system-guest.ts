@@ -12,7 +12,7 @@ import { encodePng } from '../../../main/display/png.ts';
 export interface SystemDisk {
   file: string;
   format?: 'raw' | 'qcow2';
-  interface?: 'ide' | 'ahci';
+  interface?: 'ide' | 'ahci' | 'virtio';
   /** What the guest writes is thrown away at the end. */
   snapshot?: boolean;
 }
