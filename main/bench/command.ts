@@ -2,9 +2,10 @@
 // Owns its options, their checks and what is printed.
 // Never measures: bench.ts does.
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { type BenchOptions, runBench } from './bench.ts';
 import { peers, trivisor } from './engines.ts';
+import { listOf, wholeNumber } from './options.ts';
 import { resultsTable } from './results.ts';
 import { type Width, type Workload, widths, workloads } from './workloads.ts';
 
@@ -19,26 +20,6 @@ interface Flags {
   trivisor: boolean;
   timeout: number;
   json: boolean;
-}
-
-/** A comma-separated list of names out of `known`. */
-function listOf<Name extends string>(known: readonly Name[]): (text: string) => Name[] {
-  return (text) => {
-    const names = text.split(',').filter((name) => name !== '');
-    const unknown = names.find((name) => !(known as readonly string[]).includes(name));
-    if (unknown !== undefined) throw new InvalidArgumentError(`${unknown} is none of ${known.join(', ')}.`);
-    return [...new Set(names)] as Name[];
-  };
-}
-
-function wholeNumber(from: number, to: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < from || value > to) {
-      throw new InvalidArgumentError(`It is a whole number from ${from} to ${to}.`);
-    }
-    return value;
-  };
 }
 
 function widthList(text: string): Width[] {

@@ -45,13 +45,18 @@ export function compileWorkloads(width: Width): string {
     .filter((name) => /\.[ch]$/.test(name))
     .sort()
     .map((name) => join(sourceFolder, name));
+  return compileProgram('workloads', sources, width);
+}
+
+/** The same of the program that these C files, sources and headers, make. */
+export function compileProgram(name: string, sources: readonly string[], width: Width): string {
   const version = spawnSync('gcc', ['--version'], { encoding: 'utf8' });
   if (version.error !== undefined) throw new Error('gcc, which compiles the workloads, is not installed');
   const options = [...flags, ...widthFlags[width]];
   const hash = createHash('sha256').update(`${version.stdout}\n${options.join(' ')}`);
   for (const source of sources) hash.update(readFileSync(source));
   const folder = join(cacheFolder(), 'bench');
-  const program = join(folder, `workloads-${width}-${hash.digest('hex').slice(0, 16)}`);
+  const program = join(folder, `${name}-${width}-${hash.digest('hex').slice(0, 16)}`);
   if (existsSync(program)) return program;
   mkdirSync(folder, { recursive: true });
   const partial = `${program}.${process.pid}.partial`;
@@ -60,7 +65,7 @@ export function compileWorkloads(width: Width): string {
   if (compiled.status !== 0) {
     rmSync(partial, { force: true });
     const complaint = compiled.stderr.split('\n').find((line) => /error|cannot find/.test(line)) ?? compiled.stderr;
-    throw new Error(`gcc cannot compile the workloads for ${width} bits: ${complaint.trim()}`);
+    throw new Error(`gcc cannot compile the ${name} for ${width} bits: ${complaint.trim()}`);
   }
   renameSync(partial, program);
   return program;

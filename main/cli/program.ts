@@ -56,6 +56,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addImage(program, machineModule);
   addSnapshot(program, machineModule);
   program.addCommand(await benchVerb(program, args[0] === 'bench'));
+  program.addCommand(await compareVerb(program, args[0] === 'compare'));
 
   try {
     if (args.length === 0) throw new UsageError('Name a verb; trivisor --help lists them.');
@@ -80,6 +81,14 @@ async function benchVerb(program: Command, isAsked: boolean): Promise<Command> {
   if (!isAsked) return new Command('bench').description(description);
   const { benchCommand } = await import('../bench/command.ts');
   return benchCommand().copyInheritedSettings(program);
+}
+
+/** Loaded only to be run, like the benchmark, from which it has its work. */
+async function compareVerb(program: Command, isAsked: boolean): Promise<Command> {
+  const description = 'run the same work as full, para and OS-level guests, one after the other and all together';
+  if (!isAsked) return new Command('compare').description(description);
+  const { compareCommand } = await import('../compare/command.ts');
+  return compareCommand().copyInheritedSettings(program);
 }
 
 /** Commander's messages, without their prefix, on one line. */

@@ -1,11 +1,12 @@
-// Debian guests with drivers of their choice: modules out of the kernel's own package, in the order that they need each other.
-// Owns how a module and what it depends on are found and packed.
+// Debian guests with drivers of their choice: modules out of the kernel's own package.
+// Owns how they are packed.
 // Never runs where Debian's packages cannot be brought: then the tests say so by name.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { CpioEntry } from '../../main/starter/cpio.ts';
-import { type DebianArchitecture, DebianPackages, unpackXz } from '../../main/starter/debian-packages.ts';
+import { type DebianArchitecture, DebianPackages } from '../../main/starter/debian-packages.ts';
+import { driverModules } from '../../main/starter/driver-modules.ts';
 import { busyboxInitramfs } from '../../main/starter/initramfs.ts';
 import { debianGuest } from './debian.ts';
 
@@ -20,18 +21,6 @@ export interface DriverGuestOptions {
   terminals?: readonly string[];
 }
 
-/** Module names are written with either; a file has one of them. */
-const same = (name: string) => name.replaceAll('-', '_');
-
-/** What a module says that it depends on. */
-function dependencies(module: Buffer): string[] {
-  const at = module.indexOf('\0depends=');
-  if (at < 0) return [];
-  const from = at + '\0depends='.length;
-  const list = module.toString('latin1', from, module.indexOf(0, from));
-  return list === '' ? [] : list.split(',');
-}
-
 /** A Debian guest whose initramfs, made in `folder`, has loaded the modules when its prompt comes. */
 export async function driverGuest(
   architecture: DebianArchitecture,
@@ -39,36 +28,14 @@ export async function driverGuest(
   { modules, folders, extra, terminals }: DriverGuestOptions,
 ) {
   const guest = await debianGuest(architecture);
-  const packages = new DebianPackages({ architecture });
-  const busybox = await packages.unpack('busybox-static');
-  const tree = await packages.unpack(
-    `linux-image-${guest.release}`,
-    folders.map((each) => `*/kernel/${each}`),
-  );
-  const files = new Map<string, string>();
-  for (const file of readdirSync(tree, { recursive: true, encoding: 'utf8' })) {
-    const found = /^(.+)\.ko(\.xz)?$/.exec(basename(file));
-    if (found) files.set(same(found[1]!), join(tree, file));
-  }
-  const loaded = new Map<string, Buffer>();
-  const load = (name: string): void => {
-    const key = same(name);
-    // What has no file is built in.
-    const file = files.get(key);
-    if (loaded.has(key) || file === undefined) return;
-    const data = file.endsWith('.xz') ? Buffer.from(unpackXz(file)) : readFileSync(file);
-    for (const needed of dependencies(data)) load(needed);
-    loaded.set(key, data);
-  };
-  for (const name of modules) load(name);
-  const initrd = join(folder, `initramfs-${architecture}-${modules.at(-1)}`);
-  const packed = [...loaded].map(([name, data]) => ({ name: `${name}.ko`, data }));
+  const busybox = await new DebianPackages({ architecture }).unpack('busybox-static');
   const system = {
     busybox: readFileSync(join(busybox, 'bin/busybox')),
-    modules: packed,
+    modules: await driverModules(architecture, guest.release, { modules, folders }),
     ...(extra ? { extra } : {}),
     ...(terminals ? { terminals } : {}),
   };
+  const initrd = join(folder, `initramfs-${architecture}-${modules.at(-1)}`);
   writeFileSync(initrd, busyboxInitramfs(system));
   return { ...guest, initrd };
 }
