@@ -43,8 +43,11 @@ export class Microvm extends Machine implements Guest {
     this.begin();
   }
 
-  protected powerOn(): void {
+  protected override resetInput(): void {
     this.input?.reset();
+  }
+
+  protected powerOn(): void {
     this.processors.boot.apic.programVirtualWire();
     this.board.program();
     const { unpack } = this.host;

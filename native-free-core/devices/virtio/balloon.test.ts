@@ -83,3 +83,20 @@ test('statistics that the driver sent before it was ready are taken when it is',
   });
   assert.deepEqual([device.tellings, device.statistics], [1, { available: 5000 }]);
 });
+
+test('a restored balloon has its pages, and asks for statistics as before', () => {
+  const { device, driver } = made();
+  driver.queues[0].add([pages(1, 2, 40)]);
+  device.notify(0);
+  const told = new Uint8Array(10);
+  new DataView(told.buffer).setUint16(0, 6, true);
+  const id = driver.queues[2].add([{ bytes: told }]);
+  device.notify(2);
+  const state = structuredClone(device.save());
+  device.restore(state);
+  assert.equal(device.pages, 3);
+  assert.deepEqual(device.statistics, { available: 0 });
+  device.askStatistics();
+  assert.deepEqual(driver.queues[2].take(), [{ id, written: 0 }]);
+  assert.throws(() => device.restore({ ...state, held: 'all' }), /no valid pages/);
+});

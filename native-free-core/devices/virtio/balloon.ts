@@ -2,7 +2,9 @@
 // Owns which pages are in the balloon, the target, and the guest's last statistics.
 // Never touches a page: what becomes of those in the balloon is the machine's business.
 
+import type { SavedState } from '../device.ts';
 import type { DmaMemory } from '../dma.ts';
+import { openState } from '../saved-state.ts';
 import type { Chain } from './chain.ts';
 import { VirtioDevice } from './device.ts';
 import { QueueFault } from './memory.ts';
@@ -38,6 +40,12 @@ const statisticNames = [
   'hugePageFailures',
 ] as const;
 export type BalloonStatistics = Partial<Record<(typeof statisticNames)[number], number>>;
+
+function bitsOf(word: number): number {
+  let count = 0;
+  for (let rest = word; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
 
 export class VirtioBalloon extends VirtioDevice {
   /** A bit a page that is in the balloon. */
@@ -98,6 +106,28 @@ export class VirtioBalloon extends VirtioDevice {
     this.statistics = {};
     this.statisticsChain = null;
     this.configView.setUint32(Config.actual, 0, true);
+  }
+
+  override save(): SavedState {
+    // Bytes up to the last page that is in it.
+    const bytes = new Uint8Array(this.held.buffer);
+    const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    const asks = this.statisticsChain !== null;
+    return { ...super.save(), held: bytes.slice(0, end), asks };
+  }
+
+  override restore(state: SavedState): void {
+    super.restore(state);
+    const reader = openState('virtio balloon', 1, state);
+    const { held } = state;
+    if (!(held instanceof Uint8Array) || held.length > PAGES_MAX / 8)
+      throw new Error('the saved state of the virtio balloon has no valid pages');
+    new Uint8Array(this.held.buffer).set(held);
+    this.heldPages = this.held.reduce((sum, word) => sum + bitsOf(word), 0);
+    // The buffer for statistics was the device's: it takes it out of the queue once more.
+    if (!reader.boolean('asks')) return;
+    this.queues[Queue.statistics].takeBack();
+    this.notify(Queue.statistics);
   }
 
   /** The driver tells how many pages it believes are in the balloon. */

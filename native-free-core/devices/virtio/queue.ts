@@ -127,6 +127,13 @@ export class VirtQueue {
     return wanted && ring.hasAvailable;
   }
 
+  /** The chain that was popped last, and not given back before the queue was saved, is popped once more. For split rings. */
+  takeBack(): void {
+    if (!(this.ring instanceof SplitRing)) return;
+    const [available, ...others] = this.ring.save();
+    this.ring.restore([(available - 1) & 0xffff, ...others]);
+  }
+
   /** Throws where a chain is under way: what it waits for cannot be saved. */
   save(): SavedState {
     const { size, isEnabled, descriptors, driver, device, vector } = this;
