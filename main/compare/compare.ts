@@ -183,9 +183,9 @@ class Comparison {
     await peer.boot(timeout);
     await guest.command('address eth0 10.0.0.1', timeout);
     await peer.command('address eth0 10.0.0.2', timeout);
-    const served = await peer.serve(timeout);
+    const { done } = await peer.serve(timeout);
     const sent = guest.command(`send 10.0.0.2 ${this.#results.work.networkMiB}`, timeout);
-    const [measured, other] = await Promise.all([sent, served]);
+    const [measured, other] = await Promise.all([sent, done]);
     // Both ends' work is what the transfer costs.
     const guestSeconds = measured.guestSeconds + other.guestSeconds;
     const hypervisorSeconds = measured.hypervisorSeconds + other.hypervisorSeconds;

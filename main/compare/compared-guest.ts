@@ -146,15 +146,19 @@ export class ComparedGuest implements AsyncDisposable {
     return difference(before, await this.#settledReport(), wall);
   }
 
-  /** Begins to take what another guest sends; the answer is the end of that. */
-  async serve(seconds: number): Promise<Promise<Measured>> {
+  /** Begins to take what another guest sends; `done` is the end of that. */
+  async serve(seconds: number): Promise<{ done: Promise<Measured> }> {
     const before = await this.#settledReport();
     const began = performance.now();
     const serving = this.#waitFor(/COMPARE serving/, seconds);
     this.#type('serve');
     await serving;
-    const done = this.#waitFor(/COMPARE done serve /, seconds);
-    return done.then(async () => difference(before, await this.#settledReport(), (performance.now() - began) / 1000));
+    const served = this.#waitFor(/COMPARE done serve /, seconds);
+    const measure = async (): Promise<Measured> => {
+      await served;
+      return difference(before, await this.#settledReport(), (performance.now() - began) / 1000);
+    };
+    return { done: measure() };
   }
 
   /** Leaves it alone at its prompt. */
