@@ -25,17 +25,17 @@ export class NetworkTraffic {
         traffic.bytesOut += frame.length;
         return true;
       },
+      get header() {
+        return port.header;
+      },
+      take: (kinds) => port.take?.(kinds),
       ...(port.sendUnfinished
         ? {
-            sendUnfinished(frame, header) {
+            sendUnfinished(frame: Uint8Array, header: Uint8Array) {
               if (port.sendUnfinished?.(frame, header) !== true) return false;
               traffic.packetsOut++;
               traffic.bytesOut += frame.length;
               return true;
-            },
-            take: (kinds) => port.take?.(kinds),
-            get header() {
-              return port.header;
             },
           }
         : {}),

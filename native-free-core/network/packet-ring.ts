@@ -23,7 +23,10 @@ const HAS_HEADER = 0x4000_0000;
 /** In place of a length: the rest up to the end of the data is empty. */
 const WRAP = 0xffffffff;
 
-/** Bytes of data of a ring that a card has in each direction: some 60 messages that nobody has cut, so that two guests in one conversation lose none. */
+/**
+ * Bytes of data of a ring that a card has in each direction: some 60 messages that nobody has cut, so that two guests in one
+ * conversation lose none.
+ */
 export const RING_BYTES = 4 << 20;
 
 /** The longest frame that a ring carries: room for a whole segmentation offload. */
