@@ -14,7 +14,7 @@ interface Sent {
   header?: Uint8Array;
 }
 
-function made(features: bigint) {
+function made(features: bigint, ring: 'split' | 'packed' = 'split') {
   const memory = new TestMemory(1 << 22);
   const sent: Sent[] = [];
   const waiting: Sent[] = [];
@@ -33,7 +33,7 @@ function made(features: bigint) {
     advance: () => void waiting.shift(),
   };
   const device = new VirtioNet({ memory, port, address: Uint8Array.of(2, 0, 0, 0, 0, 1) });
-  const driver = new TestDriver(memory, device, 'split', features, 64);
+  const driver = new TestDriver(memory, device, ring, features, 64);
   return { device, driver, sent, waiting, state };
 }
 
@@ -72,6 +72,28 @@ test('an unfinished message comes in over several buffers, with its header', () 
     [1536, 1536, 1536, 12 + 5054 - 3 * 1536],
   );
 });
+
+for (const ring of ['split', 'packed'] as const)
+  test(`a message waits until there are buffers for all of it: ${ring} ring`, () => {
+    const { device, driver, waiting } = made(OFFLOADS, ring);
+    for (let i = 0; i < 2; i++) driver.queues[0].add([{ room: 1536 }]);
+    waiting.push({ frame: message(5000), header: header(1) }, { frame: message(100) });
+    device.poll();
+    device.poll();
+    assert.deepEqual([waiting.length, driver.queues[0].take().length, driver.needsReset], [2, 0, false]);
+    for (let i = 0; i < 3; i++) driver.queues[0].add([{ room: 1536 }]);
+    device.poll();
+    assert.deepEqual(
+      driver.queues[0].take().map(({ written }) => written),
+      [1536, 1536, 1536, 12 + 5054 - 3 * 1536, 12 + 154],
+    );
+    assert.equal(waiting.length, 0);
+    // What no number of buffers of this queue would hold is lost.
+    for (let i = 0; i < 64; i++) driver.queues[0].add([{ room: 16 }]);
+    waiting.push({ frame: message(5000), header: header(1) }, { frame: message(100).subarray(0, 60) });
+    device.poll();
+    assert.equal(waiting.length, 0);
+  });
 
 test('one that came for a driver that took more is lost', () => {
   const { device, driver, waiting, state } = made(PLAIN);

@@ -237,11 +237,16 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
     const queue = this.queues[2 * (this.pairs === 1 ? 0 : flow(frame) % this.pairs)];
     const whole = NET_HEADER_BYTES + frame.length;
     const chains: Chain[] = [];
+    const { position } = queue;
     let room = 0;
     while (room < whole) {
       const chain = queue.pop();
+      if (chain === undefined && chains.length > 0) {
+        // The driver is about to bring more; what all its buffers together have no room for is lost.
+        queue.rewind(position, chains.length);
+        return chains.length >= queue.size;
+      }
       if (chain === undefined) {
-        if (chains.length > 0) throw new QueueFault('The buffers for a frame end in the middle of it.');
         // Whoever polls comes back; a queue that the driver has not set up takes nothing at all.
         return !queue.isRunning;
       }

@@ -89,6 +89,17 @@ export class VirtQueue {
     return chain;
   }
 
+  /** Where the next chain comes from, for {@link rewind}. */
+  get position(): readonly number[] {
+    return this.ring?.save() ?? [];
+  }
+
+  /** Puts the last `count` chains back that were popped since `position`; none may have been given back. */
+  rewind(position: readonly number[], count: number): void {
+    this.ring?.restore(position);
+    if (this.features.inOrder) this.order.length -= count;
+  }
+
   get hasAvailable(): boolean {
     return this.ring?.hasAvailable === true;
   }
