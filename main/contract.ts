@@ -3,10 +3,12 @@
 // Never imports node:, electron or the core, so a browser bundles it as it is; never does what a call promises.
 
 import { z } from 'zod';
+import { cardIndex, LinkChange, NETS_MAX, NetSettings, NetworkView, networkModels, path } from './contract-networks.ts';
 import { keyCodes } from './keyboard/key-codes.ts';
 
 export * from './contract-client.ts';
 export * from './contract-frames.ts';
+export * from './contract-networks.ts';
 export * from './display/display-frames.ts';
 export * from './guests/command-words.ts';
 export * from './guests/program-frames.ts';
@@ -30,16 +32,13 @@ export const settingInfo: z.core.$ZodRegistry<SettingInfo> = z.registry<SettingI
 export const guestKinds = ['full', 'para', 'os'] as const;
 export type GuestKind = (typeof guestKinds)[number];
 
-/** The longest path and kernel command line taken: Linux's own PATH_MAX, and COMMAND_LINE_SIZE of x86 kernels. */
-const PATH_MAX = 4096;
+/** The longest kernel command line taken: COMMAND_LINE_SIZE of x86 kernels. */
 const COMMAND_LINE_MAX = 2047;
 
 /** More than any host has, in MiB: a number that a mistyped one is caught by before the host is asked. */
 const MEMORY_MAX = 1 << 20;
 /** vCPUs that a machine has at most. */
 const CPUS_MAX = 8;
-
-const path = z.string().min(1, 'needs a path').max(PATH_MAX, `must be at most ${PATH_MAX} characters`);
 
 /** Drives that a machine's two IDE cables take. */
 const DRIVES_MAX = 4;
@@ -115,70 +114,12 @@ const Environment = z
 /** Characters of a user's and of a group's name. */
 const User = z.string().min(1, 'needs a name').max(128, 'must be at most 128 characters');
 
-/** Models of network cards. */
-export const networkModels = ['e1000', 'rtl8139', 'rtl8139c', 'ne2k_pci', 'ne2k_isa', 'virtio'] as const;
 /** Virtio devices beside disks and network cards. */
 export const virtioDevices = ['console', 'rng', 'balloon', 'gpu', 'input'] as const;
 /** Where a microvm's virtio devices are: PCI functions, or registers in memory. */
 export const virtioTransports = ['pci', 'mmio'] as const;
-/** Network cards that a guest has at most. */
-const NETS_MAX = 8;
 /** Of them, cards on the ISA bus. */
 const ISA_NETS_MAX = 2;
-
-/** Ports of the host that lead to one card at most. */
-const FORWARDS_MAX = 64;
-const port = z.int('must be a port').min(1, 'must be a port, 1 to 65535').max(65_535, 'must be a port, 1 to 65535');
-
-/** A port of the host that leads to one of a guest. */
-export const ForwardSettings = z.strictObject({
-  protocol: z.enum(['tcp', 'udp']).default('tcp'),
-  /** Where the host listens: nobody but the host itself reaches the default. */
-  address: z.ipv4('must be an IPv4 address of the host, like 127.0.0.1 or 0.0.0.0').default('127.0.0.1'),
-  port,
-  guestPort: port,
-});
-export type ForwardSettings = z.output<typeof ForwardSettings>;
-
-/** A forward as the command line takes it: `[ADDRESS:]PORT:GUESTPORT[/udp]`. */
-export function forwardText({ protocol, address, port, guestPort }: z.input<typeof ForwardSettings>): string {
-  const place = address === undefined || address === '127.0.0.1' ? '' : `${address}:`;
-  return `${place}${port}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`;
-}
-
-/** A network card, and what it is plugged into. */
-export const NetSettings = z
-  .strictObject({
-    /**
-     * `internal:NAME`: a network of guests alone, found by its name by all guests of this home. `nat`: the world, through the
-     * host's own sockets; with `nat+host` also the host's own services, at the gateway's address.
-     */
-    network: z
-      .string()
-      .regex(
-        /^(nat(\+host)?|internal:[A-Za-z0-9][A-Za-z0-9._-]{0,31})$/,
-        'must be nat, nat+host or internal:NAME; a name is 1 to 32 letters, digits, dots, dashes or underscores',
-      ),
-    model: z.enum(networkModels).default('e1000'),
-    /** Null: one of its own, which stays the same for a guest of the inventory. */
-    mac: z
-      .string()
-      .regex(/^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/, 'must be the address of a card, like 02:00:00:00:00:01')
-      .refine((mac) => mac !== '00:00:00:00:00:00', 'must be the address of a card, not zero')
-      .nullable()
-      .default(null),
-    /** An option ROM, by which firmware boots from the network. */
-    rom: path.nullable().default(null),
-    /** A pcapng file, in which all frames of the card are recorded. */
-    capture: path.nullable().default(null),
-    /** Ports of the host that lead to the guest; on `nat` and `nat+host` only. */
-    forwards: z.array(ForwardSettings).max(FORWARDS_MAX, `must be at most ${FORWARDS_MAX}`).default([]),
-  })
-  .refine(({ network, forwards }) => forwards.length === 0 || network.startsWith('nat'), {
-    message: 'can only be of a card that is plugged into nat or nat+host',
-    path: ['forwards'],
-  });
-export type NetSettings = z.output<typeof NetSettings>;
 
 /** Folders that a guest is given at most. */
 const SHARES_MAX = 4;
@@ -305,7 +246,7 @@ export const GuestSettings = z.strictObject({
     .register(settingInfo, {
       flag: '--net <network>',
       label: 'Network cards',
-      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE][,capture=FILE][,forward=[ADDRESS:]PORT:GUESTPORT[/udp]]; repeatable`,
+      help: `what a network card is plugged into: none, nat, nat+host or internal:NAME, [,model=${networkModels.join('|')}][,mac=ADDRESS][,rom=FILE][,capture=FILE][,forward=[ADDRESS:]PORT:GUESTPORT[/udp]][,vlan=N][,mtu=BYTES][,delay=MS][,rate=KBIT][,loss=PERCENT][,link=down]; repeatable`,
     }),
   virtio: z
     .array(z.enum(virtioDevices))
@@ -955,6 +896,21 @@ export const calls = {
   'media.inspect': {
     input: z.strictObject({ path, use: z.enum(mediumUses), format: z.enum(diskFormats).nullable().default(null) }),
     output: MediumInspection,
+  },
+  /** All networks of the guests' settings, in the order of their names. Guests of other processes are not among them. */
+  'networks.list': { input: nothing, output: z.array(NetworkView) },
+  /** Changes a card's cable, of a guest that is off as of one that runs; what is not named stays. */
+  'networks.link': {
+    input: guestRef.extend({ card: cardIndex, link: LinkChange }),
+    output: GuestView,
+  },
+  /** Records a running guest's card, or all that passes a network in use, in a pcapng file; null ends the recording. */
+  'networks.capture': {
+    input: z.strictObject({
+      of: z.union([guestRef.extend({ card: cardIndex }), z.strictObject({ network: z.string().min(1) })]),
+      file: path.nullable(),
+    }),
+    output: z.array(NetworkView),
   },
   'images.list': { input: nothing, output: z.array(ImageView) },
   /**

@@ -163,6 +163,9 @@ export class Server {
         return {};
       },
       'guests.report': ({ guest }) => guests.report(guest),
+      'networks.list': () => guests.networks.list(),
+      'networks.link': (input) => guests.networks.link(input),
+      'networks.capture': (input) => guests.networks.capture(input),
       'stats.history': ({ guest }) => guests.history(guest),
       'peers.list': () => guests.peers,
       'pool.get': () => guests.pool.view,

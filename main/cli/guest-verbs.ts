@@ -4,7 +4,7 @@
 
 import type { Command } from 'commander';
 import type { Client, GuestView } from '../contract.ts';
-import { Failure, type ForwardSettings, forwardText } from '../contract.ts';
+import { Failure, type ForwardSettings, forwardText, type LinkSettings, linkWords, MTU_MAX } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
 import { type HomeOptions, visitHome } from '../home/home.ts';
 import { ensureOwner } from './daemon.ts';
@@ -201,6 +201,9 @@ function deviceText(device: object | string | null): string {
   const [[, first], ...rest] = Object.entries(device) as [[string, unknown], ...[string, unknown][]];
   const set = rest.filter(([, value]) => value !== null && value !== false);
   const texts = set.flatMap(([name, value]) => {
+    if (name === 'link') return linkWords(value as LinkSettings);
+    // As it is where nothing was said.
+    if ((name === 'vlan' && value === 0) || (name === 'mtu' && value === MTU_MAX)) return [];
     if (Array.isArray(value)) return value.map((forward: ForwardSettings) => `forward=${forwardText(forward)}`);
     return value === true ? name : `${name}=${value}`;
   });

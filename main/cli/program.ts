@@ -13,6 +13,7 @@ import { addDisplayVerbs } from './display-verbs.ts';
 import { addExec } from './exec.ts';
 import { addGuestVerbs, type CommonFlags } from './guest-verbs.ts';
 import { addImage } from './image.ts';
+import { addNet } from './net.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addPool } from './pool.ts';
 import { addRun } from './run.ts';
@@ -55,6 +56,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addDisk(program, ended);
   addImage(program, machineModule);
   addSnapshot(program, machineModule);
+  addNet(program, machineModule);
   program.addCommand(await benchVerb(program, args[0] === 'bench'));
   program.addCommand(await compareVerb(program, args[0] === 'compare'));
 

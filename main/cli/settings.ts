@@ -174,20 +174,36 @@ function forwardOf(text: string): Record<string, unknown> {
   };
 }
 
+/** Words of a card that are numbers, and the settings they stand for; those of the cable are apart. */
+const cardNumbers: Record<string, string> = { vlan: 'vlan', mtu: 'mtu' };
+const linkNumbers: Record<string, string> = { delay: 'delayMs', rate: 'kbitPerSecond', loss: 'lossPercent' };
+
+function numberOf(key: string, text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text))
+    throw new InvalidArgumentError(`${key}= is followed by a number, not ${text || 'nothing'}.`);
+  return Number(text);
+}
+
 /** `NETWORK[,model=…][,mac=…][,rom=FILE][,capture=FILE][,forward=…]…` as the card that it names; `none` and no text are no card. */
 function netsOf(text: string): Record<string, unknown>[] {
   if (text === '' || text === 'none') return [];
   const [network, ...words] = text.split(',');
   const card: Record<string, unknown> = { network };
   for (const word of words) {
-    const [key, value = ''] = word.split('=');
-    if (key === 'mac') card.mac = value.toLowerCase();
+    const [key = '', value = ''] = word.split('=');
+    const link = (change: Record<string, unknown>): void => {
+      card.link = { ...(card.link as object), ...change };
+    };
+    if (Object.hasOwn(cardNumbers, key)) card[cardNumbers[key]!] = numberOf(key, value);
+    else if (Object.hasOwn(linkNumbers, key)) link({ [linkNumbers[key]!]: numberOf(key, value) });
+    else if (word === 'link=down' || word === 'link=up') link({ up: word === 'link=up' });
+    else if (key === 'mac') card.mac = value.toLowerCase();
     else if (key === 'rom') card.rom = resolve(value);
     else if (key === 'capture') card.capture = resolve(value);
     else if (key === 'forward') card.forwards = [...((card.forwards as unknown[]) ?? []), forwardOf(value)];
     else if (key !== 'model')
       throw new InvalidArgumentError(
-        `After the network come model=…, mac=…, rom=…, capture=… and forward=…, not ${word}.`,
+        `After the network come model=…, mac=…, rom=…, capture=…, forward=…, vlan=…, mtu=…, delay=…, rate=…, loss=… and link=down, not ${word}.`,
       );
     else if (!(networkModels as readonly string[]).includes(value))
       throw new InvalidArgumentError(`The model is one of ${networkModels.join(', ')}.`);

@@ -15,6 +15,7 @@ import {
   GuestSettings,
   type GuestSettingsChange,
   type GuestView,
+  type LinkSettings,
   type MemoryPoolView,
   type PeerList,
   type ProcessView,
@@ -30,6 +31,7 @@ import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import type { SnapshotRecord } from '../inventory/snapshot-table.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
 import { checkCaptureFile } from '../networks/capture-file.ts';
+import { NetworkControl } from '../networks/network-control.ts';
 import { Networks } from '../networks/networks.ts';
 import { SavedStates } from '../saved-states/saved-states.ts';
 import { Snapshots } from '../snapshots/snapshots.ts';
@@ -81,6 +83,8 @@ export class GuestManager {
   readonly #containers: GuestContainers;
   readonly #states: SavedStates;
   readonly #snapshots: Snapshots;
+  /** The networks that the guests are plugged into. */
+  readonly networks: NetworkControl;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
@@ -110,6 +114,12 @@ export class GuestManager {
       hostMiB: hostMemoryMiB(),
       changed: (view) => this.#emit('pool.changed', view),
       wish: (id) => this.#peers.memoryWish(id),
+    });
+    this.networks = new NetworkControl(this.#networks, {
+      list: () => this.list(),
+      get: (guest) => this.get(guest),
+      cablesOf: (id) => this.#present(id)?.cables,
+      recordLink: (id, card, link) => this.#recordLink(id, card, link),
     });
   }
 
@@ -233,6 +243,13 @@ export class GuestManager {
   #recordMedia(id: string, media: Partial<Pick<GuestSettings, 'cdrom' | 'floppies'>>): void {
     this.#inventory.set(id, { ...this.#find(id).settings, ...media });
     this.#changed(id);
+  }
+
+  #recordLink(id: string, card: number, link: LinkSettings): GuestView {
+    const { settings } = this.#find(id);
+    const nets = settings.nets.map((net, index) => (index === card ? { ...net, link } : net));
+    this.#inventory.set(id, { ...settings, nets });
+    return this.#changed(id);
   }
 
   /** The guest itself has ejected its CD: the drive is empty from now on, in later runs too. */

@@ -12,6 +12,7 @@ import type {
 } from '../../native-free-core/hypervisor/guest.ts';
 import { Failure, type GuestSettings, type GuestView, type Report, type SerialPort } from '../contract.ts';
 import { cardAddress } from '../networks/addresses.ts';
+import { linkConditions } from '../networks/link-settings.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
 import { History, makeReport, readMemory } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
@@ -158,8 +159,13 @@ export class RunningGuest implements DisplaySource {
     this.started.catch(() => {});
     const stations = nets.map(({ mac }, index) => cardAddress(mac, options.identity ?? options.settings.name, index));
     this.#plugs = networks
-      ? nets.map(({ network, capture, forwards }, index) =>
-          networks.plug(network, this.#control.buffer, { station: stations[index]!, capture, forwards }),
+      ? nets.map(({ network, capture, forwards, vlan, mtu, link }, index) =>
+          networks.plug(network, this.#control.buffer, {
+            station: stations[index]!,
+            name: options.settings.name,
+            link: linkConditions(link),
+            ...{ capture, forwards, vlan, mtu },
+          }),
         )
       : [];
     this.#arePlugged = Promise.all(this.#plugs.map(({ ready }) => ready));
@@ -224,6 +230,11 @@ export class RunningGuest implements DisplaySource {
   /** Why the guest stands still without having been told to, in one sentence: the host's disk is full. Else null. */
   get pauseReason(): string | null {
     return this.#pauseReason;
+  }
+
+  /** The cables of the guest's cards, as {@link Networks.ask} names them. */
+  get cables(): number[] {
+    return this.#plugs.map(({ id }) => id);
   }
 
   /** How the run ended; null while it has not. */

@@ -11,6 +11,7 @@ import { explainFileError } from '../files/folders.ts';
 const BACKLOG_MAX = 16 * 2 ** 20;
 
 export class CaptureFile {
+  readonly file: string;
   readonly #stream: WriteStream;
   #frames = 0;
   #missing = 0;
@@ -18,6 +19,7 @@ export class CaptureFile {
 
   /** `problem` is told once, in one sentence, if the file cannot be written. */
   constructor(file: string, name: string, problem: (message: string) => void) {
+    this.file = file;
     this.#stream = createWriteStream(file);
     this.#stream.on('error', (error) => {
       if (!this.#isBroken) problem(`The recording ${file} ends here: ${error.message}`);
@@ -26,15 +28,18 @@ export class CaptureFile {
     this.#stream.write(captureHeader(name));
   }
 
-  add(frame: Uint8Array, direction: Direction): void {
+  add(frame: Uint8Array, direction: Direction | null): void {
     this.#frames++;
     if (this.#isBroken || this.#stream.writableLength > BACKLOG_MAX) this.#missing++;
     else this.#stream.write(capturedFrame(frame, direction, now()));
   }
 
-  /** Writes the end of the file. */
-  close(): void {
-    this.#stream.end(captureEnd(this.#frames, this.#missing, now()));
+  /** Writes the end of the file; resolves when it is whole. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#stream.on('close', resolve);
+      this.#stream.end(captureEnd(this.#frames, this.#missing, now()));
+    });
   }
 }
 

@@ -4,14 +4,17 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { finish, frameHeader, Unfinished } from '../../native-free-core/devices/offload.ts';
 import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import { type LinkConditions, LinkDirection, type LinkHost, perfectLink } from '../../native-free-core/network/link.ts';
 import type { Forward } from '../../native-free-core/network/nat/forwards.ts';
 import type { HostListener } from '../../native-free-core/network/nat/host-sockets.ts';
-import { Nat } from '../../native-free-core/network/nat/nat.ts';
+import { GATEWAY_HARDWARE, Nat } from '../../native-free-core/network/nat/nat.ts';
 import { PacketRing } from '../../native-free-core/network/packet-ring.ts';
-import { Switch, type SwitchPort } from '../../native-free-core/network/switch.ts';
+import type { Direction } from '../../native-free-core/network/pcapng.ts';
+import { type PortOptions, Switch, type SwitchPort } from '../../native-free-core/network/switch.ts';
 import { CaptureFile } from './capture-file.ts';
-import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.ts';
+import type { FromNetworks, NetworkStart, NetworkStatus, PortStatus, ToNetworks } from './network-messages.ts';
 import { nodeSockets } from './node-sockets.ts';
 import { Trunk } from './trunk.ts';
 
@@ -21,31 +24,89 @@ const NAT_TICK = 100;
 /** Frames taken from one guest before the next one's turn. */
 const BATCH = 128;
 
+/** Stations that are heard behind one card of a translated network: its own, and some that it bridges. */
+const NAT_STATIONS = 8;
+
+const linkHost: LinkHost = {
+  now: () => performance.now(),
+  random: Math.random,
+  after: (milliseconds, act) => void setTimeout(act, milliseconds),
+};
+
+/** A recording that begins and ends while frames pass. */
+class Recording {
+  #file: CaptureFile | null = null;
+
+  get file(): string | null {
+    return this.#file?.file ?? null;
+  }
+
+  add(frame: Uint8Array, direction: Direction | null): void {
+    this.#file?.add(frame, direction);
+  }
+
+  /** Ends the present one, which is whole then, and begins another. */
+  async set(file: string | null, name: string): Promise<void> {
+    const old = this.#file;
+    this.#file = file === null ? null : new CaptureFile(file, name, tell);
+    await old?.close();
+  }
+}
+
 /** A guest's card, as this end of its cable. */
 class GuestPort {
+  readonly id: number;
   readonly #network: Network;
   readonly #port: SwitchPort;
   readonly #fromGuest: PacketRing;
   readonly #toGuest: PacketRing;
   readonly #slots: Int32Array;
-  readonly #capture: CaptureFile | null;
+  readonly #station: Uint8Array;
   readonly #listeners: HostListener[] = [];
+  readonly #outward: LinkDirection;
+  readonly #inward: LinkDirection;
+  readonly recording = new Recording();
+  #link = perfectLink;
   #isClosed = false;
 
-  constructor(network: Network, { network: name, cable, control, capture }: ToNetworks & { type: 'plug' }) {
+  constructor(network: Network, plug: ToNetworks & { type: 'plug' }) {
+    const { cable, control, capture, station, vlan, mtu } = plug;
+    this.id = plug.id;
     this.#network = network;
+    this.#station = station;
     this.#fromGuest = new PacketRing(cable.fromGuest);
     this.#toGuest = new PacketRing(cable.toGuest);
     this.#slots = new ControlBlock(control).slots;
-    this.#capture = capture === null ? null : new CaptureFile(capture, name, tell);
-    const deliver = (frame: Uint8Array, header?: Uint8Array): boolean => {
-      const result = this.#toGuest.push(frame, header);
-      if (result !== 'full') this.#capture?.add(frame, 'in');
-      if (result === 'first') this.#wakeGuest();
-      return result !== 'full';
-    };
-    this.#port = network.hub.connect(deliver, () => this.#toGuest.takes);
-    this.#toGuest.isOpen = true;
+    void this.recording.set(capture, plug.network);
+    this.#inward = new LinkDirection(linkHost, (frame, header) => this.#give(frame, header));
+    this.#port = network.hub.connect((frame, header) => this.#inward.send(frame, header), {
+      ...{ vlan, mtu, station },
+      ...network.guards,
+      // A link with faults has them of single frames.
+      takes: () => (this.#inward.isPerfect ? this.#toGuest.takes : 0),
+    });
+    this.#outward = new LinkDirection(linkHost, (frame, header) => {
+      this.#port.input(frame, header);
+      // It may have come by time, and not in its guest's turn.
+      this.#network.flushLater();
+      return true;
+    });
+    network.nat?.plug(station, plug.name);
+    this.setLink(plug.link);
+  }
+
+  #give(frame: Uint8Array, header: Uint8Array | undefined): boolean {
+    const result = this.#toGuest.push(frame, header);
+    if (result !== 'full') this.recording.add(frame, 'in');
+    if (result === 'first') this.#wakeGuest();
+    return result !== 'full';
+  }
+
+  setLink(link: LinkConditions): void {
+    this.#link = link;
+    this.#inward.set(link);
+    this.#outward.set(link);
+    this.#toGuest.isOpen = link.isUp && !this.#isClosed;
     this.#wakeGuest();
   }
 
@@ -57,8 +118,10 @@ class GuestPort {
         this.#letSend();
         return count > 0;
       }
-      this.#capture?.add(frame, 'out');
-      this.#port.input(frame, this.#fromGuest.header);
+      this.recording.add(frame, 'out');
+      const { header } = this.#fromGuest;
+      if (header === undefined || this.#outward.isPerfect) this.#outward.send(frame, header);
+      else finish(frame, frameHeader(header), (finished) => void this.#outward.send(finished));
       this.#fromGuest.advance();
     }
     this.#letSend();
@@ -83,61 +146,109 @@ class GuestPort {
     }
   }
 
+  status(): PortStatus {
+    return {
+      id: this.id,
+      counters: this.#port.counters,
+      lost: this.#inward.lost + this.#outward.lost,
+      link: this.#link,
+      addresses: this.#network.nat?.addressesOf(this.#station) ?? [],
+      capture: this.recording.file,
+    };
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const listener of this.#listeners) listener.close();
     // What the guest sent last is still on its way.
     while (this.carry());
+    this.#network.flush();
     this.#toGuest.isOpen = false;
-    this.#capture?.close();
+    void this.recording.set(null, '');
     this.#port.close();
+    this.#network.nat?.unplug(this.#station);
     this.#network.leave(this);
   }
 }
 
 /** One network of this process: a switch, and the way to the same network of other processes. */
 class Network {
+  readonly name: string;
   readonly hub = new Switch({ now: () => performance.now() });
   readonly ports = new Set<GuestPort>();
+  readonly recording = new Recording();
+  readonly nat: Nat | null = null;
+  /** What ports of guests are held to. */
+  readonly guards: Pick<PortOptions, 'admits' | 'stationsMax'>;
+  #isFlushDue = false;
   readonly #trunk: Trunk | null;
   readonly #ended: () => void;
-
-  readonly #nat: Nat | null = null;
   readonly #ticks: NodeJS.Timeout | undefined;
 
   constructor(name: string, meeting: string | null, ended: () => void) {
+    this.name = name;
     this.#ended = ended;
+    this.guards = {};
     this.#trunk = meeting === null ? null : new Trunk({ meeting, hub: this.hub, problem: tell });
     if (name !== 'nat' && name !== 'nat+host') return;
     const nat = new Nat({
       sockets: nodeSockets(),
       allowHost: name === 'nat+host',
-      send: (frame) => gateway.input(frame),
+      send: (frame, header) => gateway.input(frame, header),
     });
-    const gateway = this.hub.connect((frame) => {
-      nat.input(frame);
-      return true;
-    });
-    this.#nat = nat;
+    const gateway = this.hub.connect(
+      (frame, header) => {
+        nat.input(frame, header);
+        return true;
+      },
+      { station: GATEWAY_HARDWARE, takes: () => Unfinished.checksum | Unfinished.tcp4 | Unfinished.tcp6 },
+    );
+    this.nat = nat;
+    this.guards = { admits: (frame) => !nat.isForged(frame), stationsMax: NAT_STATIONS };
     this.#ticks = setInterval(() => nat.tick(), NAT_TICK);
   }
 
   /** All that came at once has been carried. */
   flush(): void {
-    this.#nat?.flush();
+    this.nat?.flush();
+  }
+
+  flushLater(): void {
+    if (this.#isFlushDue || this.nat === null) return;
+    this.#isFlushDue = true;
+    queueMicrotask(() => {
+      this.#isFlushDue = false;
+      this.flush();
+    });
+  }
+
+  /** Records what passes the switch, until it is told not to. */
+  async record(file: string | null): Promise<void> {
+    this.hub.tap = file === null ? undefined : (frame) => this.recording.add(frame, null);
+    await this.recording.set(file, this.name);
   }
 
   async forward(forward: Forward, station: Uint8Array): Promise<HostListener> {
-    if (!this.#nat) throw new Error('Ports are forwarded to guests of a translated network only: of nat and nat+host.');
-    return this.#nat.forward(forward, station);
+    if (!this.nat) throw new Error('Ports are forwarded to guests of a translated network only: of nat and nat+host.');
+    return this.nat.forward(forward, station);
+  }
+
+  status(): NetworkStatus {
+    return {
+      network: this.name,
+      ports: [...this.ports].map((port) => port.status()),
+      nat: this.nat && { open: this.nat.size, counters: this.nat.counters },
+      capture: this.recording.file,
+    };
   }
 
   leave(port: GuestPort): void {
     this.ports.delete(port);
     if (this.ports.size > 0) return;
+    void this.recording.set(null, '');
     this.#trunk?.close();
     clearInterval(this.#ticks);
-    this.#nat?.close();
+    this.nat?.close();
     this.#ended();
   }
 }
@@ -153,11 +264,16 @@ class NetworkThread {
 
   receive(message: ToNetworks): void {
     if (message.type === 'plug') this.#plug(message);
+    else if (message.type === 'ask') void this.#answer(message);
     else {
       this.#ports.get(message.id)?.close();
       this.#ports.delete(message.id);
     }
-    // What a guest sent before its cable was plugged in has rung already.
+    this.ring();
+  }
+
+  /** Wakes {@link run}. What a guest sent before its cable was plugged in has rung already. */
+  ring(): void {
     Atomics.add(this.#doorbell, 0, 1);
     Atomics.notify(this.#doorbell, 0);
   }
@@ -175,6 +291,16 @@ class NetworkThread {
       () => plugged(null),
       (error: Error) => plugged(error.message),
     );
+  }
+
+  async #answer({ id, ask }: ToNetworks & { type: 'ask' }): Promise<void> {
+    if (ask.type === 'link') this.#ports.get(ask.id)?.setLink(ask.link);
+    else if (ask.type === 'capture') {
+      if (typeof ask.of === 'string') await this.#networks.get(ask.of)?.record(ask.file);
+      else await this.#ports.get(ask.of)?.recording.set(ask.file, 'card');
+    }
+    const status = [...this.#networks.values()].map((network) => network.status());
+    parentPort!.postMessage({ type: 'answer', id, status } satisfies FromNetworks);
   }
 
   /** Carries frames until the last cable is unplugged. */

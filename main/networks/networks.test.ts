@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ControlBlock, ControlSlot } from '../../native-free-core/hypervisor/control-block.ts';
+import { perfectLink } from '../../native-free-core/network/link.ts';
 import { GATEWAY } from '../../native-free-core/network/nat/nat.ts';
 import { readTcp, TcpFlag } from '../../native-free-core/network/nat/tcp-connection.ts';
 import {
@@ -36,13 +37,13 @@ function newHome(context: TestContext): string {
 function plug(networks: Networks, network: string, options: Partial<CardOptions> = {}) {
   const control = new ControlBlock();
   const card = { station: cardAddress(null, 'test', 0), ...options };
-  const { cable, doorbell, ready, close } = networks.plug(network, control.buffer, card);
+  const { cable, doorbell, ready, close, id } = networks.plug(network, control.buffer, card);
   const bell = new Int32Array(doorbell);
   const port = new RingPort(cable, () => {
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
   });
-  return { port, ready, close, rings: () => Atomics.load(control.slots, ControlSlot.doorbell) };
+  return { port, ready, close, id, rings: () => Atomics.load(control.slots, ControlSlot.doorbell) };
 }
 
 /** A broadcast frame from the station `from`, with one byte of data. */
@@ -152,8 +153,8 @@ test('a socket that was left behind is taken over; a visitor that does not greet
     }
   };
   await visit(Buffer.from('GET / HTTP/1.1\r\n'));
-  await visit(Buffer.from('trvnet01\x01\0\0\0x', 'latin1'));
-  await visit(Buffer.from('trvnet01\xff\xff\xff\xff', 'latin1'));
+  await visit(Buffer.from('trvnet02\x01\0\0\0x', 'latin1'));
+  await visit(Buffer.from('trvnet02\xff\xff\xff\xff', 'latin1'));
   await until(() => hub.portCount === 0);
   assert.deepEqual(problems, []);
 });
@@ -267,6 +268,53 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+test('a cable is cut, lossy and slow while it is used, and told of', { timeout: 60_000 }, async (context) => {
+  const networks = new Networks({ home: newHome(context) });
+  const a = plug(networks, 'internal:one', { vlan: 4, name: 'a' });
+  const b = plug(networks, 'internal:one', { vlan: 4, name: 'b' });
+  const stranger = plug(networks, 'internal:one');
+  await until(() => a.port.isUp && b.port.isUp && stranger.port.isUp);
+  const send = (data: number) => assert.equal(a.port.send(frame(1, data)), true);
+  send(1);
+  assert.deepEqual(await received(b.port, 1), [1]);
+  await networks.ask({ type: 'link', id: b.id, link: { ...perfectLink, isUp: false } });
+  assert.deepEqual([a.port.isUp, b.port.isUp], [true, false]);
+  send(2);
+  await lostOf(networks, b.id, 1);
+  await networks.ask({ type: 'link', id: b.id, link: { ...perfectLink, delay: 40 } });
+  assert.equal(b.port.isUp, true);
+  const before = performance.now();
+  send(3);
+  send(4);
+  assert.deepEqual(await received(b.port, 2), [3, 4]);
+  assert.ok(performance.now() - before >= 39);
+  await networks.ask({ type: 'link', id: a.id, link: { ...perfectLink, loss: 1 } });
+  send(5);
+  const [{ ports }] = await lostOf(networks, a.id, 1);
+  assert.deepEqual(
+    ports.map(({ id, counters: { framesIn, framesOut } }) => [id, framesIn, framesOut]),
+    [
+      [a.id, 4, 0],
+      [b.id, 0, 4],
+      [stranger.id, 0, 0],
+    ].map(([id, into, out]) => [id, id === a.id ? 4 : into, out]),
+  );
+  assert.equal(stranger.port.next(), undefined, 'in no VLAN');
+  for (const each of [a, b, stranger]) each.close();
+  await networks.settled();
+  assert.deepEqual(await networks.ask({ type: 'status' }), []);
+});
+
+/** The status once a cable has lost so many frames. */
+async function lostOf(networks: Networks, id: number, count: number) {
+  for (;;) {
+    const status = await networks.ask({ type: 'status' });
+    const port = status.flatMap(({ ports }) => ports).find((each) => each.id === id);
+    if ((port?.lost ?? 0) >= count) return status;
+    await sleep(5);
+  }
+}
+
 /** Why tshark cannot judge; false where it can. */
 const noTshark =
   spawnSync('tshark', ['--version'], { stdio: 'ignore' }).status === 0 ? false : 'the host has no tshark (tshark)';
@@ -303,4 +351,46 @@ test('a recording is what tshark takes it for', { skip: noTshark, timeout: 60_00
     [...Array(3).fill(['60', '02:00:00:00:00:01', 'internal:one', 2]), ['60', '02:00:00:00:00:02', 'internal:one', 1]],
   );
   for (const [, , , , at] of rows) assert.ok(Math.abs(Number(at) - before) < 60, at);
+});
+
+test('recordings of a card and of a network begin and end while frames pass', {
+  skip: noTshark,
+  timeout: 60_000,
+}, async (context) => {
+  const home = newHome(context);
+  const [card, network] = ['card.pcapng', 'network.pcapng'].map((name) => join(home, name));
+  const networks = new Networks({ home });
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => plug(networks, 'internal:one', { name }));
+  await until(() => a.port.isUp && b.port.isUp && c.port.isUp);
+  const say = async (data: number) => {
+    a.port.send(frame(1, data));
+    await Promise.all([received(b.port, 1), received(c.port, 1)]);
+  };
+  await say(1);
+  const status = await networks.ask({ type: 'capture', of: b.id, file: card });
+  assert.deepEqual(
+    status[0].ports.map(({ capture }) => capture),
+    [null, card, null],
+  );
+  await networks.ask({ type: 'capture', of: 'internal:one', file: network });
+  await say(2);
+  await networks.ask({ type: 'capture', of: b.id, file: null });
+  await say(3);
+  await networks.ask({ type: 'capture', of: 'internal:one', file: null });
+  await say(4);
+  const dataIn = (file: string) => {
+    const { status, stdout, stderr } = spawnSync('tshark', ['-r', file, '-T', 'fields', '-e', 'data.data'], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+    assert.ok(!/malformed|cut short|error/i.test(stderr), stderr);
+    return stdout
+      .trim()
+      .split('\n')
+      .map((hex) => Number.parseInt(hex.slice(0, 2), 16));
+  };
+  // Whole already, although the guests run on.
+  assert.deepEqual(dataIn(card), [2]);
+  assert.deepEqual(dataIn(network), [2, 3], 'each frame once, whoever takes it');
+  for (const each of [a, b, c]) each.close();
 });

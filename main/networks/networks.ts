@@ -4,11 +4,13 @@
 
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
+import { type LinkConditions, perfectLink } from '../../native-free-core/network/link.ts';
 import type { Forward } from '../../native-free-core/network/nat/forwards.ts';
 import { type CableBuffers, newCable } from '../../native-free-core/network/ring-port.ts';
+import { DEFAULT_MTU } from '../../native-free-core/network/switch.ts';
 import { makeFolder } from '../files/folders.ts';
 import { localSocketPath } from '../home/socket-path.ts';
-import type { FromNetworks, NetworkStart, ToNetworks } from './network-messages.ts';
+import type { FromNetworks, NetworkAsk, NetworkStart, NetworkStatus, ToNetworks } from './network-messages.ts';
 
 /** The worker lies beside this module, in a checkout; in a bundle beside the bundle. */
 const workerUrl = new URL(`./network-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
@@ -21,6 +23,11 @@ export interface CardOptions {
   capture?: string | null;
   /** Ports of the host that lead to it. */
   forwards?: readonly Forward[];
+  /** What its guest is called. */
+  name?: string;
+  vlan?: number;
+  mtu?: number;
+  link?: LinkConditions;
 }
 
 /** A cable of a guest's card, plugged in. */
@@ -29,6 +36,8 @@ export interface Plug {
   readonly doorbell: SharedArrayBuffer;
   /** Resolves once the ports of the host are open that lead to it; rejects with an Error of one sentence where one is not. */
   readonly ready: Promise<void>;
+  /** Names this cable in {@link Networks.ask} and its answers. */
+  readonly id: number;
   close(): void;
 }
 
@@ -37,6 +46,7 @@ export class Networks {
   #worker: Worker | null = null;
   #doorbell = new SharedArrayBuffer(64);
   #plugs = new Map<number, (problem: string | null) => void>();
+  readonly #asked = new Map<number, (status: NetworkStatus[]) => void>();
   #ids = 0;
   readonly #leaving = new Set<Promise<void>>();
 
@@ -49,18 +59,35 @@ export class Networks {
    * Plugs a card into the network that a guest's settings name. `control` is the guest's control block. Throws an Error with
    * one sentence if the home has no place for the network.
    */
-  plug(network: string, control: SharedArrayBuffer, { station, capture = null, forwards = [] }: CardOptions): Plug {
+  plug(network: string, control: SharedArrayBuffer, options: CardOptions): Plug {
+    const { station, capture = null, forwards = [], name = '', vlan = 0, mtu = DEFAULT_MTU } = options;
+    const { link = perfectLink } = options;
     const id = ++this.#ids;
     const cable = newCable();
     const meeting = this.#meeting(network);
-    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting, capture, station, forwards };
+    const card = { station, capture, forwards, name, vlan, mtu, link };
+    const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting, ...card };
     const worker = (this.#worker ??= this.#start());
     const ready = Promise.withResolvers<void>();
     this.#plugs.set(id, (problem) => (problem === null ? ready.resolve() : ready.reject(new Error(problem))));
     // Who does not wait for it learns nothing by it either.
     ready.promise.catch(() => {});
     worker.postMessage(message);
-    return { cable, doorbell: this.#doorbell, ready: ready.promise, close: () => this.#unplug(id) };
+    return { cable, doorbell: this.#doorbell, ready: ready.promise, id, close: () => this.#unplug(id) };
+  }
+
+  /**
+   * Asks the thread for something to be done, and gives how all networks are then; none where nothing is plugged in. What
+   * names a cable that is no longer there does nothing.
+   */
+  ask(ask: NetworkAsk): Promise<NetworkStatus[]> {
+    const worker = this.#worker;
+    if (!worker) return Promise.resolve([]);
+    const id = ++this.#ids;
+    return new Promise((resolve) => {
+      this.#asked.set(id, resolve);
+      worker.postMessage({ type: 'ask', id, ask } satisfies ToNetworks);
+    });
   }
 
   /** Resolves when the threads are over whose last cable was unplugged: recordings are whole then. */
@@ -86,7 +113,13 @@ export class Networks {
     const worker = new Worker(workerUrl, { workerData, name: 'networks' });
     worker.on('message', (message: FromNetworks) => {
       if (message.type === 'problem') process.emitWarning(message.message);
-      else this.#plugs.get(message.id)?.(message.problem);
+      else if (message.type === 'plugged') this.#plugs.get(message.id)?.(message.problem);
+      else this.#answered(message.id, message.status);
+    });
+    // What it was asked last it may not have heard.
+    worker.on('exit', () => {
+      if (this.#worker !== null && this.#worker !== worker) return;
+      for (const id of [...this.#asked.keys()]) this.#answered(id, []);
     });
     // A fault in this thread cuts every cable of the process, and ends no guest.
     worker.on('error', (error) => {
@@ -95,6 +128,11 @@ export class Networks {
       if (this.#worker === worker) this.#worker = null;
     });
     return worker;
+  }
+
+  #answered(id: number, status: NetworkStatus[]): void {
+    this.#asked.get(id)?.(status);
+    this.#asked.delete(id);
   }
 
   #meeting(network: string): string | null {

@@ -2,6 +2,7 @@
 // Owns nothing: each socket belongs to whoever opened it.
 // Never listens but where it is told to.
 
+import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { getServers } from 'node:dns';
@@ -16,6 +17,10 @@ import type {
 } from '../../native-free-core/network/nat/host-sockets.ts';
 
 const DNS_PORT = 53;
+/** Milliseconds that an echo may take. */
+const PING_PATIENCE = 3000;
+/** The most that an echo request carries so that it is one packet on any network. */
+const PING_BYTES_MAX = 1400;
 /** Milliseconds for which what the system says of its interfaces and name servers is taken to be true. */
 const FACTS_AGE = 5000;
 
@@ -44,20 +49,64 @@ export function nodeSockets(): HostSockets {
       facts();
       return own.has(address);
     },
+    ping,
   };
 }
 
-/** The first name server that is reached by IPv4: `1.2.3.4` or `1.2.3.4:5353`. */
+/** The host's first name server: `1.2.3.4`, `1.2.3.4:5353`, `2001:db8::1` or `[2001:db8::1]:5353`. */
 function nameServer(): { address: string; port: number } | undefined {
-  for (const each of getServers()) {
-    const match = /^(\d+(?:\.\d+){3})(?::(\d+))?$/.exec(each);
-    if (match) return { address: match[1]!, port: Number(match[2] ?? DNS_PORT) };
-  }
-  return undefined;
+  const [first] = getServers();
+  if (first === undefined) return undefined;
+  const match = /^\[(.+)\]:(\d+)$/.exec(first) ?? /^([^:]+):(\d+)$/.exec(first);
+  return { address: match?.[1] ?? first, port: Number(match?.[2] ?? DNS_PORT) };
 }
 
+/** Loopback's other address: services that listen on one of the two alone are reached through either. */
+const otherLoopback: Record<string, string> = { '127.0.0.1': '::1', '::1': '127.0.0.1' };
+
 function connectTcp(address: string, port: number, events: HostTcpEvents): HostTcp {
-  return hostTcp(connect({ host: address, port, family: 4, allowHalfOpen: true, noDelay: true }), events);
+  const other = otherLoopback[address];
+  const common = { port, allowHalfOpen: true, noDelay: true };
+  if (other === undefined) return hostTcp(connect({ ...common, host: address }), events);
+  const places = [address, other].map((each) => ({ address: each, family: each.includes(':') ? 6 : 4 }));
+  return hostTcp(
+    connect({
+      ...common,
+      host: 'localhost',
+      autoSelectFamily: true,
+      lookup: (_name, _options, found) => found(null, places),
+    }),
+    events,
+  );
+}
+
+/**
+ * Asks with the system's own program, which may do what Node's sockets cannot: ICMP without rights. False where there is no
+ * such program, or it may not.
+ */
+export function ping(address: string, bytes: number, program = 'ping'): Promise<boolean> {
+  const size = String(Math.max(0, Math.min(bytes, PING_BYTES_MAX)));
+  const version = address.includes(':') ? '-6' : '-4';
+  const seconds = String(Math.ceil(PING_PATIENCE / 1000));
+  const args: Record<string, string[]> = {
+    win32: [version, '-n', '1', '-w', String(PING_PATIENCE), '-l', size, address],
+    // There -W is milliseconds, and IPv6 has a program of its own.
+    darwin: ['-n', '-c', '1', '-W', String(PING_PATIENCE), '-s', size, address],
+    linux: ['-n', '-q', version, '-c', '1', '-W', seconds, '-s', size, address],
+  };
+  const isMac6 = process.platform === 'darwin' && version === '-6';
+  const file = isMac6 ? 'ping6' : program;
+  const own = isMac6 ? ['-n', '-c', '1', '-s', size, address] : (args[process.platform] ?? args.linux!);
+  return new Promise((resolve) => {
+    try {
+      execFile(file, own, { timeout: 2 * PING_PATIENCE, killSignal: 'SIGKILL', windowsHide: true }, (error) =>
+        resolve(error === null),
+      );
+    } catch {
+      // Some ways of not being there are told at once: nobody answers either way.
+      resolve(false);
+    }
+  });
 }
 
 function hostTcp(socket: Socket, events: HostTcpEvents): HostTcp {
@@ -76,8 +125,11 @@ function hostTcp(socket: Socket, events: HostTcpEvents): HostTcp {
   });
   socket.on('close', () => events.closed(reason));
   return {
-    // Copied: the bytes are those of a ring that goes on.
-    write: (bytes) => void socket.write(Buffer.from(bytes)),
+    write(pieces) {
+      if (pieces.length > 1) socket.cork();
+      for (const piece of pieces) socket.write(piece);
+      if (pieces.length > 1) socket.uncork();
+    },
     get pending() {
       return socket.writableLength;
     },
@@ -117,7 +169,7 @@ function listenUdp(
   port: number,
   received: (bytes: Uint8Array, address: string, port: number) => void,
 ): Promise<HostUdp> {
-  const socket = createSocket('udp4');
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
   return new Promise((resolve, reject) => {
     socket.on('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, address, port)));
     socket.bind({ address, port, exclusive: true }, () => resolve(hostUdp(socket, received)));
@@ -136,8 +188,8 @@ function cannotListen(error: NodeJS.ErrnoException, address: string, port: numbe
   });
 }
 
-function openUdp(received: (bytes: Uint8Array, address: string, port: number) => void): HostUdp {
-  return hostUdp(createSocket('udp4'), received);
+function openUdp(family: 4 | 6, received: (bytes: Uint8Array, address: string, port: number) => void): HostUdp {
+  return hostUdp(createSocket(family === 6 ? 'udp6' : 'udp4'), received);
 }
 
 function hostUdp(

@@ -10,7 +10,7 @@ import type { Switch, SwitchPort } from '../../native-free-core/network/switch.t
 import { withLock } from '../files/folders.ts';
 
 /** What both sides say first. Another version of us has another one. */
-const GREETING = Buffer.from('trvnet01', 'latin1');
+const GREETING = Buffer.from('trvnet02', 'latin1');
 /** Bytes that wait for a process that does not take them; more are lost, as at any switch. */
 const BACKLOG_MAX = 4 * 2 ** 20;
 /** Frames are written together up to this many bytes. */
@@ -141,7 +141,7 @@ class Link {
 
   constructor(socket: Socket, hub: Switch, lost: () => void) {
     this.#socket = socket;
-    this.#port = hub.connect((frame) => this.#send(frame));
+    this.#port = hub.connect((frame) => this.#send(frame), { isTrunk: true });
     socket.write(GREETING);
     socket.on('data', (bytes) => this.#receive(bytes));
     socket.on('error', () => {});

@@ -74,14 +74,14 @@ export function captureHeader(name: string): Uint8Array {
   return bytes;
 }
 
-/** A frame, at a time in nanoseconds since the Unix epoch; `in` is what came to the interface. */
-export function capturedFrame(frame: Uint8Array, direction: Direction, at: bigint): Uint8Array {
+/** A frame, at a time in nanoseconds since the Unix epoch; `in` is what came to the interface, null where it passed by. */
+export function capturedFrame(frame: Uint8Array, direction: Direction | null, at: bigint): Uint8Array {
   const [high, low] = timeWords(at);
   return block(
     Block.packet,
     words(0, high, low, frame.length, frame.length),
     frame,
-    option(Option.flags, words(DIRECTIONS[direction])),
+    option(Option.flags, words(direction === null ? 0 : DIRECTIONS[direction])),
     end,
   );
 }

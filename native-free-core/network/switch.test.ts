@@ -89,6 +89,7 @@ test('runts, giants and groups as source are refused; a port without room loses 
     bytesIn: 9018,
     bytesOut: 0,
     refused: 3,
+    spoofed: 0,
     dropped: 0,
   });
   assert.equal(ports[1].counters.dropped, 1);
@@ -100,10 +101,9 @@ test('a message that is not cut goes as it is to who takes it so, and in frames 
   const got: { length: number; header: boolean }[][] = [[], [], []];
   const takes = [Unfinished.checksum | Unfinished.tcp4, Unfinished.checksum, 0];
   for (const [index, frames] of got.entries())
-    network.connect(
-      (bytes, header) => frames.push({ length: bytes.length, header: header !== undefined }) > 0,
-      () => takes[index]!,
-    );
+    network.connect((bytes, header) => frames.push({ length: bytes.length, header: header !== undefined }) > 0, {
+      takes: () => takes[index]!,
+    });
   const sender = network.connect(() => true);
   // TCP over IPv4 with 2,500 bytes of data.
   const message = frame(BROADCAST, 0x0200_0000_0009, 54 + 2500);
@@ -123,4 +123,65 @@ test('a message that is not cut goes as it is to who takes it so, and in frames 
   );
   sender.input(message);
   assert.equal(sender.counters.refused, 0);
+});
+
+test('ports of a VLAN hear each other and nobody else; their own tags do not get them out', () => {
+  const network = new Switch({ now: () => 0 });
+  const got: Uint8Array[][] = [[], [], [], [], []];
+  const options = [{ vlan: 7 }, { vlan: 7 }, { vlan: 8 }, {}, { isTrunk: true }];
+  const ports = options.map((each, index) => network.connect((bytes) => got[index].push(bytes.slice()) > 0, each));
+  const taken = () => got.map((frames) => frames.splice(0).length);
+  const tag = (bytes: Uint8Array, type: number, vlan: number) =>
+    Uint8Array.of(...bytes.subarray(0, 12), type >> 8, type & 0xff, 0, vlan, ...bytes.subarray(12));
+  const plain = frame(BROADCAST, 0x0200_0000_0001);
+  ports[0].input(plain);
+  assert.deepEqual(got[4][0], tag(plain, 0x88a8, 7), 'another switch learns which VLAN it is');
+  assert.deepEqual(taken(), [0, 1, 0, 0, 1]);
+  ports[3].input(frame(BROADCAST, 0x0200_0000_0004));
+  assert.deepEqual(taken(), [0, 0, 0, 0, 1]);
+  ports[4].input(tag(frame(BROADCAST, 0x0200_0000_0005), 0x88a8, 8));
+  assert.equal(got[2][0].length, 60, 'without the tag');
+  assert.deepEqual(taken(), [0, 0, 1, 0, 0]);
+  ports[0].input(tag(plain, 0x8100, 8));
+  ports[0].input(tag(plain, 0x88a8, 8));
+  ports[3].input(tag(plain, 0x88a8, 8));
+  assert.deepEqual(taken(), [0, 0, 0, 0, 0]);
+  assert.deepEqual([ports[0].counters.refused, ports[3].counters.refused], [2, 1]);
+  ports[0].input(tag(plain, 0x8100, 0));
+  assert.deepEqual(taken(), [0, 1, 0, 0, 1], 'a tag that only tells a priority');
+  ports[3].input(tag(plain, 0x8100, 8));
+  assert.deepEqual(taken(), [0, 0, 0, 0, 1], 'stations of an undivided network tag as they like');
+});
+
+test('a port takes no longer frames than its own, and the same address may be in two VLANs', () => {
+  const network = new Switch({ now: () => 0 });
+  const got = [0, 0, 0];
+  const ports = [{ mtu: 9000 }, { mtu: 1500 }, { vlan: 5 }].map((options, index) =>
+    network.connect(() => ++got[index] > 0, options),
+  );
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001, 9014));
+  assert.deepEqual([got, ports[1].counters.dropped], [[0, 0, 0], 1]);
+  ports[1].input(frame(BROADCAST, 0x0200_0000_0002, 1519));
+  assert.equal(ports[1].counters.refused, 1);
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001));
+  ports[2].input(frame(BROADCAST, 0x0200_0000_0001));
+  ports[1].input(frame(0x0200_0000_0001, 0x0200_0000_0002));
+  assert.deepEqual(got, [1, 1, 0]);
+});
+
+test('nobody is heard under the address of another’s card, or under more than a port may have', () => {
+  const network = new Switch({ now: () => 0 });
+  const got = [0, 0];
+  const station = Uint8Array.of(2, 0, 0, 0, 0, 1);
+  const ports = [{ station, stationsMax: 3 }, {}].map((options, index) =>
+    network.connect(() => ++got[index] > 0, options),
+  );
+  ports[1].input(frame(BROADCAST, 0x0200_0000_0001));
+  assert.deepEqual([got, ports[1].counters.spoofed], [[0, 0], 1]);
+  for (let i = 5; i < 50; i++) ports[0].input(frame(BROADCAST, 0x0200_0000_0000 + i));
+  ports[0].input(frame(BROADCAST, 0x0200_0000_0001));
+  assert.deepEqual([got, ports[0].counters.spoofed], [[0, 4], 42]);
+  ports[0].close();
+  ports[1].input(frame(BROADCAST, 0x0200_0000_0001));
+  assert.equal(ports[1].counters.spoofed, 1);
 });

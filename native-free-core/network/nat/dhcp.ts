@@ -42,24 +42,37 @@ export interface DhcpOptions {
   mask: Address;
   router: Address;
   dns: Address;
+  /** What names without a dot are taken to be in. */
+  domain: string;
+}
+
+/** What a DHCP server of either version knows a station by. */
+export function stationKey(hardware: Uint8Array): string {
+  return hardware.join();
 }
 
 export class DhcpServer {
   private readonly options: DhcpOptions;
   /** Addresses by station, heard of longest ago first. */
   private readonly leases = new Map<string, Address>();
+  /** Addresses of guests' own cards: their leases are not taken from them, whatever others make up. */
+  readonly cards = new Set<string>();
 
   constructor(options: DhcpOptions) {
     this.options = options;
   }
 
-  /** The reply to a message, and where it goes: to everybody unless the client can be told at its address. */
-  answer(message: Uint8Array): { reply: Uint8Array; to: Address } | undefined {
+  /**
+   * The reply to a message that came from `hardware`, and where it goes: to everybody unless the client can be told at its
+   * address. Nobody asks for another station.
+   */
+  answer(message: Uint8Array, hardware: Uint8Array): { reply: Uint8Array; to: Address } | undefined {
     if (message.length < OPTIONS || message[0] !== REQUEST || message[1] !== 1 || message[2] !== 6) return undefined;
     if (dword(message, 236) !== MAGIC) return undefined;
+    if (stationKey(message.subarray(28, 34)) !== stationKey(hardware)) return undefined;
     const options = readOptions(message);
     const type = options.get(Option.type)?.[0];
-    const station = message.slice(28, 34).join();
+    const station = stationKey(hardware);
     const own = dword(message, 12);
     const asked = options.get(Option.wanted);
     const server = options.get(Option.server);
@@ -91,7 +104,13 @@ export class DhcpServer {
 
   /** The address that the station with this hardware address has; undefined where it has none. */
   addressOf(station: Uint8Array): Address | undefined {
-    return this.leases.get(station.join());
+    return this.leases.get(stationKey(station));
+  }
+
+  /** The station that has an address; undefined where nobody was given it. */
+  holderOf(address: Address): string | undefined {
+    for (const [station, leased] of this.leases) if (leased === address) return station;
+    return undefined;
   }
 
   /** The station's address; where all are taken, that of the station which was not heard of for the longest time. */
@@ -104,7 +123,7 @@ export class DhcpServer {
         if (!taken.has(each)) address = each;
     }
     if (address === undefined) {
-      const [oldest] = this.leases;
+      const oldest = [...this.leases].find(([each]) => !this.cards.has(each));
       if (oldest === undefined) return undefined;
       this.leases.delete(oldest[0]);
       address = oldest[1];
@@ -115,7 +134,7 @@ export class DhcpServer {
   }
 
   private reply(message: Uint8Array, type: number, address: Address): { reply: Uint8Array; to: Address } {
-    const { mask, router, dns } = this.options;
+    const { mask, router, dns, domain } = this.options;
     const reply = new Uint8Array(REPLY_BYTES);
     reply.set([REPLY, 1, 6, 0]);
     reply.set(message.subarray(4, 8), 4);
@@ -137,6 +156,7 @@ export class DhcpServer {
       add(Option.mask, ...bytes(mask));
       add(Option.router, ...bytes(router));
       add(Option.dns, ...bytes(dns));
+      add(Option.domain, ...new TextEncoder().encode(domain));
       add(Option.broadcast, ...bytes((router | ~mask) >>> 0));
       if (address !== 0) add(Option.leaseTime, ...bytes(LEASE));
     }

@@ -4,8 +4,8 @@
 
 /** A TCP connection of the host. */
 export interface HostTcp {
-  /** Takes bytes; how many wait to be sent is told by {@link pending}. The bytes are copied. */
-  write(bytes: Uint8Array): void;
+  /** Takes bytes, piece by piece, for good; how many wait to be sent is told by {@link pending}. */
+  write(pieces: readonly Uint8Array[]): void;
   /** Bytes that were written and not sent yet. */
   readonly pending: number;
   /** Nothing more will be written. */
@@ -58,9 +58,12 @@ export interface HostSockets {
     port: number,
     received: (bytes: Uint8Array, address: string, port: number) => void,
   ): Promise<HostUdp>;
-  openUdp(received: (bytes: Uint8Array, address: string, port: number) => void): HostUdp;
+  /** A socket for datagrams of one version of IP. */
+  openUdp(family: 4 | 6, received: (bytes: Uint8Array, address: string, port: number) => void): HostUdp;
   /** Where the host asks for names. */
   nameServer(): { address: string; port: number } | undefined;
   /** Whether an address is one of the host's own. */
   isOwn(address: string): boolean;
+  /** Whether another host answers an echo request of so many bytes, as far as the host's user may ask that. */
+  ping(address: string, bytes: number): Promise<boolean>;
 }

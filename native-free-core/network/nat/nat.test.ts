@@ -1,145 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HostSockets, HostTcp, HostTcpEvents } from './host-sockets.ts';
-import { GATEWAY, NAME_SERVER, Nat } from './nat.ts';
+import { addWords, fold } from '../../devices/packets.ts';
+import { GATEWAY, NAME_SERVER } from './nat.ts';
 import { readTcp, TcpFlag, tcpMessage } from './tcp-connection.ts';
+import { bytes, GUEST, HARDWARE, lab, WORLD } from './testing/lab.ts';
 import {
   type Address,
   dword,
-  type IpPacket,
+  ipFrame,
   ipFrames,
-  isSumRight,
   Protocol,
   parseAddress,
   putDword,
-  putSum,
   putWord,
-  readIp,
   readUdp,
   udpPacket,
   word,
 } from './wire.ts';
 
-const GUEST = parseAddress('10.0.2.15')!;
-const WORLD = parseAddress('93.184.216.34')!;
-const HARDWARE = Uint8Array.of(2, 0, 0, 0, 0, 1);
-const NOBODY = new Uint8Array(6);
 const { syn, acknowledge: ack, fin, reset } = TcpFlag;
-
-/** A socket of the host, as a test plays it. */
-function fakeTcp(address: string, port: number, events: HostTcpEvents) {
-  return {
-    ...{ address, port, events, pending: 0, isEnded: false, isDestroyed: false, isPaused: false },
-    written: [] as number[],
-    write(bytes: Uint8Array) {
-      this.written.push(...bytes);
-    },
-    end() {
-      this.isEnded = true;
-    },
-    destroy() {
-      this.isDestroyed = true;
-    },
-    pause() {
-      this.isPaused = true;
-    },
-    resume() {
-      this.isPaused = false;
-    },
-  };
-}
-
-function lab({ allowHost = false } = {}) {
-  const time = { now: 0 };
-  const tcp: ReturnType<typeof fakeTcp>[] = [];
-  const udp: {
-    sent: unknown[];
-    received(bytes: Uint8Array, address: string, port: number): void;
-    isClosed: boolean;
-  }[] = [];
-  const listeners: {
-    listener: { isClosed: boolean };
-    accepted(connect: (events: HostTcpEvents) => HostTcp): void;
-  }[] = [];
-  const sockets: HostSockets = {
-    now: () => time.now,
-    random: (into) => into.fill(0xff),
-    connectTcp(address, port, events) {
-      tcp.push(fakeTcp(address, port, events));
-      return tcp.at(-1)!;
-    },
-    openUdp(received) {
-      const socket = { sent: [] as unknown[], received, isClosed: false };
-      udp.push(socket);
-      return {
-        send: (bytes, address, port) => void socket.sent.push([[...bytes], address, port]),
-        close: () => void (socket.isClosed = true),
-      };
-    },
-    listenTcp(_address, _port, accepted) {
-      const listener = { isClosed: false, close: () => void (listener.isClosed = true) };
-      listeners.push({ listener, accepted });
-      return Promise.resolve(listener);
-    },
-    listenUdp(_address, _port, received) {
-      const socket = { sent: [] as unknown[], received, isClosed: false };
-      udp.push(socket);
-      return Promise.resolve({
-        send: (bytes: Uint8Array, address: string, port: number) => void socket.sent.push([[...bytes], address, port]),
-        close: () => void (socket.isClosed = true),
-      });
-    },
-    nameServer: () => ({ address: '127.0.0.53', port: 53 }),
-    isOwn: (address) => address === '192.168.1.7',
-  };
-  const frames: Uint8Array[] = [];
-  const nat = new Nat({ sockets, allowHost, send: (frame) => frames.push(frame) });
-  const send = (packet: IpPacket) => {
-    for (const frame of ipFrames(NOBODY, HARDWARE, packet)) nat.input(frame);
-  };
-  /** What came back, whole and with right checksums. */
-  const packets = () =>
-    frames.splice(0).map((frame) => {
-      const packet = readIp(frame)!;
-      assert.ok(packet && (packet.protocol === Protocol.icmp || isSumRight(packet)));
-      return packet;
-    });
-  const sendTcp = (
-    flags: number,
-    sequence: number,
-    acknowledged: number,
-    data: Uint8Array = new Uint8Array(0),
-    { to = WORLD, port = 80, from = 4000, window = 0xffff, options = [] as number[] } = {},
-  ) => {
-    const payload = tcpMessage(from, port, { flags, sequence, acknowledged, window, data }, options);
-    const packet = { source: GUEST, destination: to, protocol: Protocol.tcp, payload };
-    putSum(packet, 16);
-    send(packet);
-  };
-  const segments = () => packets().map(({ payload }) => readTcp(payload)!);
-  /** A connection to the world that is open: our first byte is 2, the host's first byte is 0. */
-  const open = (window = 0xffff) => {
-    sendTcp(syn, 1, 0, undefined, { window, options: [2, 4, 5, 180] });
-    assert.deepEqual(segments(), [], 'nobody is there yet');
-    tcp.at(-1)!.events.connected();
-    const [greeting] = segments();
-    assert.equal(greeting.flags, syn | ack);
-    assert.deepEqual([greeting.sequence, greeting.acknowledged, greeting.segmentMax], [0xffffffff, 2, 1460]);
-    sendTcp(ack, 2, 0, undefined, { window });
-    return tcp.at(-1)!;
-  };
-  /** Somebody outside connects to a forwarded port. */
-  const accept = () => {
-    listeners.at(-1)!.accepted((events) => {
-      tcp.push(fakeTcp('', 0, events));
-      return tcp.at(-1)!;
-    });
-    return tcp.at(-1)!;
-  };
-  return { nat, time, tcp, udp, frames, send, packets, sendTcp, segments, open, accept, listeners };
-}
-
-const bytes = (length: number, seed = 0) => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) + seed) & 0xff);
 
 test('ARP: the gateway and the name server are there, nobody else is', () => {
   const { nat, frames } = lab();
@@ -171,6 +50,7 @@ test('DHCP: discover, offer, request, acknowledge; a wrong request is refused; l
     message.set([1, 1, 6, 0, 9, 9, 9, 9]);
     putWord(message, 28, 0x0200);
     putDword(message, 30, station);
+    const hardware = message.slice(28, 34);
     putDword(message, 236, 0x63825363);
     message.set([53, 1, type], 240);
     if (wanted !== undefined) {
@@ -178,7 +58,7 @@ test('DHCP: discover, offer, request, acknowledge; a wrong request is refused; l
       putDword(message, 245, wanted);
     }
     message[wanted === undefined ? 243 : 249] = 255;
-    send(udpPacket({ address: 0, port: 68 }, { address: 0xffffffff, port: 67 }, message));
+    send(udpPacket({ address: 0, port: 68 }, { address: 0xffffffff, port: 67 }, message), hardware);
     const [reply] = packets();
     if (reply === undefined) return undefined;
     const { data, to } = readUdp(reply)!;
@@ -206,17 +86,94 @@ test('pings of the gateway are answered, others and damaged ones are not', () =>
   const [{ source, payload }] = packets();
   assert.equal(source, GATEWAY);
   assert.deepEqual([...payload.subarray(0, 2), ...payload.subarray(4, 10)], [0, 0, 1, 2, 3, 4, 5, 6]);
-  echo(WORLD, ping);
   echo(GATEWAY, Uint8Array.of(8, 0, 0, 0, 1, 2, 3, 4));
   assert.deepEqual(packets(), []);
 });
 
+test('pings of others are the host’s to ask, a few at a time', async () => {
+  const { send, packets, pings, nat } = lab();
+  const ping = Uint8Array.of(8, 0, 0, 0, 1, 2, 3, 4, 5, 6);
+  putWord(ping, 2, ~(0x0800 + 0x0102 + 0x0304 + 0x0506));
+  const echo = (destination: Address) => send({ source: GUEST, destination, protocol: Protocol.icmp, payload: ping });
+  for (let i = 0; i < 20; i++) echo(WORLD);
+  assert.equal(pings.length, 16);
+  assert.deepEqual([pings[0].address, pings[0].size], ['93.184.216.34', 2]);
+  pings.forEach(({ answer }, index) => {
+    answer(index < 3);
+  });
+  await new Promise(setImmediate);
+  const answers = packets();
+  assert.deepEqual(
+    answers.map(({ source, payload: [type] }) => [source, type]),
+    Array(3).fill([WORLD, 0]),
+  );
+  assert.equal(nat.counters.refused, 4);
+  echo(parseAddress('192.168.1.7')!);
+  assert.equal(pings.length, 16, 'not the host itself');
+  assert.deepEqual([...packets()[0].payload.subarray(0, 2)], [3, 13], 'prohibited');
+});
+
+test('a packet that may be passed on no more comes back from the gateway, as traceroute wants', () => {
+  const { send, packets, udp } = lab();
+  send({ ...udpPacket({ address: GUEST, port: 5 }, { address: WORLD, port: 33434 }, bytes(9)), hops: 1 });
+  const [{ source, payload }] = packets();
+  assert.deepEqual([source, ...payload.subarray(0, 2)], [GATEWAY, 11, 0]);
+  assert.equal(dword(payload, 8 + 16), WORLD, 'and says which');
+  assert.equal(udp.length, 0);
+});
+
+test('fragments are put together, in any order; what overlaps is thrown away', () => {
+  const { nat, send, udp } = lab();
+  const long = bytes(4000);
+  const frames = [
+    ...ipFrames(HARDWARE, HARDWARE, udpPacket({ address: GUEST, port: 5 }, { address: WORLD, port: 7 }, long)),
+  ];
+  assert.equal(frames.length, 3);
+  for (const frame of [frames[2], frames[0], frames[0], frames[1]]) nat.input(frame);
+  assert.deepEqual(udp[0].sent, [[[...long], '93.184.216.34', 7]]);
+  // The second fragment begins eight bytes too early.
+  const early = frames[1].slice();
+  putWord(early, 20, word(early, 20) - 1);
+  putWord(early, 24, 0);
+  putWord(early, 24, ~fold(addWords(0, early, 14, 34)));
+  for (const frame of [frames[0], early, frames[2]]) nat.input(frame);
+  assert.equal(nat.counters.fragments, 1);
+  assert.equal(udp[0].sent.length, 1);
+  send(udpPacket({ address: GUEST, port: 5 }, { address: WORLD, port: 7 }, Uint8Array.of(1)));
+  assert.equal(udp[0].sent.length, 2);
+});
+
+test('nobody is heard under an address of another, or as the gateway', () => {
+  const { nat, send, udp, sendTcp, tcp } = lab();
+  const other = Uint8Array.of(2, 0, 0, 0, 0, 2);
+  nat.plug(HARDWARE, 'first');
+  sendTcp(syn, 1, 0);
+  assert.equal(tcp.length, 1);
+  send(udpPacket({ address: GUEST, port: 5 }, { address: WORLD, port: 7 }, Uint8Array.of(1)), other);
+  assert.equal(udp.length, 0);
+  assert.equal(nat.counters.spoofed, 1);
+  const frame = (packet: Parameters<typeof ipFrames>[2], from: Uint8Array) => [...ipFrames(other, from, packet)][0];
+  const say = (source: Address, port = 5) =>
+    udpPacket({ address: source, port }, { address: WORLD, port: 7 }, Uint8Array.of(1));
+  assert.equal(nat.isForged(frame(say(GUEST), HARDWARE)), false);
+  assert.equal(nat.isForged(frame(say(GUEST), other)), true);
+  assert.equal(nat.isForged(frame(say(GATEWAY), other)), true);
+  assert.equal(nat.isForged(frame(say(GUEST + 1, 67), other)), true, 'another server of addresses');
+  const claim = new Uint8Array(60);
+  claim.set([255, 255, 255, 255, 255, 255, ...other, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2, ...other]);
+  putDword(claim, 28, GATEWAY);
+  assert.equal(nat.isForged(claim), true);
+  putDword(claim, 28, GUEST + 1);
+  assert.equal(nat.isForged(claim), false);
+});
+
 test('UDP: there and back, names to the host’s server, only answers of whom was asked; flows are bounded', () => {
   const { send, packets, udp, nat, time } = lab();
-  const say = (address: Address, port: number, from = 5000) =>
-    send(udpPacket({ address: GUEST, port: from }, { address, port }, Uint8Array.of(1, 2)));
-  say(NAME_SERVER, 53);
-  assert.deepEqual(udp[0].sent, [[[1, 2], '127.0.0.53', 53]]);
+  const say = (address: Address, port: number, from = 5000, data = Uint8Array.of(1, 2)) =>
+    send(udpPacket({ address: GUEST, port: from }, { address, port }, data));
+  const query = Uint8Array.of(0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 111, 114, 103, 0, 0, 1, 0, 1);
+  say(NAME_SERVER, 53, 5000, query);
+  assert.deepEqual(udp[0].sent, [[[...query], '127.0.0.53', 53]]);
   udp[0].received(Uint8Array.of(7), '127.0.0.53', 53);
   udp[0].received(Uint8Array.of(8), '127.0.0.1', 53);
   const answers = packets();
@@ -240,7 +197,7 @@ test('UDP: there and back, names to the host’s server, only answers of whom wa
 test('the host’s own services are out of reach, unless they were allowed', () => {
   const places = ['10.0.2.2', '127.0.0.1', '192.168.1.7', '0.0.0.0', '169.254.169.254', '224.0.0.1', '10.0.2.99'];
   for (const allowHost of [false, true]) {
-    const { sendTcp, segments, tcp, send, udp } = lab({ allowHost });
+    const { sendTcp, packets, tcp, send, udp } = lab({ allowHost });
     for (const place of places) {
       const to = parseAddress(place)!;
       sendTcp(syn, 1, 0, undefined, { to });
@@ -252,7 +209,11 @@ test('the host’s own services are out of reach, unless they were allowed', () 
       allowed,
     );
     assert.equal(udp.length, allowed.length);
-    const refusals = segments();
+    const answers = packets();
+    assert.ok(answers.every(({ protocol, payload: [type] }) => protocol === Protocol.tcp || type === 3));
+    const refusals = answers
+      .filter(({ protocol }) => protocol === Protocol.tcp)
+      .map(({ payload }) => readTcp(payload)!);
     assert.equal(refusals.length, places.length - allowed.length);
     assert.ok(refusals.every(({ flags, acknowledged }) => flags === (reset | ack) && acknowledged === 2));
   }
@@ -266,8 +227,8 @@ test('TCP: data both ways, acknowledged once for all, half closed, and forgotten
   sendTcp(ack, 102, 0, bytes(100, 1));
   sendTcp(ack, 2, 0, bytes(100));
   sendTcp(ack, 302, 0, bytes(100, 9));
-  assert.deepEqual(socket.written, [...bytes(100), ...bytes(100, 1)], 'not twice, and nothing out of order');
   nat.flush();
+  assert.deepEqual(socket.written, [...bytes(100), ...bytes(100, 1)], 'not twice, and nothing out of order');
   nat.flush();
   assert.deepEqual(
     segments().map(({ acknowledged }) => acknowledged),
@@ -303,25 +264,63 @@ test('TCP: data both ways, acknowledged once for all, half closed, and forgotten
 test('TCP: a slow guest stops the host’s socket, a slow socket closes the guest’s window', () => {
   const { sendTcp, segments, open, nat } = lab();
   const socket = open(3000);
-  for (let i = 0; i < 6; i++) socket.events.data(bytes(10_000));
+  for (let i = 0; i < 30; i++) socket.events.data(bytes(10_000));
   assert.equal(socket.isPaused, true);
   assert.equal(
     segments().reduce((sum, { data }) => sum + data.length, 0),
     3000,
   );
-  for (let at = 3000; at < 60_000; at += 3000) sendTcp(ack, 2, at, undefined, { window: 3000 });
+  for (let at = 3000; at < 300_000; at += 3000) sendTcp(ack, 2, at, undefined, { window: 3000 });
   assert.equal(socket.isPaused, false);
   segments();
-  socket.pending = 128 * 1024;
-  sendTcp(ack, 2, 60_000, bytes(1000));
+  socket.pending = 256 * 1024;
+  sendTcp(ack, 2, 300_000, bytes(1000));
   nat.flush();
   assert.equal(segments().at(-1)!.window, 0);
   assert.deepEqual(socket.written, []);
   socket.pending = 0;
   socket.events.drained();
   assert.equal(segments().at(-1)!.window, 0xffff);
-  sendTcp(ack, 2, 60_000, bytes(1000));
+  sendTcp(ack, 2, 300_000, bytes(1000));
+  nat.flush();
   assert.deepEqual(socket.written, [...bytes(1000)]);
+});
+
+test('TCP: what many connections may hold is shared among them', () => {
+  const { sendTcp, segments, tcp, nat, time } = lab();
+  let told = 0;
+  for (let i = 0; i < 2000; i++) {
+    sendTcp(syn, 1, 0, undefined, { from: 1 + i, options: [2, 4, 5, 180, 1, 3, 3, 7] });
+    tcp.at(-1)!.events.connected();
+    segments();
+    sendTcp(ack, 2, 0, bytes(10), { from: 1 + i });
+    nat.flush();
+    told = segments().at(-1)!.window << 3;
+  }
+  assert.ok(told > 16 * 1024 && told <= (64 * 2 ** 20) / 2000, String(told));
+  time.now += 1000;
+  nat.close();
+});
+
+test('TCP: a message that is not cut is taken whole, and long data leaves in one', () => {
+  const { open, nat, tcp, segments, frames } = lab();
+  open();
+  const payload = tcpMessage(4000, 80, { flags: ack, sequence: 2, acknowledged: 0, window: 0xffff, data: bytes(5000) });
+  const packet = { source: GUEST, destination: WORLD, protocol: Protocol.tcp, payload };
+  const frame = ipFrame(HARDWARE, HARDWARE, packet);
+  // Its checksum is not there yet.
+  nat.input(frame, Uint8Array.of(1, 1, 54, 0, 0xb4, 5, 34, 0, 16, 0, 0, 0));
+  nat.flush();
+  assert.deepEqual(tcp[0].written, [...bytes(5000)]);
+  nat.input(frame);
+  segments();
+  const sent: number[] = [];
+  const sockets = lab();
+  sockets.open();
+  sockets.tcp[0].events.data(bytes(40_000));
+  for (const { data } of sockets.segments()) sent.push(data.length);
+  assert.deepEqual([sent.length, Math.max(...sent)], [28, 1460]);
+  assert.equal(frames.length, 0);
 });
 
 test('TCP: what is lost on the way is sent again, a closed window is asked about, and patience ends', () => {
@@ -391,10 +390,31 @@ test('TCP: refused, unreachable and cut connections are told by a reset; resets 
 });
 
 test('floods and garbage: connections are bounded, nothing throws, nothing is answered that should not be', () => {
-  const { sendTcp, nat, segments } = lab();
-  for (let i = 0; i < 5000; i++) sendTcp(syn, 1, 0, undefined, { from: 1 + (i % 60_000), port: 1 + (i >> 12) });
+  const { sendTcp, nat, segments, tcp, time } = lab();
+  for (let i = 0; i < 5000; i++) sendTcp(syn, 1, 0, undefined, { from: 1 + i });
+  assert.equal(nat.size, 512, 'of which one end has not been heard');
+  assert.equal(nat.counters.refused, 5000 - 512);
+  assert.deepEqual(segments(), [], 'whoever is honest asks again');
+  const neighbour = Uint8Array.of(2, 0, 0, 0, 0, 9);
+  sendTcp(syn, 1, 0, undefined, { source: GUEST + 1 }, neighbour);
+  assert.equal(nat.size, 513, 'others are unharmed');
+  time.now += 80_000;
+  nat.tick();
+  assert.equal(nat.size, 0, 'the host gives up');
+  segments();
+  for (let i = 0; i < 2100; i++) {
+    sendTcp(syn, 1, 0, undefined, { from: 1 + i });
+    const last = tcp.at(-1)!;
+    if (last.isDestroyed || i >= 2048) continue;
+    last.events.connected();
+    sendTcp(ack, 2, 0, undefined, { from: 1 + i });
+  }
   assert.equal(nat.size, 2048);
-  assert.equal(segments().filter(({ flags }) => (flags & reset) !== 0).length, 5000 - 2048);
+  assert.equal(segments().filter(({ flags }) => (flags & reset) !== 0).length, 2100 - 2048);
+  sendTcp(syn, 1, 0, undefined, { source: GUEST + 1 }, neighbour);
+  assert.equal(nat.size, 2049);
+  nat.unplug(neighbour);
+  assert.equal(nat.size, 2048);
   nat.close();
   assert.equal(nat.size, 0);
   let seed = 3;
@@ -402,8 +422,11 @@ test('floods and garbage: connections are bounded, nothing throws, nothing is an
   const { nat: other, frames } = lab();
   for (let i = 0; i < 20_000; i++) {
     const frame = Uint8Array.from({ length: 30 + below(120) }, () => below(256));
-    putWord(frame, 12, below(2) === 0 ? 0x0800 : 0x0806);
+    putWord(frame, 12, [0x0800, 0x0806, 0x86dd][below(3)]);
     if (below(2) === 0) frame.set([0x45, 0, 0, frame.length - 14, 0, 0, 0, 0, 64, [1, 6, 17][below(3)]], 14);
+    else if (frame.length > 54)
+      frame.set([0x60, 0, 0, 0, 0, frame.length - 54, [58, 6, 17, 44, 0][below(5)], 255, 0xfe, 0x80], 14);
+    other.isForged(frame);
     other.input(frame);
     if (below(100) === 0) other.tick();
   }
@@ -421,7 +444,7 @@ test('forwarded TCP: the guest is called, answers, and both talk; it refuses, or
   sendTcp(reset, 0, 0);
   const socket = accept();
   const [call] = segments();
-  assert.deepEqual([call.flags, call.to, call.sequence, call.segmentMax, call.scale], [syn, 80, 0xffffffff, 1460, 2]);
+  assert.deepEqual([call.flags, call.to, call.sequence, call.segmentMax, call.scale], [syn, 80, 0xffffffff, 1460, 3]);
   socket.events.data(bytes(3000));
   assert.deepEqual(segments(), [], 'nothing is sent before it has answered');
   const guest = { to: GATEWAY, port: call.from, from: 80 };
@@ -438,6 +461,7 @@ test('forwarded TCP: the guest is called, answers, and both talk; it refuses, or
     ],
   );
   sendTcp(ack, 501, 3000, bytes(50, 4), guest);
+  nat.flush();
   assert.deepEqual(socket.written, [...bytes(50, 4)]);
   sendTcp(ack | fin, 551, 3000, undefined, guest);
   socket.events.ended();

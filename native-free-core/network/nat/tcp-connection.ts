@@ -7,22 +7,22 @@ import { dword, putDword, putWord, word } from './wire.ts';
 
 export const TcpFlag = { fin: 1, syn: 2, reset: 4, push: 8, acknowledge: 16 } as const;
 const HEADER_BYTES = 20;
-/** The most that one segment carries on a network of 1,500 bytes. */
-const SEGMENT_MAX = 1460;
 /** Where a guest does not say how much it takes (RFC 9293, 3.7.1). */
 const SEGMENT_DEFAULT = 536;
-/** Bytes from the host that wait for the guest: the socket is not read beyond. */
-const BUFFER_MAX = 48 * 1024;
-/** Bytes from the guest that wait for the host: the window closes at that. */
-const WINDOW_MAX = 128 * 1024;
+/** Bytes that wait in one direction, of a connection that has all the room: the socket is not read, the window closes. */
+export const WAITING_MAX = 256 * 1024;
 /** What our windows are shifted by. */
-const SCALE = 2;
+const SCALE = 3;
+/** Bytes of data that are sent at once, to be cut into segments further on: what one IP packet holds. */
+const MESSAGE_DATA_MAX = 0xffff - 40 - 20;
 /** Milliseconds before something is sent again, doubled each time; and how often that is tried. */
 const RETRANSMIT_FIRST = 300;
 const RETRANSMIT_MAX = 10_000;
 const TRIES_MAX = 10;
 /** Milliseconds for which a connection that is over is remembered, for a last segment that was lost. */
 const LINGER = 2000;
+/** Milliseconds for which the host may try to connect; a guest gives up at about the same time. */
+const CONNECT_PATIENCE = 75_000;
 
 export interface TcpSegment {
   sequence: number;
@@ -65,7 +65,7 @@ export function readTcp(payload: Uint8Array): (TcpSegment & { from: number; to: 
 export function tcpMessage(
   from: number,
   to: number,
-  segment: Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window' | 'data'>,
+  segment: OutgoingSegment,
   options: readonly number[] = [],
 ): Uint8Array {
   const header = HEADER_BYTES + options.length;
@@ -82,10 +82,20 @@ export function tcpMessage(
   return message;
 }
 
+export type OutgoingSegment = Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window' | 'data'>;
+
 export interface TcpWiring {
   now(): number;
-  /** Sends a message to the guest: flags, sequence, data. */
-  send(segment: Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window' | 'data'>, options?: number[]): void;
+  /** The most that one segment carries on this network. */
+  readonly largest: number;
+  /** Bytes that may wait in each direction at the moment; at most {@link WAITING_MAX}. */
+  room(): number;
+  /** Sends a message to the guest, in segments of so many bytes where it is longer. */
+  send(segment: OutgoingSegment, options: number[] | undefined, segmentMax: number): void;
+  /** Both ends have heard of each other. */
+  onOpen(): void;
+  /** There is something to do when all that came at once has been dealt with: {@link TcpConnection.flush}. */
+  wantsFlush(): void;
   /** The connection is over and can be forgotten. */
   onClosed(): void;
 }
@@ -156,6 +166,9 @@ export class TcpConnection {
   private hasFin = false;
   private guestEnded = false;
   private owesAcknowledgement = false;
+  /** What the guest sent and the host's socket has not been given yet: all that came at once is written at once. */
+  private unwritten: Uint8Array[] = [];
+  private unwrittenBytes = 0;
   private toldWindow = 0;
   private duplicates = 0;
   /** What was lost is being sent again until the guest has all up to here. */
@@ -163,6 +176,7 @@ export class TcpConnection {
   private tries = 0;
   private retransmitAt = Infinity;
   private forgetAt = Infinity;
+  private readonly connectBy: number;
 
   /**
    * `syn` is what the guest began with, and `connect` opens the host's socket; without one the host's socket is open, and the
@@ -175,6 +189,7 @@ export class TcpConnection {
     connect: (events: HostTcpEvents) => HostTcp,
   ) {
     this.wiring = wiring;
+    this.connectBy = wiring.now() + CONNECT_PATIENCE;
     this.unacknowledged = this.next = this.furthest = start >>> 0;
     this.state = syn ? 'connecting' : 'calling';
     if (syn) this.meet(syn);
@@ -196,11 +211,12 @@ export class TcpConnection {
     this.expected = (syn.sequence + 1) >>> 0;
     this.guestWindow = syn.window;
     this.guestScale = syn.scale ?? null;
-    this.segmentMax = Math.max(64, Math.min(syn.segmentMax ?? SEGMENT_DEFAULT, SEGMENT_MAX));
+    this.segmentMax = Math.max(64, Math.min(syn.segmentMax ?? SEGMENT_DEFAULT, this.wiring.largest));
   }
 
   private get window(): number {
-    return Math.max(0, Math.min(WINDOW_MAX - this.host.pending, this.guestScale === null ? 0xffff : WINDOW_MAX));
+    const free = this.wiring.room() - this.host.pending - this.unwrittenBytes;
+    return Math.max(0, this.guestScale === null ? Math.min(free, 0xffff) : free);
   }
 
   private emit(flags: number, sequence: number, data: Uint8Array = new Uint8Array(0), options?: number[]): void {
@@ -210,7 +226,7 @@ export class TcpConnection {
     this.owesAcknowledgement = false;
     // The window of a SYN is never shifted.
     const told = isGreeting || this.guestScale === null ? Math.min(window, 0xffff) : window >> SCALE;
-    this.wiring.send({ sequence, acknowledged: this.expected, flags, window: told, data }, options);
+    this.wiring.send({ sequence, acknowledged: this.expected, flags, window: told, data }, options, this.segmentMax);
   }
 
   private call(): void {
@@ -230,7 +246,8 @@ export class TcpConnection {
   private sendGreeting(): void {
     const isCall = this.state === 'calling';
     const scale = isCall || this.guestScale !== null ? [1, 3, 3, SCALE] : [];
-    const options = [2, 4, SEGMENT_MAX >> 8, SEGMENT_MAX & 0xff, ...scale];
+    const { largest } = this.wiring;
+    const options = [2, 4, largest >> 8, largest & 0xff, ...scale];
     this.emit(TcpFlag.syn | (isCall ? 0 : TcpFlag.acknowledge), this.unacknowledged, undefined, options);
   }
 
@@ -242,7 +259,7 @@ export class TcpConnection {
   private fromHost(bytes: Uint8Array): void {
     if (this.state === 'closed') return;
     this.queue.push(bytes);
-    if (this.queue.length >= BUFFER_MAX && !this.isPaused) {
+    if (this.queue.length >= this.wiring.room() && !this.isPaused) {
       this.isPaused = true;
       this.host.pause();
     }
@@ -255,7 +272,7 @@ export class TcpConnection {
     for (;;) {
       const offset = ahead(this.next, this.unacknowledged);
       const room = this.guestWindow - offset;
-      const data = this.queue.slice(offset, Math.min(this.segmentMax, Math.max(0, room)));
+      const data = this.queue.slice(offset, Math.min(MESSAGE_DATA_MAX, Math.max(0, room)));
       if (data.length === 0) break;
       const isLast = offset + data.length === this.queue.length;
       this.emit(TcpFlag.acknowledge | (isLast ? TcpFlag.push : 0), this.next, data);
@@ -287,7 +304,7 @@ export class TcpConnection {
     if ((flags & TcpFlag.reset) !== 0) {
       // Only one that is in the window ends the connection (RFC 9293, 3.10.7.4).
       const at = ahead(segment.sequence, this.expected);
-      if (at >= 0 && at <= WINDOW_MAX) this.close();
+      if (at >= 0 && at <= WAITING_MAX) this.close();
       return;
     }
     if ((flags & TcpFlag.syn) !== 0) {
@@ -312,25 +329,33 @@ export class TcpConnection {
     }
     if ((flags & TcpFlag.syn) === 0) return;
     this.meet(segment);
+    this.open(segment);
+    this.oweAcknowledgement();
+    this.pump();
+  }
+
+  private open(segment: TcpSegment): void {
     this.state = 'open';
     this.unacknowledged = segment.acknowledged;
     this.settle();
+    this.wiring.onOpen();
+  }
+
+  private oweAcknowledgement(): void {
     this.owesAcknowledgement = true;
-    this.pump();
+    this.wiring.wantsFlush();
   }
 
   /** What the guest has got of us; false if it names what was never sent. */
   private acknowledge(segment: TcpSegment): boolean {
     const progress = ahead(segment.acknowledged, this.unacknowledged);
     if (ahead(segment.acknowledged, this.furthest) > 0) {
-      this.owesAcknowledgement = true;
+      this.oweAcknowledgement();
       return false;
     }
     if (this.state === 'greeting') {
       if (progress !== 1) return false;
-      this.state = 'open';
-      this.unacknowledged = segment.acknowledged;
-      this.settle();
+      this.open(segment);
     } else if (progress > 0) {
       const isFinAcknowledged = this.hasFin && segment.acknowledged === this.furthest;
       this.queue.drop(progress - (isFinAcknowledged ? 1 : 0));
@@ -344,7 +369,7 @@ export class TcpConnection {
         if (ahead(this.unacknowledged, this.recoverTo) >= 0) this.recoverTo = null;
         else this.sendFirst();
       }
-      if (this.isPaused && this.queue.length < BUFFER_MAX / 2) {
+      if (this.isPaused && this.queue.length < this.wiring.room() / 2) {
         this.isPaused = false;
         this.host.resume();
       }
@@ -368,31 +393,45 @@ export class TcpConnection {
 
   /** Data and FIN of the guest. Only what comes in order is taken: the guest sends the rest again. */
   private take({ sequence, data, flags }: TcpSegment): void {
-    this.owesAcknowledgement = true;
+    this.oweAcknowledgement();
     const behind = ahead(this.expected, sequence);
     if (behind < 0 || behind > data.length || this.guestEnded) return;
     const fresh = data.subarray(behind, behind + this.window);
     if (fresh.length > 0) {
-      this.host.write(fresh);
+      // The frame is the guest's ring's.
+      this.unwritten.push(fresh.slice());
+      this.unwrittenBytes += fresh.length;
       this.expected = (this.expected + fresh.length) >>> 0;
     }
     if ((flags & TcpFlag.fin) === 0 || behind + fresh.length !== data.length) return;
     this.expected = (this.expected + 1) >>> 0;
     this.guestEnded = true;
+    this.write();
     this.host.end();
   }
 
   private windowOpened(): void {
     if (this.state !== 'open') return;
     // A guest that was told of no room waits to hear of some.
-    if (this.window - this.toldWindow >= WINDOW_MAX / 2 || this.toldWindow < SEGMENT_MAX)
+    if (this.window - this.toldWindow >= this.wiring.room() / 2 || this.toldWindow < this.wiring.largest)
       this.owesAcknowledgement = true;
     this.flush();
   }
 
-  /** Sends the acknowledgement that is owed, one for all that came. */
+  /** Gives the host's socket what came. */
+  private write(): void {
+    const { unwritten } = this;
+    if (unwritten.length === 0) return;
+    this.unwritten = [];
+    this.unwrittenBytes = 0;
+    this.host.write(unwritten);
+  }
+
+  /** Writes what came, and sends the acknowledgement that is owed: one for all of it. */
   flush(): void {
-    if (this.owesAcknowledgement && this.state !== 'closed') this.emit(TcpFlag.acknowledge, this.next);
+    if (this.state === 'closed') return;
+    this.write();
+    if (this.owesAcknowledgement) this.emit(TcpFlag.acknowledge, this.next);
   }
 
   /** Sends the first segment that the guest lacks once more, and nothing else: the others may have arrived. */
@@ -428,6 +467,10 @@ export class TcpConnection {
   tick(now: number): void {
     if (now >= this.forgetAt) {
       this.close();
+      return;
+    }
+    if (this.state === 'connecting' && now >= this.connectBy) {
+      this.refuse();
       return;
     }
     if (now < this.retransmitAt || this.state === 'closed') return;

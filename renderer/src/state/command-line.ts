@@ -7,6 +7,8 @@ import {
   GuestSettings,
   type GuestSettingsInput,
   joinWords,
+  linkWords,
+  MTU_MAX,
   type NewDisk,
   quoteWord as quote,
   type SettingName,
@@ -97,6 +99,9 @@ function netWord({
   rom,
   capture,
   forwards,
+  vlan,
+  mtu,
+  link,
 }: NonNullable<GuestSettingsInput['nets']>[number]): string {
   const words = [network];
   if (model && model !== 'e1000') words.push(`model=${model}`);
@@ -104,6 +109,9 @@ function netWord({
   if (rom) words.push(`rom=${rom}`);
   if (capture) words.push(`capture=${capture}`);
   for (const forward of forwards ?? []) words.push(`forward=${forwardText(forward)}`);
+  if (vlan) words.push(`vlan=${vlan}`);
+  if (mtu && mtu !== MTU_MAX) words.push(`mtu=${mtu}`);
+  words.push(...linkWords(link));
   return words.join(',');
 }
 

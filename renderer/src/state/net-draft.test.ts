@@ -17,7 +17,8 @@ test('cards of every network survive the way into a row and back', () => {
 test('an address may be typed as Windows writes it, and an internal network needs a name', () => {
   const typed = { ...usualCard(), mac: ' 02-AB-00-00-00-0F ' };
   assert.equal(netSettings(typed).mac, '02:ab:00:00:00:0f');
-  assert.deepEqual(netProblems(typed), { name: '', mac: '', forwards: '' });
+  assert.deepEqual(netProblems(typed), { name: '', mac: '', forwards: '', vlan: '' });
+  assert.match(netProblems({ ...typed, place: 'internal', vlan: 4095 }).vlan, /^The VLAN must be 0 to 4094/);
   const forwards = [{ ...usualForward(), guestPort: null }];
   assert.match(netProblems({ ...typed, forwards }).forwards, /^The guest’s port /);
   assert.match(

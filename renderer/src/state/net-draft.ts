@@ -2,7 +2,15 @@
 // Owns the names of networks and models, and what is told wrong of which field.
 // Never knows which networks there are: an internal one is there by its name.
 
-import { type ForwardSettings, type NetSettings, type networkModels, NetSettings as Schema } from '../contract.ts';
+import {
+  type ForwardSettings,
+  type LinkSettings,
+  linkWords,
+  MTU_MAX,
+  type NetSettings,
+  type networkModels,
+  NetSettings as Schema,
+} from '../contract.ts';
 
 export const netPlaces = ['nat', 'nat+host', 'internal'] as const;
 export type NetPlace = (typeof netPlaces)[number];
@@ -46,6 +54,11 @@ export interface NetDraft {
   capture: string;
   /** Kept while the card is on an internal network, which has none. */
   forwards: ForwardDraft[];
+  /** Of an internal network; null is none. */
+  vlan: number | null;
+  /** What the dialog does not ask for, as it was. */
+  mtu: number;
+  link: LinkSettings;
 }
 
 const INTERNAL = 'internal:';
@@ -54,9 +67,10 @@ const INTERNAL = 'internal:';
 export const usualCard = (): NetDraft => ({
   ...{ place: 'nat', name: 'lab', model: 'e1000', mac: '', rom: '', capture: '' },
   forwards: [],
+  ...{ vlan: null, mtu: MTU_MAX, link: { up: true, delayMs: 0, kbitPerSecond: null, lossPercent: 0 } },
 });
 
-export function netDraft({ network, model, mac, rom, capture, forwards }: NetSettings): NetDraft {
+export function netDraft({ network, model, mac, rom, capture, forwards, vlan, mtu, link }: NetSettings): NetDraft {
   const isInternal = network.startsWith(INTERNAL);
   return {
     place: isInternal ? 'internal' : (network as NetPlace),
@@ -66,11 +80,25 @@ export function netDraft({ network, model, mac, rom, capture, forwards }: NetSet
     rom: rom ?? '',
     capture: capture ?? '',
     forwards: forwards.map((forward) => ({ ...forward })),
+    vlan: vlan === 0 ? null : vlan,
+    mtu,
+    link: { ...link },
   };
 }
 
 /** The settings that a row stands for, unchecked: the contract's schema is the judge. Addresses may be typed in any usual way. */
-export function netSettings({ place, name, model, mac, rom, capture, forwards }: NetDraft): NetSettings {
+export function netSettings({
+  place,
+  name,
+  model,
+  mac,
+  rom,
+  capture,
+  forwards,
+  vlan,
+  mtu,
+  link,
+}: NetDraft): NetSettings {
   return {
     network: place === 'internal' ? `${INTERNAL}${name}` : place,
     model,
@@ -85,6 +113,9 @@ export function netSettings({ place, name, model, mac, rom, capture, forwards }:
             port: port ?? Number.NaN,
             guestPort: guestPort ?? Number.NaN,
           })),
+    vlan: place === 'internal' ? (vlan ?? 0) : 0,
+    mtu,
+    link: { ...link },
   };
 }
 
@@ -95,13 +126,14 @@ const forwardWords: Record<string, string> = {
 };
 
 /** What is wrong with the fields of a row, each as a sentence; nothing where all is well. */
-export function netProblems(draft: NetDraft): { name: string; mac: string; forwards: string } {
-  const problems = { name: '', mac: '', forwards: '' };
+export function netProblems(draft: NetDraft): { name: string; mac: string; forwards: string; vlan: string } {
+  const problems = { name: '', mac: '', forwards: '', vlan: '' };
   for (const { path, message } of Schema.safeParse(netSettings(draft)).error?.issues ?? []) {
     if (path[0] === 'network')
       problems.name = 'The network needs a name of 1 to 32 letters, digits, dots, dashes or underscores.';
     if (path[0] === 'forwards' && problems.forwards === '')
       problems.forwards = `${forwardWords[String(path[2])] ?? 'Forwards'} ${message}.`;
+    if (path[0] === 'vlan') problems.vlan = `The VLAN ${message}.`;
     if (path[0] === 'mac') problems.mac = `The address ${message}.`;
   }
   return problems;
@@ -109,11 +141,12 @@ export function netProblems(draft: NetDraft): { name: string; mac: string; forwa
 
 /** A card in one line: `NAT · Intel PRO/1000 (e1000)`. */
 export function netText(settings: NetSettings): string {
-  const { place, name, model, mac, forwards } = netDraft(settings);
+  const { place, name, model, mac, forwards, vlan, link } = netDraft(settings);
   const where = place === 'internal' ? `Internal network ${name}` : netPlaceNames[place];
   const ports = forwards.map(
     ({ protocol, address, port, guestPort }) =>
       `${address}:${port} → ${guestPort}${protocol === 'udp' ? ' (UDP)' : ''}`,
   );
-  return [where, netModelNames[model], ...(mac ? [mac] : []), ...ports].join(' · ');
+  const division = vlan === null ? [] : [`VLAN ${vlan}`];
+  return [where, ...division, netModelNames[model], ...(mac ? [mac] : []), ...ports, ...linkWords(link)].join(' · ');
 }
