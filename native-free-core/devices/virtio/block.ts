@@ -61,6 +61,9 @@ const DISCARD_SECTORS_MAX = 1 << 22;
 const ZEROES_SECTORS_MAX = 1 << 22;
 /** A request is carried out in pieces: bytes that one holds of the host's memory at a time. */
 const PIECE_BYTES = 1 << 20;
+/** Buffers of a whole piece that are kept, and the least that is worth one. */
+const BUFFERS_KEPT = 8;
+const KEPT_BYTES_LEAST = 64 << 10;
 /** Requests that may be under way, and the bytes that they may hold. */
 const UNDER_WAY_MAX = 128;
 const UNDER_WAY_BYTES_MAX = 16 << 20;
@@ -86,6 +89,7 @@ export class VirtioBlock extends VirtioDevice {
   private readonly medium: ImageMedium;
   private readonly serial: string;
   private readonly follow: VirtioBlockOptions['follow'];
+  private readonly buffers: Uint8Array[] = [];
   private underWay = 0;
   private underWayBytes = 0;
 
@@ -219,20 +223,34 @@ export class VirtioBlock extends VirtioDevice {
   }
 
   private async read(chain: Chain, offset: number, length: number): Promise<void> {
-    for (let done = 0; done < length && chain.isLive; done += PIECE_BYTES) {
-      const piece = new Uint8Array(Math.min(PIECE_BYTES, length - done));
-      await this.medium.read(offset + done, piece);
-      if (chain.isLive) chain.write(done, piece);
-    }
+    for (let done = 0; done < length && chain.isLive; done += PIECE_BYTES)
+      await this.withBuffer(Math.min(PIECE_BYTES, length - done), async (piece) => {
+        await this.medium.read(offset + done, piece);
+        if (chain.isLive) chain.write(done, piece);
+      });
   }
 
   private async write(chain: Chain, offset: number, length: number): Promise<void> {
-    for (let done = 0; done < length && chain.isLive; done += PIECE_BYTES) {
-      const piece = new Uint8Array(Math.min(PIECE_BYTES, length - done));
-      chain.read(HEADER_BYTES + done, piece);
-      await this.medium.write(offset + done, piece);
-    }
+    for (let done = 0; done < length && chain.isLive; done += PIECE_BYTES)
+      await this.withBuffer(Math.min(PIECE_BYTES, length - done), (piece) => {
+        chain.read(HEADER_BYTES + done, piece);
+        return this.medium.write(offset + done, piece);
+      });
     if (!this.isCached) await this.medium.flush();
+  }
+
+  /** Lends a buffer, which is the medium's until it has answered. Long ones are kept: fresh memory costs more than a copy. */
+  private async withBuffer(length: number, act: (piece: Uint8Array) => Promise<void>): Promise<void> {
+    if (length < KEPT_BYTES_LEAST) {
+      await act(new Uint8Array(length));
+      return;
+    }
+    const buffer = this.buffers.pop() ?? new Uint8Array(PIECE_BYTES);
+    try {
+      await act(buffer.subarray(0, length));
+    } finally {
+      if (this.buffers.length < BUFFERS_KEPT) this.buffers.push(buffer);
+    }
   }
 
   private async discard(chain: Chain): Promise<number> {
