@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { testFs } from '../../containers/vfs/testing/context.ts';
 import { Server9p } from '../../shares/server.ts';
+import { finish, frameHeader } from '../offload.ts';
 import type { PacketPort } from '../packets.ts';
 import type { ImageMedium } from '../storage/medium.ts';
 import { VirtioBalloon } from './balloon.ts';
@@ -63,15 +64,30 @@ function disk(): ImageMedium {
   };
 }
 
+/** A port that takes unfinished frames, which must be such that they can be finished, and gives some. */
 function cable(next: (below: number) => number): PacketPort {
   let frame: Uint8Array | undefined;
+  let header: Uint8Array | undefined;
   return {
     isUp: true,
     send: (sent) => {
       assert.ok(sent.length >= 14 && sent.length <= 16_128, `a frame of ${sent.length} bytes`);
       return next(4) > 0;
     },
-    next: () => (next(3) === 0 ? undefined : (frame ??= new Uint8Array(60 + next(1400)))),
+    sendUnfinished: (sent, told) => {
+      finish(sent.slice(), frameHeader(told), () => {});
+      return next(4) > 0;
+    },
+    take() {},
+    get header() {
+      return frame && header;
+    },
+    next: () => {
+      if (frame !== undefined || next(3) === 0) return frame;
+      header = next(2) === 0 ? undefined : Uint8Array.from({ length: 12 }, () => next(3));
+      frame = new Uint8Array(60 + next(header === undefined ? 1400 : 60_000));
+      return frame;
+    },
     advance: () => {
       frame = undefined;
     },
