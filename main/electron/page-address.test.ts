@@ -20,6 +20,7 @@ test('the page is its own scheme and host alone', () => {
 test("guests' windows are told apart by their hash", () => {
   assert.equal(guestWindow(`${PAGE_URL}#/console/a`), 'console');
   assert.equal(guestWindow(`${PAGE_URL}#/console/a/2`), 'console');
+  assert.equal(guestWindow(`${PAGE_URL}#/console/a/shell`), 'console');
   assert.equal(guestWindow(`${PAGE_URL}#/display/a`), 'display');
   for (const hash of ['', '#/console/', '#/console/a/3', '#/console/a/2/', '#/display/a/b', '#/display/a/2'])
     assert.equal(guestWindow(`${PAGE_URL}${hash}`), null, hash);

@@ -14,10 +14,10 @@ export function isPage(address: string): boolean {
   return protocol === `${SCHEME}:` && host === 'app';
 }
 
-/** Which window of a guest's an address is: a console, with `/2` of its second serial port, or its display; null for none. */
+/** Which window of a guest's an address is: a console, with `/2` of its second serial port and with `/shell` a shell, or its display; null for none. */
 export function guestWindow(address: string): 'console' | 'display' | null {
   const match = isPage(address)
-    ? /^#\/(console(?=\/[^/]+(\/2)?$)|display(?=\/[^/]+$))/.exec(new URL(address).hash)
+    ? /^#\/(console(?=\/[^/]+(\/(2|shell))?$)|display(?=\/[^/]+$))/.exec(new URL(address).hash)
     : null;
   return (match?.[1] as 'console' | 'display' | undefined) ?? null;
 }

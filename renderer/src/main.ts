@@ -13,7 +13,11 @@ import DisplayWindow from './display/DisplayWindow.svelte';
 const target = document.getElementById('app');
 if (!target) throw new Error('The page has no #app element.');
 
-const [, what, of, port] = /^#\/(console|display)\/([^/]+)(\/2)?$/.exec(window.location.hash) ?? [];
+const [, what, of, port] = /^#\/(console|display)\/([^/]+)(\/2|\/shell)?$/.exec(window.location.hash) ?? [];
 if (!of) mount(App, { target });
 else if (what === 'display') mount(DisplayWindow, { target, props: { guestId: decodeURIComponent(of) } });
-else mount(ConsoleWindow, { target, props: { guestId: decodeURIComponent(of), port: port ? 2 : 1 } });
+else
+  mount(ConsoleWindow, {
+    target,
+    props: { guestId: decodeURIComponent(of), source: port === '/shell' ? 'shell' : port ? 2 : 1 },
+  });

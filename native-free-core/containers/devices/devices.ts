@@ -116,7 +116,12 @@ export class Devices {
 
   private fifo(inode: Inode, flags: number): PipeFile {
     let pipe = this.fifos.get(inode);
-    if (!pipe) this.fifos.set(inode, (pipe = new Pipe()));
+    if (!pipe) {
+      pipe = new Pipe();
+      pipe.isNamed = true;
+      this.fifos.set(inode, pipe);
+    }
+    if (pipe.opener) return pipe.opener();
     const access = flags & O_ACCMODE;
     if (access === O_WRONLY && flags & O_NONBLOCK && pipe.readers === 0) throw errno('ENXIO');
     return new PipeFile(pipe, access === O_RDONLY || access === O_RDWR, access !== O_RDONLY, inode);

@@ -3,7 +3,6 @@
 // Never waits for the host: what is written is the host's at once.
 
 import { errno } from '../errno.ts';
-import type { OpenFile } from '../vfs/types.ts';
 import { Pipe, PipeFile } from './pipe.ts';
 
 /** Standard input: a pipe, at whose other end is the host. */
@@ -24,7 +23,7 @@ export class HostInput {
   }
 
   /** What the program has as its standard input. */
-  open(): OpenFile {
+  open(): PipeFile {
     return new PipeFile(this.pipe, true, false);
   }
 
@@ -71,28 +70,30 @@ export class HostInput {
 /** Standard output, or standard error: a pipe as the program sees it, whose reader takes everything at once. */
 export class HostOutput extends PipeFile {
   private readonly show: (bytes: Uint8Array) => void;
-  private isHeld = false;
+  private readonly state: { isHeld: boolean };
 
-  constructor(show: (bytes: Uint8Array) => void) {
-    super(new Pipe(), false, true);
+  constructor(show: (bytes: Uint8Array) => void, pipe = new Pipe(), state = { isHeld: false }) {
+    super(pipe, false, true);
     // Somebody reads as long as there is a host.
-    this.pipe.readers = 1;
+    pipe.readers = 1;
+    pipe.opener = () => new HostOutput(show, pipe, state);
     this.show = show;
+    this.state = state;
   }
 
   /** While it is held the host takes nothing, and who writes waits. */
   hold(held: boolean): void {
-    this.isHeld = held;
+    this.state.isHeld = held;
     this.pipe.changed.wake();
   }
 
   override write(from: Uint8Array): number {
-    if (this.isHeld) throw errno('EAGAIN');
+    if (this.state.isHeld) throw errno('EAGAIN');
     if (from.length > 0) this.show(from.slice());
     return from.length;
   }
 
   override poll(): number {
-    return this.isHeld ? 0 : super.poll();
+    return this.state.isHeld ? 0 : super.poll();
   }
 }

@@ -20,6 +20,10 @@ export class Pipe {
   writerOpenings = 0;
   readonly changed = new WaitQueue();
   capacity = PIPE_BYTES;
+  /** A FIFO: who opens one side waits for the other. */
+  isNamed = false;
+  /** What is opened where it is opened by its place, if not one of its ends: of pipes that lead to the host. */
+  opener: (() => PipeFile) | undefined;
   private ring = new Uint8Array(PIPE_BUF);
   private start = 0;
   private length = 0;

@@ -294,6 +294,13 @@ export class Terminal {
     session.terminal = this;
   }
 
+  /** Its session gives it up: another one may have it. */
+  abandon(): void {
+    if (this.session) this.session.terminal = null;
+    this.session = undefined;
+    this.group = 0;
+  }
+
   get poll(): number {
     return (
       (this.isReadable ? POLLIN | POLLRDNORM : 0) | (this.hungUp ? POLLHUP : this.stopped ? 0 : POLLOUT | POLLWRNORM)
@@ -388,11 +395,7 @@ export class Terminal {
       }
       case Ioctl.tiocnotty:
         if (!this.isControlling(task)) throw errno('ENOTTY');
-        if (task.process.pid === this.session!.id) {
-          task.process.session.terminal = null;
-          this.session = undefined;
-          this.group = 0;
-        }
+        if (task.process.pid === this.session!.id) this.abandon();
         return 0;
       case Ioctl.fionread:
         return put(this.ready.reduce((sum, piece) => sum + piece.length, 0));

@@ -2,6 +2,7 @@
 // Owns what is given back at an end, zombies, orphans, and the reports that wait collects.
 // Never chooses an exit status.
 
+import type { Terminal } from '../devices/terminal.ts';
 import { Errno } from '../errno.ts';
 import type { Kernel } from './kernel.ts';
 import { isFirst } from './namespaces.ts';
@@ -119,7 +120,7 @@ function endProcess(kernel: Kernel, process: Process, status: number): void {
 function hangUpOrphans(kernel: Kernel, process: Process): void {
   const { session } = process;
   if (process.pid !== session.id || !session.terminal) return;
-  session.terminal = null;
+  (session.terminal as Terminal).abandon();
   for (const other of [...kernel.processes.values()]) {
     if (other.session !== session || other.isZombie || other === process) continue;
     const isStopped = other.isStopped;

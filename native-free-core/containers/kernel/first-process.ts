@@ -2,13 +2,14 @@
 // Owns who they are, what they have open, and the search for the program.
 // Never mounts anything: its root is given.
 
+import type { PipeFile } from '../devices/pipe.ts';
 import { type Terminal, TerminalFile } from '../devices/terminal.ts';
 import { Errno, errno } from '../errno.ts';
 import { AddressSpace } from '../memory/address-space.ts';
 import { NetworkNamespace } from '../sockets/network-namespace.ts';
 import { O_RDONLY, O_RDWR, O_WRONLY } from '../vfs/constants.ts';
 import { textToName } from '../vfs/names.ts';
-import type { Inode, Location, OpenFile } from '../vfs/types.ts';
+import type { Inode, Location } from '../vfs/types.ts';
 import { resolve } from '../vfs/walk.ts';
 import { CredentialSet } from './credentials.ts';
 import { Description, Descriptors } from './descriptors.ts';
@@ -39,7 +40,7 @@ export function mergeEnvironment(entries: readonly string[]): string[] {
 /** What a program has open at its start: a terminal, which is its controlling one, or three files. */
 export type StandardStreams =
   | { readonly terminal: Terminal; readonly node: Location | null; readonly inode: Inode }
-  | { readonly files: readonly [OpenFile, OpenFile, OpenFile] };
+  | { readonly files: readonly [PipeFile, PipeFile, PipeFile] };
 
 /** Starts the container's first process. Throws an Error with one sentence where it cannot be executed. */
 export function startFirstProcess(
@@ -116,8 +117,13 @@ function startProgram(
 
 function openStreams(task: Task, streams: StandardStreams): void {
   if ('files' in streams) {
-    for (const [fd, file] of streams.files.entries())
-      task.files.put(fd, new Description(file, null, fd === 0 ? O_RDONLY : O_WRONLY), false);
+    const { kernel, credentials } = task;
+    for (const [fd, file] of streams.files.entries()) {
+      // A place like that of any pipe: /dev/stdout leads there.
+      const { inode, location } = kernel.anonymous.pipe(credentials);
+      kernel.devices.adoptPipe(inode, file.pipe);
+      task.files.put(fd, new Description(file, location, fd === 0 ? O_RDONLY : O_WRONLY), false);
+    }
     return;
   }
   const { terminal, node, inode } = streams;

@@ -57,8 +57,10 @@ export class PagePool {
 
   /** A page of zeros with one holder, or {@link NO_PAGE}. */
   allocate(): number {
+    const { fresh } = this;
     const page = this.take();
-    if (page >= 0 && page < this.fresh - 1) this.zero(page);
+    // One that was in use before holds what it was used for, be it the newest one of all.
+    if (page >= 0 && page < fresh) this.zero(page);
     return page;
   }
 

@@ -34,8 +34,6 @@ import {
   RESOLVE_BENEATH,
   RESOLVE_CACHED,
   RESOLVE_IN_ROOT,
-  S_IFIFO,
-  S_IFMT,
 } from '../vfs/constants.ts';
 import { openAt as walkAndOpen } from '../vfs/operations.ts';
 import type { Location } from '../vfs/types.ts';
@@ -115,7 +113,7 @@ function open(task: Task, start: Location | null, path: string, flags: number, m
   const file = task.kernel.devices.open(task, inode, flags);
   const description = new Description(file, location, kept);
   tellFile(location.dentry, IN_OPEN);
-  if ((inode.mode & S_IFMT) === S_IFIFO) return openFifo(task, description, add);
+  if (file instanceof PipeFile && file.pipe.isNamed) return openFifo(task, description, add);
   return add(description);
 }
 

@@ -14,14 +14,17 @@ export class CpuChart {
   #isLive = true;
   readonly #chart: Chart<'line', { x: number; y: number }[]>;
 
-  /** `cores`: how many host cores the guest can fill; the scale ends there, at 100 % each. */
-  constructor(canvas: HTMLCanvasElement, cores: number) {
+  /**
+   * `cores`: how many host cores the guest can fill; the scale ends there, at 100 % each. `other`: what is drawn on top of
+   * the guest's own time.
+   */
+  constructor(canvas: HTMLCanvasElement, cores: number, other = 'Hypervisor') {
     this.#chart = new Chart(canvas, {
       type: 'line',
       data: {
         datasets: [
           { label: 'Guest', data: [], fill: 'origin', pointRadius: 0, borderWidth: 1.5 },
-          { label: 'Hypervisor', data: [], fill: '-1', pointRadius: 0, borderWidth: 1.5 },
+          { label: other, data: [], fill: '-1', pointRadius: 0, borderWidth: 1.5 },
         ],
       },
       options: {
@@ -76,7 +79,7 @@ export class CpuChart {
     const [guest, hypervisor] = this.#chart.data.datasets;
     const x = (sample: StatsSample) => (sample.at - until) / 1000;
     guest.data = samples.map((sample) => ({ x: x(sample), y: sample.guestPercent }));
-    hypervisor.data = samples.map((sample) => ({ x: x(sample), y: sample.hypervisorPercent }));
+    hypervisor.data = samples.map((sample) => ({ x: x(sample), y: sample.hypervisorPercent + sample.kernelPercent }));
     this.#chart.update('none');
   }
 

@@ -2,14 +2,18 @@
 // Owns the console windows' names and first size.
 // Never knows whether that window is a browser's or Electron's.
 
-import type { SerialPort } from '../contract.ts';
+import type { Source } from './guest-stream.ts';
+
+let shells = 0;
 
 /** False where the browser kept the window from opening. */
-export function openConsole(guestId: string, port: SerialPort = 1): boolean {
+export function openConsole(guestId: string, source: Source = 1): boolean {
   const url = new URL(window.location.href);
-  url.hash = `#/console/${encodeURIComponent(guestId)}${port === 1 ? '' : `/${port}`}`;
+  url.hash = `#/console/${encodeURIComponent(guestId)}${source === 1 ? '' : `/${source}`}`;
+  // There is one window of each console, and as many shells as are asked for.
+  const which = source === 'shell' ? `shell-${++shells}` : source;
   // A window of that name which is there already only gets the hash it has: it is not loaded anew.
-  const opened = window.open(url, `trivisor-console-${guestId}-${port}`, 'popup,width=860,height=560');
+  const opened = window.open(url, `trivisor-console-${guestId}-${which}`, 'popup,width=860,height=560');
   opened?.focus();
   return opened !== null;
 }

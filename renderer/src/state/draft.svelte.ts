@@ -7,9 +7,12 @@ import {
   GuestSettings,
   type GuestSettingsInput,
   type HostInfo,
+  joinWords,
   NewDisk,
   type SettingName,
   settingInfo,
+  splitWords,
+  volumeText,
 } from '../contract.ts';
 import { type NetDraft, netDraft, netSettings, usualCard } from './net-draft.ts';
 import { diskPath } from './new-disk.ts';
@@ -26,11 +29,25 @@ export interface DiskDraft extends DiskSettings {
   fresh: { gibibytes: number | null; format: NewDisk['format']; isNamed: boolean } | null;
 }
 
+/** Settings of guests of kind os that a person types as text. */
+type OwnText = 'image' | 'command' | 'env' | 'workdir' | 'user' | 'volumes';
+
 /** The draft as its controls hold it: text wherever a person types. */
 export interface DraftFields
   extends Omit<
     GuestSettings,
-    'memoryMiB' | 'cpus' | 'kernel' | 'initrd' | 'cdrom' | 'bios' | 'serial2' | 'printer' | 'audio' | 'disks' | 'nets'
+    | 'memoryMiB'
+    | 'cpus'
+    | 'kernel'
+    | 'initrd'
+    | 'cdrom'
+    | 'bios'
+    | 'serial2'
+    | 'printer'
+    | 'audio'
+    | 'disks'
+    | 'nets'
+    | OwnText
   > {
   memoryMiB: number | null;
   cpus: number | null;
@@ -43,6 +60,14 @@ export interface DraftFields
   audio: string;
   disks: DiskDraft[];
   nets: NetDraft[];
+  image: string;
+  /** As a shell takes it. */
+  command: string;
+  /** One entry a line, as are volumes: HOST:GUEST[:ro]. */
+  env: string;
+  workdir: string;
+  user: string;
+  volumes: string;
 }
 
 const defaults = GuestSettings.parse({ name: 'guest' });
@@ -58,6 +83,7 @@ export class Draft {
     if (!from) {
       // As a person expects of a new PC; the command line gives what it is told to.
       this.fields.nets = [usualCard()];
+      this.fields.tty = true;
       return;
     }
     this.fields = toFields(from);
@@ -69,13 +95,52 @@ export class Draft {
     return this.fields.kind === 'para';
   }
 
+  /** A container: it has no machine at all. */
+  get isOs(): boolean {
+    return this.fields.kind === 'os';
+  }
+
   /** Whether a kernel is loaded directly. */
   get hasKernel(): boolean {
     return this.isMicrovm || this.source === 'kernel';
   }
 
-  readonly input: GuestSettingsInput = $derived.by(() => {
-    const { kernel, initrd, append, bios, floppies, disks, nets, ...fields } = this.fields;
+  readonly input: GuestSettingsInput = $derived.by(() => (this.isOs ? this.#container() : this.#machine()));
+
+  #container(): GuestSettingsInput {
+    const { name, memoryMiB, image, command, env, workdir, user, volumes, tty } = this.fields;
+    return {
+      name,
+      kind: 'os',
+      memoryMiB: memoryMiB ?? Number.NaN,
+      image: image || null,
+      command: splitWords(command) ?? [],
+      env: lines(env),
+      workdir: workdir || null,
+      user: user || null,
+      volumes: lines(volumes).map(volumeOf),
+      tty,
+    };
+  }
+
+  #machine(): GuestSettingsInput {
+    const {
+      kernel,
+      initrd,
+      append,
+      bios,
+      floppies,
+      disks,
+      nets,
+      image: _image,
+      command: _command,
+      env: _env,
+      workdir: _workdir,
+      user: _user,
+      volumes: _volumes,
+      tty: _tty,
+      ...fields
+    } = this.fields;
     const boot = this.hasKernel
       ? // An emptied path is none: the schema says what is wanted.
         { kernel, initrd: initrd || null, append, bios: null }
@@ -102,11 +167,11 @@ export class Draft {
         ? { bootOrder, cdromInterface, cdrom: null, floppies: [], serial2: null, printer: null, audio: null }
         : { virtioTransport }),
     };
-  });
+  }
 
   /** The disks that have yet to be made, for the same call that makes the guest. */
   readonly newDisks: NewDisk[] = $derived.by(() =>
-    this.fields.disks.flatMap(({ file, fresh }) =>
+    (this.isOs ? [] : this.fields.disks).flatMap(({ file, fresh }) =>
       fresh ? [{ file, format: fresh.format, size: bytesOf(fresh.gibibytes) }] : [],
     ),
   );
@@ -115,7 +180,12 @@ export class Draft {
 
   /** The checked settings; null while something is wrong. */
   readonly settings: GuestSettings | null = $derived.by(() =>
-    this.#parsed.success && this.newDisks.every((disk) => NewDisk.safeParse(disk).success) ? this.#parsed.data : null,
+    this.#parsed.success &&
+    this.problems.command === undefined &&
+    this.problems.image === undefined &&
+    this.newDisks.every((disk) => NewDisk.safeParse(disk).success)
+      ? this.#parsed.data
+      : null,
   );
 
   /** The first thing wrong with each field, as a sentence. */
@@ -127,6 +197,8 @@ export class Draft {
       if ((name === 'nets' || name === 'shares') && issue.path.length > 1) continue;
       problems[name] ??= `${label(name)} ${issue.message}.`;
     }
+    if (this.isOs && this.fields.image === '') problems.image ??= 'An OS-level guest needs an image.';
+    if (this.isOs && splitWords(this.fields.command) === null) problems.command ??= 'A quote in it is not closed.';
     return problems;
   });
 
@@ -157,6 +229,7 @@ export class Draft {
 
 function toFields(settings: GuestSettings): DraftFields {
   const { kernel, initrd, cdrom, bios, serial2, printer, audio, disks, nets, ...rest } = settings;
+  const { image, command, env, workdir, user, volumes } = settings;
   return {
     ...rest,
     kernel: kernel ?? '',
@@ -168,7 +241,25 @@ function toFields(settings: GuestSettings): DraftFields {
     audio: audio ?? '',
     nets: nets.map(netDraft),
     disks: disks.map((disk) => ({ ...disk, fresh: null })),
+    image: image ?? '',
+    command: joinWords(command),
+    env: env.join('\n'),
+    workdir: workdir ?? '',
+    user: user ?? '',
+    volumes: volumes.map(volumeText).join('\n'),
   };
+}
+
+const lines = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+
+/** A line as the volume it means; what is none is for the schema to tell. */
+function volumeOf(line: string): GuestSettings['volumes'][number] {
+  const [, host = '', guest = line, readOnly] = /^(.+?):(\/[^:]*)(:ro)?$/.exec(line) ?? [];
+  return { host, guest, readOnly: readOnly !== undefined };
 }
 
 /** Floppies of which those without a file are empty drives; empty ones at the end are none. */

@@ -11,6 +11,7 @@ import {
   createClient,
   type GuestView,
   type HostInfo,
+  type ImageProgress,
   type MemoryPoolView,
   type StarterAvailability,
   type StarterProgress,
@@ -43,6 +44,7 @@ export class Session implements Caller {
   starterProgress = $state.raw<StarterProgress | null>(null);
   /** Memory of the running guests with balloons. */
   pool = $state.raw<MemoryPoolView | null>(null);
+  imageProgress = $state.raw<ImageProgress | null>(null);
   readonly samples = new SvelteMap<string, readonly StatsSample[]>();
   #client: Client | null = null;
   #attempt = 0;
@@ -102,6 +104,9 @@ export class Session implements Caller {
     client.on('guest.counters', ({ id, sample }) => this.#addSample(id, sample));
     client.on('pool.changed', (pool) => {
       this.pool = pool;
+    });
+    client.on('images.progress', (progress) => {
+      this.imageProgress = progress;
     });
     client.on('starter.progress', (progress) => {
       this.starterProgress = progress;
