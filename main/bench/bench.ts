@@ -7,7 +7,8 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Report } from '../contract.ts';
 import { medianReport } from './accounts.ts';
-import { type Engine, native, peers, trivisor } from './engines.ts';
+import { type ContainerFigures, containerFigures, osProgram } from './containers.ts';
+import { type Engine, native, peers, qemuUser, trivisor, trivisorOs } from './engines.ts';
 import { type BenchGuest, benchGuest } from './guest.ts';
 import { canMeasureIdle, idleShare } from './idle.ts';
 import {
@@ -20,7 +21,7 @@ import {
   type Series,
 } from './results.ts';
 import { type Timing, timeGuest } from './timing.ts';
-import type { Width, Workload } from './workloads.ts';
+import { compileWorkloads, type Width, type Workload } from './workloads.ts';
 
 export interface BenchOptions {
   /** Names of {@link peers}. */
@@ -35,6 +36,8 @@ export interface BenchOptions {
   native: boolean;
   /** Also measures what a guest of ours takes while it waits. */
   idle: boolean;
+  /** Programs in guests of kind os, beside QEMU's emulation of user programs, instead of systems in machines. */
+  os?: boolean;
   /** Leaves ours out: the peers alone. */
   withoutTrivisor?: boolean;
   /** Seconds one guest may take. */
@@ -50,16 +53,19 @@ export interface BenchOptions {
 export async function runBench(options: BenchOptions): Promise<BenchResults> {
   const missing: Missing[] = [];
   const entries: { engine: Engine; guest: BenchGuest; timings: Timing[]; reports: Report[] }[] = [];
-  const engines = [
-    ...(options.withoutTrivisor ? [] : [trivisor]),
-    ...options.peers.map((name) => peers[name]),
-    ...(options.native ? [native] : []),
-  ];
-  for (const width of options.widths) {
+  const engines = options.os
+    ? [trivisorOs, qemuUser, native]
+    : [
+        ...(options.withoutTrivisor ? [] : [trivisor]),
+        ...options.peers.map((name) => peers[name]),
+        ...(options.native ? [native] : []),
+      ];
+  // The shared kernel executes programs of 64 bits alone.
+  for (const width of options.os ? ([64] as const) : options.widths) {
     options.progress?.(`making the ${width}-bit guest`);
     let guest: BenchGuest;
     try {
-      guest = await benchGuest(width, options.only, options.scale);
+      guest = await (options.os ? osProgram : benchGuest)(width, options.only, options.scale);
     } catch (error) {
       for (const { name } of engines) missing.push({ engine: name, width, reason: (error as Error).message });
       continue;
@@ -93,8 +99,16 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
     }
   }
 
+  let containers: ContainerFigures | null = null;
+  if (options.os)
+    try {
+      containers = await containerFigures(compileWorkloads(64), options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      missing.push({ engine: 'trivisor, starts and idle guests', width: 64, reason: (error as Error).message });
+    }
   const idle: BenchResults['idle'] = [];
-  for (const { engine, guest } of options.idle && canMeasureIdle ? entries : []) {
+  for (const { engine, guest } of options.idle && !options.os && canMeasureIdle ? entries : []) {
     if (engine !== trivisor) continue;
     options.progress?.(`waiting: ${guest.width} bits`);
     const folder = mkdtempSync(join(tmpdir(), 'trivisor-bench-'));
@@ -122,6 +136,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResults> {
     ratios,
     geometricMeans: geometricMeansOf(ratios),
     idle,
+    containers,
     disagreements: disagreementsOf(series),
     reports: entries.flatMap(({ guest: { width }, reports }) => {
       const report = medianReport(reports);

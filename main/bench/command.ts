@@ -16,6 +16,7 @@ interface Flags {
   runs: number;
   scale: number;
   native: boolean;
+  os: boolean;
   idle: boolean;
   trivisor: boolean;
   timeout: number;
@@ -37,6 +38,11 @@ export function benchCommand(): Command {
     .option('--runs <n>', 'runs of each, of which the median counts', wholeNumber(1, 100), 3)
     .option('--scale <percent>', 'work to do, in percent of the usual', wholeNumber(1, 10_000), 100)
     .option('--timeout <seconds>', 'the longest that one guest may take', wholeNumber(1, 86_400), 900)
+    .option(
+      '--os',
+      "programs in guests of kind os, beside qemu-x86_64 (QEMU's emulation of user programs) and native",
+      false,
+    )
     .option('--native', 'run the workloads on the bare processor too', false)
     .option('--no-idle', 'leave out what a guest takes that waits')
     .addOption(new Option('--no-trivisor', 'leave our own engine out').hideHelp())
@@ -49,6 +55,7 @@ export function benchCommand(): Command {
         runs: flags.runs,
         scale: flags.scale,
         native: flags.native,
+        os: flags.os,
         idle: flags.idle && flags.trivisor,
         withoutTrivisor: !flags.trivisor,
         timeout: flags.timeout,

@@ -4,7 +4,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchGuest } from './guest.ts';
 import type { Width } from './workloads.ts';
@@ -32,7 +32,7 @@ function onPath(program: string): boolean {
  * The command line as it is installed: a bundle. In a checkout it is built first if it is not up to date, so that what is
  * measured is what a user runs and not the reading of sources.
  */
-function bundledCommandLine(): string {
+export function bundledCommandLine(): string {
   if (!import.meta.url.endsWith('.ts')) return fileURLToPath(import.meta.url);
   const built = spawnSync(process.execPath, [modulePath('../build/build.ts'), '--if-stale'], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`the bundle cannot be built: ${built.stderr.trim().split('\n').at(-1)}`);
@@ -89,6 +89,28 @@ const v86: Engine = {
     file: process.execPath,
     args: [modulePath('v86-guest.ts'), kernel, initrd, append, String(memoryMiB)],
   }),
+};
+
+/** Ours without a machine: the program in a container, whose root is its folder. */
+export const trivisorOs: Engine = {
+  name: 'trivisor',
+  missing: () => null,
+  command: ({ program, programArguments }, reportFile) => ({
+    file: process.execPath,
+    args: [
+      bundledCommandLine(),
+      'run',
+      ...['--kind', 'os', '--rootfs', dirname(program), '--report', reportFile],
+      ...['--', `/${basename(program)}`, ...programArguments],
+    ],
+  }),
+};
+
+/** QEMU's emulation of user programs, whose system calls are the host's own. */
+export const qemuUser: Engine = {
+  name: 'qemu-user',
+  missing: () => (onPath('qemu-x86_64') ? null : 'qemu-x86_64 (package qemu-user) is not installed'),
+  command: ({ program, programArguments }) => ({ file: 'qemu-x86_64', args: [program, ...programArguments] }),
 };
 
 /** No guest at all: the same program as a process of the host. */

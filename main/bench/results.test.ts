@@ -144,6 +144,7 @@ test('the table names every figure, ratio, missing engine and wrong result', () 
     figures,
     ratios,
     geometricMeans: geometricMeansOf(ratios),
+    containers: null,
     idle: [{ width: 64, share: 0.0123 }],
     disagreements: disagreementsOf([ours, peer]),
     reports: [{ width: 32, report: counted }],

@@ -4,6 +4,7 @@
 
 import type { Report } from '../contract.ts';
 import { accountsTable } from './accounts.ts';
+import type { ContainerFigures } from './containers.ts';
 import { aligned } from './table.ts';
 import type { Timing } from './timing.ts';
 import type { Width } from './workloads.ts';
@@ -52,6 +53,8 @@ export interface BenchResults {
   geometricMeans: { peer: string; width: Width; ratio: number }[];
   /** Share of one core that ours takes while its guest waits; empty where it was not measured. */
   idle: { width: Width; share: number }[];
+  /** Of guests of kind os; null where they were not measured. */
+  containers: ContainerFigures | null;
   /** Workloads whose result differed among engines of one width: one of them computes wrongly. */
   disagreements: { width: Width; workload: string; checksums: Record<string, string> }[];
   /** The report of one run of ours at each width, boot included: that of the median time. */
@@ -163,6 +166,15 @@ export function resultsTable(results: BenchResults, ours: string): string {
   if (results.idle.length > 0) lines.push('');
   for (const { width, share } of results.idle)
     lines.push(`a ${width}-bit guest that waits takes ${(share * 100).toFixed(1)} % of a core`);
+  if (results.containers) {
+    const { startMilliseconds, guests, mebibytesEach } = results.containers;
+    lines.push(
+      '',
+      `a program that does nothing in a new guest, from the call to its end: ${startMilliseconds.toFixed(1)} ms, median`,
+    );
+    if (mebibytesEach !== null)
+      lines.push(`${guests} idle guests of one image: ${mebibytesEach.toFixed(1)} MiB each beyond the first`);
+  }
   for (const { width, report } of results.reports)
     lines.push('', `where ${ours}’s time went, ${width}-bit guest, one run with its boot`, ...accountsTable(report));
   for (const { width, workload, checksums } of results.disagreements) {

@@ -14,7 +14,7 @@ export type Width = 32 | 64;
 
 export const widths: readonly Width[] = [32, 64];
 
-/** The workloads in the order they run; kernels/main.c knows them by the same names. */
+/** The workloads in the order they run; kernels/main.c knows them by the same names, and leaves the last one out unless it is named. */
 export const workloads = [
   'integer',
   'sha256',
@@ -26,7 +26,10 @@ export const workloads = [
   'syscalls',
   'fork',
   'faults',
+  'getppid',
 ] as const;
+/** Those that run where none is named. */
+export const usualWorkloads = workloads.filter((name) => name !== 'getppid');
 export type Workload = (typeof workloads)[number];
 
 const sourceFolder = fileURLToPath(new URL('kernels', import.meta.url));

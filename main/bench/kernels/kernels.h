@@ -9,7 +9,7 @@
 typedef uint32_t workload(unsigned rounds);
 
 workload bench_integer, bench_sha256, bench_sort, bench_calls, bench_memory;
-workload bench_libm, bench_mandelbrot, bench_syscalls, bench_fork, bench_faults;
+workload bench_libm, bench_mandelbrot, bench_syscalls, bench_fork, bench_faults, bench_getppid;
 
 // A small generator with a fixed seed, so that every run on every emulator does the same work (xorshift32).
 static inline uint32_t next_random(uint32_t *state) {
