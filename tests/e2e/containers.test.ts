@@ -108,7 +108,7 @@ test('an image is imported, and a guest of it runs real programs in a terminal',
   await type(terminal, 'fg', /fg\s+sleep 100/);
   await terminal.keyboard.press('Control+c');
   // The window's size is the terminal's, and changes with it.
-  await type(terminal, 'stty size', /\n\d+ \d+\s/);
+  await type(terminal, 'stty size', /stty size\s+\d+ \d+/);
   const before = /stty size\s+(\d+) (\d+)/.exec(await screen(terminal))!;
   await terminal.setViewportSize({ width: 1000, height: 560 });
   await sleep(300);

@@ -12,13 +12,16 @@ export const noDebianRoot: string | false =
 
 const RELEASE = 'bookworm';
 
-/** Beside what every Debian has: bash, coreutils, dpkg, apt, perl. */
-const packages = ['busybox', 'python3', 'sqlite3'];
+/** Beside what every Debian has: bash, coreutils, dpkg, apt. Each is what some test of containers runs. */
+const packages = [
+  ...['busybox', 'curl', 'gcc', 'git', 'iproute2', 'iputils-ping', 'libc6-dev', 'musl-tools', 'netcat-openbsd'],
+  ...['nginx-light', 'perl', 'procps', 'python3', 'redis-server', 'redis-tools', 'sqlite3', 'tmux'],
+];
 
 /** The archive, a .tar.gz with names that begin with './'. */
 export function debianRoot(): Promise<string> {
   return image({
-    name: 'debian-root.tar.gz',
+    name: 'debian-programs.tar.gz',
     version: 1,
     make(file, work) {
       const root = join(work, 'root');
