@@ -110,11 +110,12 @@ test('an image is imported, and a guest of it runs real programs in a terminal',
   // The window's size is the terminal's, and changes with it.
   await type(terminal, 'stty size', /stty size\s+\d+ \d+/);
   const before = /stty size\s+(\d+) (\d+)/.exec(await screen(terminal))!;
+  const rows = terminal.locator('.xterm-rows > div');
   await terminal.setViewportSize({ width: 1000, height: 560 });
-  await sleep(300);
-  await terminal.keyboard.type('clear; stty size\n');
-  await waitForScreen(terminal, /^\d+ \d+/m);
-  const now = /^(\d+) (\d+)/m.exec(await screen(terminal))!;
+  for (const end = Date.now() + 30_000; (await rows.count()) <= Number(before[1]); await sleep(100))
+    assert.ok(Date.now() < end, 'the terminal has not become larger');
+  await type(terminal, 'echo now: $(stty size)', /now: \d+ \d+/);
+  const now = /now: (\d+) (\d+)/.exec(await screen(terminal))!;
   assert.ok(Number(now[1]) > Number(before[1]) && Number(now[2]) > Number(before[2]), `${before[0]}, then ${now[0]}`);
   await picture(terminal, 'terminal');
   await terminal.keyboard.type('exit 4\n');
