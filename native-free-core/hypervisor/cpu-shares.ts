@@ -1,0 +1,258 @@
+// The host's processors divided among the threads of guests: proportional shares by weight, caps, and a reserve nobody gets.
+// Owns who has a processor now, in memory that all threads share: no message is sent, and no thread decides for all.
+// Never starts or stops a thread: one that asks and does not get waits by itself.
+//
+// Virtual-time fair queuing: a thread's virtual time is what it executed, divided by its weight. Whoever waits with the least
+// goes next; whoever executes goes on until somebody waits with less. Whoever comes back from sleep is put level with those
+// that wait, less a little, so that it goes first, and has no claim on the time that it slept.
+
+/** Most threads at a time. */
+export const SHARES_MAX = 256;
+export const WEIGHT_DEFAULT = 100;
+export const WEIGHT_MAX = 10_000;
+/** Parts that reserve and caps are told in. */
+const WHOLE = 1000;
+
+const Word = { lock: 0, processors: 1, reserve: 2, executing: 3, waiting: 4, clients: 8 } as const;
+/** Words of a client. */
+const ClientWord = { state: 0, weight: 1, cap: 2 } as const;
+const CLIENT_WORDS = 4;
+const State = { free: 0, idle: 1, waiting: 2, executing: 3 } as const;
+
+/** Virtual nanoseconds, at the default weight, by which whoever comes back from sleep is ahead. */
+const CREDIT = 20e6;
+/** Virtual nanoseconds that a client may be behind whoever has had the most. */
+const LAG = 5e9;
+/** Milliseconds that a lock is waited for before it is looked at again. */
+const LOCK_WAIT = 5;
+
+const WORDS = Word.clients + SHARES_MAX * CLIENT_WORDS;
+const TIMES_AT = Math.ceil((WORDS * 4) / 8) * 8;
+
+/** What a thread is to do after it has executed. */
+export interface Verdict {
+  /** It keeps its processor. */
+  keeps: boolean;
+  /** Nanoseconds for which it is not to execute: its cap, or the reserve while every processor is taken. */
+  rest: number;
+}
+
+export class CpuShares {
+  readonly buffer: SharedArrayBuffer;
+  protected readonly words: Int32Array;
+  /** Virtual time of each client, in nanoseconds at the default weight. */
+  protected readonly times: Float64Array;
+
+  /** A view of what {@link create} made. */
+  constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer;
+    this.words = new Int32Array(buffer, 0, WORDS);
+    this.times = new Float64Array(buffer, TIMES_AT, SHARES_MAX);
+  }
+
+  /** `processors`: how many threads execute at a time; `reserve`: of each of them, in 1/1000, while all are taken. */
+  static create(processors: number, reserve: number): CpuShares {
+    const shares = new CpuShares(new SharedArrayBuffer(TIMES_AT + SHARES_MAX * 8));
+    shares.words[Word.processors] = Math.max(1, Math.floor(processors));
+    shares.setReserve(reserve);
+    return shares;
+  }
+
+  setReserve(reserve: number): void {
+    Atomics.store(this.words, Word.reserve, Math.min(WHOLE - 1, Math.max(0, Math.round(reserve))));
+  }
+
+  /** Takes a place for a thread; undefined: all are taken. */
+  join(): number | undefined {
+    return this.locked(0, () => {
+      for (let client = 0; client < SHARES_MAX; client++) {
+        if (this.get(client, ClientWord.state) !== State.free) continue;
+        this.put(client, ClientWord.state, State.idle);
+        this.put(client, ClientWord.weight, WEIGHT_DEFAULT);
+        this.put(client, ClientWord.cap, 0);
+        this.times[client] = 0;
+        return client;
+      }
+      return undefined;
+    });
+  }
+
+  /** `weight`: 1 to {@link WEIGHT_MAX}; `cap`: 1/1000 of a processor, 0: none. Counts from the thread's next slice on. */
+  set(client: number, { weight, cap }: { weight: number; cap: number }): void {
+    this.put(client, ClientWord.weight, Math.min(WEIGHT_MAX, Math.max(1, Math.round(weight))));
+    this.put(client, ClientWord.cap, Math.max(0, Math.round(cap)));
+  }
+
+  /** A thread has ended, wherever it was: its processor goes to the next, and a lock that it held is opened. */
+  leave(client: number): void {
+    if (Atomics.compareExchange(this.words, Word.lock, client + 2, 0) === client + 2)
+      Atomics.notify(this.words, Word.lock);
+    this.locked(0, () => {
+      const state = this.get(client, ClientWord.state);
+      if (state === State.executing) this.handOver();
+      if (state === State.waiting) this.words[Word.waiting]--;
+      this.put(client, ClientWord.state, State.free);
+    });
+  }
+
+  /** Threads that execute, and that wait for a processor, now. */
+  get load(): { executing: number; waiting: number } {
+    return { executing: Atomics.load(this.words, Word.executing), waiting: Atomics.load(this.words, Word.waiting) };
+  }
+
+  protected get(client: number, word: number): number {
+    return Atomics.load(this.words, Word.clients + client * CLIENT_WORDS + word);
+  }
+
+  protected put(client: number, word: number, value: number): void {
+    Atomics.store(this.words, Word.clients + client * CLIENT_WORDS + word, value);
+  }
+
+  /** Does something while nobody else changes anything. `holder` is a client and 2, or 0 for whoever is none. */
+  protected locked<Result>(holder: number, act: () => Result): Result {
+    const mark = holder === 0 ? 1 : holder;
+    for (let seen = this.tryLock(mark); seen !== 0; seen = this.tryLock(mark)) this.waitForLock(seen);
+    try {
+      return act();
+    } finally {
+      Atomics.store(this.words, Word.lock, 0);
+      Atomics.notify(this.words, Word.lock, 1);
+    }
+  }
+
+  private tryLock(mark: number): number {
+    return Atomics.compareExchange(this.words, Word.lock, 0, mark);
+  }
+
+  /** What is done under the lock takes microseconds; a thread that may not block looks again at once. */
+  private waitForLock(seen: number): void {
+    try {
+      Atomics.wait(this.words, Word.lock, seen, LOCK_WAIT);
+    } catch {
+      // The main thread of a browser, or of Electron.
+    }
+  }
+
+  /** Gives the processor of a client that lets go of it to whoever waits with the least virtual time. */
+  protected handOver(): void {
+    const next = this.first();
+    if (next === undefined) {
+      this.words[Word.executing]--;
+      return;
+    }
+    this.words[Word.waiting]--;
+    this.put(next, ClientWord.state, State.executing);
+    Atomics.notify(this.words, Word.clients + next * CLIENT_WORDS + ClientWord.state);
+  }
+
+  /** Who waits with the least virtual time. */
+  protected first(): number | undefined {
+    if (this.words[Word.waiting] === 0) return undefined;
+    let best: number | undefined;
+    for (let client = 0; client < SHARES_MAX; client++) {
+      if (this.get(client, ClientWord.state) !== State.waiting) continue;
+      if (best === undefined || this.times[client] < this.times[best]) best = client;
+    }
+    return best;
+  }
+
+  /** The most virtual time of any client that executes or waits. */
+  protected latest(): number {
+    let latest = -Infinity;
+    for (let client = 0; client < SHARES_MAX; client++)
+      if (this.get(client, ClientWord.state) >= State.waiting) latest = Math.max(latest, this.times[client]);
+    return latest;
+  }
+}
+
+/** The shares as one thread sees them. */
+export class CpuClient extends CpuShares {
+  readonly #id: number;
+
+  constructor(buffer: SharedArrayBuffer, id: number) {
+    super(buffer);
+    this.#id = id;
+  }
+
+  /** Whether the thread has a processor. */
+  get has(): boolean {
+    return this.get(this.#id, ClientWord.state) === State.executing;
+  }
+
+  /**
+   * Waits for a processor as long as `milliseconds`, blocking. Answers whether the thread has one now; otherwise it goes on to be
+   * one of those that wait, until it asks again or gives that up with {@link withdraw}.
+   */
+  acquire(milliseconds: number): boolean {
+    if (this.#ask()) return true;
+    const state = Word.clients + this.#id * CLIENT_WORDS + ClientWord.state;
+    Atomics.wait(this.words, state, State.waiting, milliseconds);
+    return this.has;
+  }
+
+  /** The thread neither waits for a processor nor has one any more. */
+  withdraw(): void {
+    this.#locked(() => {
+      const state = this.get(this.#id, ClientWord.state);
+      if (state === State.executing) this.handOver();
+      if (state === State.waiting) this.words[Word.waiting]--;
+      this.put(this.#id, ClientWord.state, State.idle);
+    });
+  }
+
+  #locked<Result>(act: () => Result): Result {
+    return this.locked(this.#id + 2, act);
+  }
+
+  #ask(): boolean {
+    return this.#locked(() => {
+      const state = this.get(this.#id, ClientWord.state);
+      if (state !== State.idle) return state === State.executing;
+      const first = this.first();
+      const level = first === undefined ? this.latest() : this.times[first];
+      this.times[this.#id] = Math.max(this.times[this.#id], level - CREDIT, this.latest() - LAG);
+      const isFree = this.words[Word.executing] < this.words[Word.processors];
+      this.words[isFree ? Word.executing : Word.waiting]++;
+      this.put(this.#id, ClientWord.state, isFree ? State.executing : State.waiting);
+      return isFree;
+    });
+  }
+
+  /**
+   * The thread has executed for so many nanoseconds, and would go on. One that keeps its processor and is to rest asks again
+   * afterwards, with 0: the reserve is a processor that nobody uses for a while.
+   */
+  renew(nanoseconds: number): Verdict {
+    return this.#locked(() => {
+      const capped = this.#charge(nanoseconds);
+      const { [Word.reserve]: reserve, [Word.executing]: executing, [Word.processors]: processors } = this.words;
+      const spared = executing >= processors ? (nanoseconds * reserve) / (WHOLE - reserve) : 0;
+      if (spared > capped) return { keeps: true, rest: spared };
+      const first = this.first();
+      const keeps = capped === 0 && (first === undefined || this.times[first] >= this.times[this.#id]);
+      if (!keeps) {
+        this.put(this.#id, ClientWord.state, State.idle);
+        this.handOver();
+      }
+      return { keeps, rest: capped };
+    });
+  }
+
+  /** The same of one that has nothing to do any more. */
+  release(nanoseconds: number): Verdict {
+    return this.#locked(() => {
+      const rest = this.#charge(nanoseconds);
+      this.put(this.#id, ClientWord.state, State.idle);
+      this.handOver();
+      return { keeps: false, rest };
+    });
+  }
+
+  /** Counts what was executed. Nanoseconds of rest that the client's cap asks for. */
+  #charge(nanoseconds: number): number {
+    const weight = this.get(this.#id, ClientWord.weight);
+    const cap = this.get(this.#id, ClientWord.cap);
+    this.times[this.#id] += (nanoseconds * WEIGHT_DEFAULT) / weight;
+    return cap === 0 ? 0 : Math.max(0, nanoseconds * (WHOLE / cap - 1));
+  }
+}
