@@ -37,6 +37,8 @@ const COMMAND_LINE_MAX = 2047;
 
 /** More than any host has, in MiB: a number that a mistyped one is caught by before the host is asked. */
 const MEMORY_MAX = 1 << 20;
+/** The most that a guest's share of the processors can be weighted by. */
+const CPU_WEIGHT_MAX = 10_000;
 /** vCPUs that a machine has at most. */
 const CPUS_MAX = 8;
 
@@ -167,6 +169,28 @@ export const GuestSettings = z.strictObject({
     .max(CPUS_MAX, `must be at most ${CPUS_MAX}`)
     .default(1)
     .register(settingInfo, { flag: '--cpus <n>', label: 'vCPUs', help: 'number of vCPUs' }),
+  cpuWeight: z
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(CPU_WEIGHT_MAX, `must be at most ${CPU_WEIGHT_MAX}`)
+    .default(100)
+    .register(settingInfo, {
+      flag: '--cpu-weight <n>',
+      label: 'CPU weight',
+      help: 'what the guest gets of the processors beside others that want them: twice the weight, twice as much',
+    }),
+  cpuCap: z
+    .int('must be a whole number of per cent')
+    .min(1, 'must be at least 1 per cent')
+    .max(100, 'must be at most 100 per cent')
+    .nullable()
+    .default(null)
+    .register(settingInfo, {
+      flag: '--cpu-cap <percent>',
+      label: 'CPU cap',
+      help: 'the most that the guest takes of one processor of the host, whether others want it or not',
+      unit: '%',
+    }),
   kernel: path.nullable().default(null).register(settingInfo, {
     flag: '--kernel <file>',
     label: 'Kernel',
@@ -459,6 +483,13 @@ export const PeerList = z.object({
   peers: z.array(PeerView),
 });
 export type PeerList = z.output<typeof PeerList>;
+
+/** What is left of the host whatever guests want: per cent of its processors while all are taken, and memory. */
+export const HostReserve = z.strictObject({
+  cpuPercent: z.int('must be a whole number of per cent').min(0, 'must be at least 0').max(90, 'must be at most 90'),
+  memoryMiB: z.int('must be a whole number of MiB').min(0, 'must be at least 0').max(MEMORY_MAX),
+});
+export type HostReserve = z.output<typeof HostReserve>;
 
 /** What a guest can be made again. */
 export const SnapshotView = z.object({
@@ -805,7 +836,7 @@ export const calls = {
   /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
   'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
   /**
-   * While the guest is off; `balloonMiB` and `memoryMinMiB` also while it runs, if it has a balloon, and `cdrom` and `floppies`:
+   * While the guest is off; `cpuWeight` and `cpuCap` also while it runs, `balloonMiB` and `memoryMinMiB` also while it runs, if it has a balloon, and `cdrom` and `floppies`:
    * the medium is changed then. A guest that has locked
    * its drive is asked to let the medium go, and the call fails as `locked`, unless `force` is set. New disks as with
    * `guests.create`.
@@ -840,6 +871,9 @@ export const calls = {
     input: guestRef.extend({ snapshots: z.boolean().default(false) }),
     output: z.object({ id: z.string() }),
   },
+  /** What guests may not take of this host, which is the hypervisor's and the host's own. */
+  'reserve.get': { input: nothing, output: HostReserve },
+  'reserve.set': { input: HostReserve, output: HostReserve },
   /** The snapshots of a guest, each parent before what came after it. */
   'snapshots.list': { input: guestRef, output: SnapshotTree },
   /** Keeps settings, disks and state of a guest. One that runs is saved for it, and goes on at once. */

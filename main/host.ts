@@ -4,7 +4,7 @@
 
 import { availableParallelism, freemem, totalmem } from 'node:os';
 import { RAM_LIMIT } from '../native-free-core/memory/layout.ts';
-import { Failure, type GuestKind, type GuestSettings, type HostInfo } from './contract.ts';
+import { Failure, type GuestKind, type GuestSettings, type HostInfo, type HostReserve } from './contract.ts';
 import { version } from './version.ts';
 
 const MIB = 2 ** 20;
@@ -37,6 +37,11 @@ export function hostInfo(home: string): HostInfo {
     home,
     pid: process.pid,
   };
+}
+
+/** What is kept from guests where nobody has said: enough for the hypervisor's own threads and the host to go on. */
+export function defaultReserve(): HostReserve {
+  return { cpuPercent: 5, memoryMiB: Math.min(1024, Math.floor(hostMemoryMiB() / 16)) };
 }
 
 /** Throws a {@link Failure} with one sentence if this host cannot give a guest what its settings ask for. */

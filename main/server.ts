@@ -146,6 +146,8 @@ export class Server {
       'guests.discard': ({ guest }) => guests.discard(guest),
       'guests.reset': ({ guest }) => guests.reset(guest),
       'guests.remove': ({ guest, snapshots }) => guests.remove(guest, snapshots),
+      'reserve.get': () => guests.reserve,
+      'reserve.set': (reserve) => guests.setReserve(reserve),
       'snapshots.list': ({ guest }) => guests.snapshots(guest),
       'snapshots.take': ({ guest, name }) => guests.takeSnapshot(guest, name),
       'snapshots.restore': ({ guest, snapshot }) => guests.restoreSnapshot(guest, snapshot),

@@ -237,7 +237,25 @@ test('the inventory: create, list, set, info, start, console, stop, rm', { timeo
   assert.match(refused.err, /A forward is \[ADDRESS:\]PORT:GUESTPORT\[\/udp\], like 8080:80, not 80\./);
   assert.equal((await verb('set', 'web server', 'net=none')).status, 0);
 
+  assert.match((await verb('set', 'web server', 'cpuCap=0')).err, /at least 1 per cent/);
+  assert.match(
+    (await verb('reserve', '--cpu', '12', '--memory', '64')).out,
+    /^12 % of the processors, 64 MiB of memory\.$/m,
+  );
+  assert.deepEqual(await json('reserve'), { cpuPercent: 12, memoryMiB: 64 });
+  assert.match((await verb('reserve', '--cpu', '91')).err, /cpuPercent must be at most 90/);
+  await verb('reserve', '--memory', '100000000');
+  const { memoryMiB } = await json('reserve');
+  assert.equal(memoryMiB, 64);
+  await verb('reserve', '--memory', '1000000');
+  assert.match(
+    (await verb('start', 'web server')).err,
+    /wants \d+ MiB: with 0 MiB of the guests that run and 1000000 MiB of reserve that is/,
+  );
+  await verb('reserve', '--memory', '64');
+
   assert.equal((await json('start', 'web server')).state, 'running');
+  assert.equal((await json('set', 'web server', 'cpuWeight=400', 'cpuCap=80')).settings.cpuWeight, 400);
   assert.equal((await verb('start', 'web server')).status, 1);
   const console = start('console', 'web server', '--home', home);
   context.after(() => console.kill());

@@ -16,6 +16,7 @@ import { addImage } from './image.ts';
 import { addNet } from './net.ts';
 import { printJson, Status, statusOf, tell, UsageError } from './output.ts';
 import { addPool } from './pool.ts';
+import { addReserve } from './reserve.ts';
 import { addRun } from './run.ts';
 import { addServe } from './serve.ts';
 import { addSnapshot } from './snapshot.ts';
@@ -46,6 +47,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addDisplayVerbs(program);
   addTop(program);
   addPool(program);
+  addReserve(program);
   addServe(program, machineModule, ended);
   program
     .command('daemon', { hidden: true })

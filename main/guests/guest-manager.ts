@@ -2,6 +2,8 @@
 // Owns every run, console and history of its guests, and tells what changes as the contract's events.
 // Never speaks to a front end itself, and never lets one guest's fault reach another.
 
+import { availableParallelism } from 'node:os';
+import { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import type { ProgramRequest } from '../../native-free-core/hypervisor/guest.ts';
 import { checkKindOfSettings, GuestContainers } from '../containers/guest-containers.ts';
 import type { Images } from '../containers/images/images.ts';
@@ -15,6 +17,7 @@ import {
   GuestSettings,
   type GuestSettingsChange,
   type GuestView,
+  type HostReserve,
   type LinkSettings,
   type MemoryPoolView,
   type PeerList,
@@ -26,7 +29,7 @@ import {
   type TerminalSize,
 } from '../contract.ts';
 import { encodePng } from '../display/png.ts';
-import { checkAgainstHost, hostMemoryMiB } from '../host.ts';
+import { checkAgainstHost, defaultReserve, hostMemoryMiB } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
 import type { SnapshotRecord } from '../inventory/snapshot-table.ts';
 import { combination, textStrokes } from '../keyboard/us-layout.ts';
@@ -58,6 +61,9 @@ const SAMPLE_EVERY = 1000;
 /** Settings that can be changed while a guest runs. */
 const mediaSettings = ['cdrom', 'floppies'] as const;
 const balloonSettings = ['balloonMiB', 'memoryMinMiB'] as const;
+const shareSettings = ['cpuWeight', 'cpuCap'] as const;
+/** What can be changed of a guest that runs. */
+const hotSettings = [...mediaSettings, ...balloonSettings, ...shareSettings] as const;
 const isOf = (names: readonly string[], name: string): boolean => names.includes(name);
 
 /** Told of everything that happens to guests. */
@@ -81,6 +87,7 @@ export class GuestManager {
   readonly #networks: Networks;
   readonly #peers: Peers;
   readonly #containers: GuestContainers;
+  readonly #processors: CpuShares;
   readonly #states: SavedStates;
   readonly #snapshots: Snapshots;
   /** The networks that the guests are plugged into. */
@@ -101,6 +108,7 @@ export class GuestManager {
     this.#inventory = options.inventory;
     this.#emit = options.emit;
     this.#machineModule = options.machineModule;
+    this.#processors = CpuShares.create(availableParallelism(), this.reserve.cpuPercent * 10);
     this.#states = new SavedStates(options.home);
     this.#snapshots = new Snapshots({ ...options, states: this.#states });
     this.#networks = new Networks({ home: options.home });
@@ -185,8 +193,9 @@ export class GuestManager {
       );
     const run = this.#present(record.id);
     const names = Object.keys(change);
-    if (run && names.every((name) => isOf(mediaSettings, name) || isOf(balloonSettings, name))) {
-      if (names.some((name) => isOf(balloonSettings, name))) this.#changeBalloon(record, settings);
+    if (run && names.every((name) => isOf(hotSettings, name))) {
+      if (names.some((name) => isOf(shareSettings, name))) this.#changeShare(record, run, settings);
+      if (names.some((name) => isOf(balloonSettings, name))) this.#changeBalloon(this.#find(record.id), settings);
       if (!names.some((name) => isOf(mediaSettings, name))) return this.get(record.id);
       return this.#changeMedia(this.#find(record.id), run, settings, force);
     }
@@ -206,6 +215,37 @@ export class GuestManager {
     this.#inventory.set(record.id, { ...settings, balloonMiB, memoryMinMiB });
     this.#changed(record.id);
     this.pool.tick();
+  }
+
+  /** Changes what a running guest has of the processors. */
+  #changeShare(record: GuestRecord, run: RunningGuest, { cpuWeight, cpuCap }: GuestSettings): void {
+    this.#inventory.set(record.id, { ...record.settings, cpuWeight, cpuCap });
+    run.setShare({ cpuWeight, cpuCap });
+    this.#changed(record.id);
+  }
+
+  get reserve(): HostReserve {
+    return this.#inventory.reserve ?? defaultReserve();
+  }
+
+  setReserve(reserve: HostReserve): HostReserve {
+    this.#inventory.reserve = reserve;
+    this.#processors.setReserve(reserve.cpuPercent * 10);
+    return reserve;
+  }
+
+  /** Refuses a guest whose memory, with that of those that run, would be more than the host has beside its reserve. */
+  #admit({ settings }: GuestRecord): void {
+    const running = [...this.#runs.values()].filter(({ end }) => end === null);
+    const taken = running.reduce((sum, run) => sum + run.settings.memoryMiB - run.settings.balloonMiB, 0);
+    const wanted = settings.memoryMiB - settings.balloonMiB;
+    const { memoryMiB: reserve } = this.reserve;
+    const [sum, total] = [taken + wanted + reserve, hostMemoryMiB()];
+    if (sum <= total) return;
+    throw new Failure(
+      'conflict',
+      `${settings.name} wants ${wanted} MiB: with ${taken} MiB of the guests that run and ${reserve} MiB of reserve that is ${sum} MiB, more than this host’s ${total} MiB.`,
+    );
   }
 
   /** Changes one drive after the other; what was changed stays so where a later one cannot be, and is recorded at once. */
@@ -287,6 +327,7 @@ export class GuestManager {
     const record = this.#find(guest);
     if (this.#present(record.id)) throw new Failure('conflict', `${record.settings.name} is running already.`);
     checkSettings(record.settings);
+    this.#admit(record);
     if (record.saved) this.#states.check(record.id, record.settings.name, record.saved);
     const console = this.console(record.id);
     const second = this.console(record.id, 2);
@@ -315,6 +356,7 @@ export class GuestManager {
       peers: this.#peers,
       complained: (sentence) => process.emitWarning(`${record.settings.name}: ${sentence}`),
       identity: record.id,
+      processors: this.#processors,
       savedState: record.saved ? this.#states.file(record.id) : null,
     });
     this.#runs.set(record.id, run);

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { BlockDevice } from '../../native-free-core/disk/block.ts';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
+import { CpuClient } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import type {
   Guest,
   GuestConfig,
@@ -16,6 +17,7 @@ import type {
   ProgramRequest,
   RunningProgram,
   ShareConfig,
+  SliceResult,
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
 import { RingPort } from '../../native-free-core/network/ring-port.ts';
@@ -120,6 +122,12 @@ class GuestThread {
   readonly #port: MessagePort;
   readonly #start: WorkerStart;
   readonly #control: ControlBlock;
+  /** Who says when the guest may execute. */
+  readonly #processor: CpuClient | null;
+  /** A word that nobody rings. */
+  readonly #nobody = new Int32Array(new SharedArrayBuffer(4));
+  /** Milliseconds that the guest waited for a processor, or rested. */
+  #waited = 0;
   readonly #output: OutputBatch;
   readonly #secondOutput: OutputBatch;
   #isHeard = false;
@@ -156,6 +164,7 @@ class GuestThread {
     this.#port = port;
     this.#start = start;
     this.#control = new ControlBlock(start.control);
+    this.#processor = start.processors && new CpuClient(start.processors.buffer, start.processors.client);
     this.#output = new OutputBatch(port, 1);
     this.#secondOutput = new OutputBatch(port, 2);
     this.#screen = new ScreenSender((change, buffer) => this.#send({ type: 'screen', change }, [buffer]));
@@ -494,9 +503,15 @@ class GuestThread {
         busySince = lastTurn = performance.now();
         continue;
       }
-      this.#setState(GuestState.running);
       this.#scheduling += performance.now() - busySince;
+      if (!(await this.#hasProcessor())) {
+        busySince = lastTurn = performance.now();
+        continue;
+      }
+      this.#setState(GuestState.running);
+      const before = this.#processor ? processorNanoseconds() : 0;
       const result = guest.run(SLICE);
+      const rest = this.#executed(result, before);
       const now = (busySince = performance.now());
       this.#flush();
       this.#screen.show(guest, now);
@@ -511,7 +526,8 @@ class GuestThread {
       const diskBusy = result.diskBusy === true;
       const wakeIn = result.state === 'halted' ? Math.max(0, (result.wakeIn + (result.slack ?? 0)) / 1e6) : 0;
       // What the guest drew before it halted, and a cursor that blinks, are shown in their time.
-      const wait = wakeIn > 0 ? Math.min(wakeIn, Math.max(1, this.#screen.dueIn(now))) : 0;
+      const shown = wakeIn > 0 ? Math.min(wakeIn, Math.max(1, this.#screen.dueIn(now))) : 0;
+      const wait = Math.max(shown, rest);
       if (wait >= SHORT_WAIT || now - this.#publishedAt >= PUBLISH_EVERY) this.#publish(guest);
       if (wait > 0) {
         this.#setState(GuestState.halted);
@@ -531,7 +547,34 @@ class GuestThread {
     }
   }
 
+  /** Whether the guest may execute now. Otherwise messages have had their turn, and it waits on. */
+  async #hasProcessor(): Promise<boolean> {
+    const processor = this.#processor;
+    if (!processor || processor.has) return true;
+    const asked = performance.now();
+    const has = processor.acquire(SLICE);
+    this.#waited += performance.now() - asked;
+    if (!has) await nextTurn();
+    return has;
+  }
+
+  /** Accounts for a slice that began at a processor time. Milliseconds for which the guest is not to execute. */
+  #executed({ state }: SliceResult, before: number): number {
+    const processor = this.#processor;
+    if (!processor) return 0;
+    const nanoseconds = processorNanoseconds() - before;
+    if (state !== 'running') return processor.release(nanoseconds).rest / 1e6;
+    const { keeps, rest } = processor.renew(nanoseconds);
+    this.#waited += rest / 1e6;
+    if (!keeps || rest === 0) return rest / 1e6;
+    // Too short for the event loop, and nobody else is to have the processor meanwhile.
+    Atomics.wait(this.#nobody, 0, 0, rest / 1e6);
+    processor.renew(0);
+    return 0;
+  }
+
   async #pause(guest: Guest): Promise<void> {
+    this.#processor?.withdraw();
     guest.pause();
     this.#setState(GuestState.paused);
     this.#publish(guest);
@@ -570,6 +613,7 @@ class GuestThread {
     guest.publishCounters();
     const machine = this.#control.get('schedulingNanoseconds');
     this.#control.set('schedulingNanoseconds', machine + this.#scheduling * 1e6);
+    this.#control.set('waitedNanoseconds', this.#waited * 1e6);
     const calls = guest.unimplemented?.() ?? {};
     const inVain = Object.values(calls).reduce((total, count) => total + count, 0);
     if (inVain > this.#toldInVain) this.#send({ type: 'unimplemented', calls });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import { GuestSettings } from '../contract.ts';
 import { fakeKernel } from './fake-machine.ts';
 import { RunningGuest, type RunOptions } from './running-guest.ts';
@@ -245,4 +246,22 @@ test('a state that is damaged, or of another guest, is refused', async () => {
   writeFileSync(file, 'TVSTATE1 and then something else that is no state');
   const { guest } = start(['echo'], { savedState: file });
   await assert.rejects(guest.started, /The saved state .* is damaged/);
+});
+
+test('guests that share a processor take turns on it, hear commands while they wait, and leave it when they end', async () => {
+  const processors = CpuShares.create(1, 0);
+  const guests = [start(['spin'], { processors }), start(['spin'], { processors }), start(['echo'], { processors })];
+  await Promise.all(guests.map(({ guest }) => guest.started));
+  const [one, two, three] = guests.map(({ guest }) => guest);
+  const executed = (guest: RunningGuest) => guest.report().instructions;
+  await until(() => executed(one!) > 0 && executed(two!) > 0, 'work of both');
+  await until(() => processors.load.executing === 1 && processors.load.waiting === 1, 'one that waits');
+  three!.input(new TextEncoder().encode('hi'));
+  await until(() => guests[2]!.seen.text.includes('hi'), 'an answer beside two busy guests');
+  one!.pause();
+  two!.setShare({ cpuWeight: 100, cpuCap: 50 });
+  await until(() => guests[0]!.seen.text.includes('[paused]'), 'the pause of one that may have waited');
+  one!.resume();
+  for (const guest of [one, two, three]) assert.equal((await guest!.forceStop()).reason, 'forced');
+  await until(() => processors.load.executing === 0 && processors.load.waiting === 0, 'all places to be free');
 });

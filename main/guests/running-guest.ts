@@ -4,6 +4,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
+import type { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import type {
   MediumPlace,
   ProcessSummary,
@@ -86,6 +87,8 @@ export interface RunOptions {
   lastPicture?: boolean;
   /** When the guest's code is translated, for tests and measurements; hot code where nothing is said. */
   translation?: TranslationTime | undefined;
+  /** The host's processors, which this guest shares with others; without them it executes whenever it has something to do. */
+  processors?: CpuShares;
   /** The file of a saved state, with which the guest goes on. */
   savedState?: string | null;
   /** Of a guest of kind os. */
@@ -104,6 +107,9 @@ export class RunningGuest implements DisplaySource {
   readonly ended: Promise<WorkerEnd>;
   readonly #worker: Worker;
   readonly #control = new ControlBlock();
+  readonly #processors: CpuShares | undefined;
+  /** The guest's place among those that share the processors. */
+  readonly #place: number | undefined;
   readonly #plugs: readonly Plug[];
   readonly #arePlugged: Promise<unknown>;
   /** Why a cable could not be plugged in, in one sentence. */
@@ -141,6 +147,8 @@ export class RunningGuest implements DisplaySource {
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
     this.settings = options.settings;
+    this.#processors = options.processors;
+    this.#place = options.processors?.join();
     this.#output = { 1: options.output, 2: options.secondOutput ?? (() => {}) };
     this.#sound = options.sound ?? (() => {});
     this.#ejected = options.ejected ?? (() => {});
@@ -176,6 +184,7 @@ export class RunningGuest implements DisplaySource {
     const isAware = kind === 'para' && !deterministic;
     const start: WorkerStart = {
       control: this.#control.buffer,
+      processors: this.#place === undefined ? null : { buffer: options.processors!.buffer, client: this.#place },
       guest: {
         kind,
         container: options.container ?? null,
@@ -215,6 +224,7 @@ export class RunningGuest implements DisplaySource {
       lastPicture: options.lastPicture === true,
       machineModule: options.machineModule ?? null,
     };
+    this.setShare(options.settings);
     this.#worker = new Worker(workerUrl, { workerData: start, name: `guest ${options.settings.name}` });
     this.#worker.on('message', (message: FromWorker) => this.#receive(message));
     this.#worker.on('error', (error) => this.#finish(crash(error)));
@@ -413,6 +423,12 @@ export class RunningGuest implements DisplaySource {
     return this.ended;
   }
 
+  /** Changes what the guest has of the host's processors; at once. */
+  setShare({ cpuWeight, cpuCap }: Pick<GuestSettings, 'cpuWeight' | 'cpuCap'>): void {
+    if (this.#place === undefined) return;
+    this.#processors?.set(this.#place, { weight: cpuWeight, cap: cpuCap === null ? 0 : cpuCap * 10 });
+  }
+
   /** Ends the run without asking the guest. */
   async forceStop(): Promise<WorkerEnd> {
     if (this.#end) return this.#end;
@@ -527,7 +543,9 @@ export class RunningGuest implements DisplaySource {
     for (const told of [...this.#programs.values()]) told({ type: 'ended', status: 137 });
     this.#programs.clear();
     // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
-    void this.#worker.terminate();
+    void this.#worker.terminate().then(() => {
+      if (this.#place !== undefined) this.#processors?.leave(this.#place);
+    });
     for (const plug of this.#plugs) plug.close();
     this.#membership?.leave();
     this.#settleEnded(end);

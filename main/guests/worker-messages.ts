@@ -174,6 +174,8 @@ export type ScreenWish = 'none' | 'changes' | 'everything';
 /** `workerData` of a guest's worker. */
 export interface WorkerStart {
   control: SharedArrayBuffer;
+  /** The host's processors (cpu-shares.ts), and the guest's place among those that share them; null: it is not told when to execute. */
+  processors: { buffer: SharedArrayBuffer; client: number } | null;
   guest: GuestStart;
   script: ConsoleScript;
   /** Somebody may want what the guest sends on its second serial port, and what it plays. */

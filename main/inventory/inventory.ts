@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { type GuestEnd, GuestSettings, ImageView } from '../contract.ts';
+import { type GuestEnd, GuestSettings, HostReserve, ImageView } from '../contract.ts';
 import { makeFolder } from '../files/folders.ts';
 import { SavedRecord } from '../saved-states/saved-states.ts';
 import { migrations } from './migrations.ts';
@@ -157,18 +157,36 @@ export class Inventory {
 
   /** MiB that guests with balloons may have together; null where nobody has said. */
   get memoryBudgetMiB(): number | null {
-    const row = this.#database
-      .prepare<[], { value: string }>(`SELECT value FROM home_settings WHERE name = 'memoryBudgetMiB'`)
-      .get();
-    return row ? (JSON.parse(row.value) as number) : null;
+    return this.#setting('memoryBudgetMiB') as number | null;
   }
 
   set memoryBudgetMiB(budget: number | null) {
-    if (budget === null) this.#database.prepare(`DELETE FROM home_settings WHERE name = 'memoryBudgetMiB'`).run();
+    this.#set('memoryBudgetMiB', budget);
+  }
+
+  /** What guests may not take of the host; null where nobody has said. */
+  get reserve(): HostReserve | null {
+    const value = this.#setting('reserve');
+    return value === null ? null : HostReserve.parse(value);
+  }
+
+  set reserve(reserve: HostReserve | null) {
+    this.#set('reserve', reserve);
+  }
+
+  #setting(name: string): unknown {
+    const row = this.#database
+      .prepare<[string], { value: string }>('SELECT value FROM home_settings WHERE name = ?')
+      .get(name);
+    return row ? JSON.parse(row.value) : null;
+  }
+
+  #set(name: string, value: unknown): void {
+    if (value === null) this.#database.prepare('DELETE FROM home_settings WHERE name = ?').run(name);
     else
       this.#database
-        .prepare(`INSERT OR REPLACE INTO home_settings (name, value) VALUES ('memoryBudgetMiB', ?)`)
-        .run(JSON.stringify(budget));
+        .prepare('INSERT OR REPLACE INTO home_settings (name, value) VALUES (?, ?)')
+        .run(name, JSON.stringify(value));
   }
 
   /** For the owner of the home alone: runs that nobody saw end were cut off together with the process they ran in. */

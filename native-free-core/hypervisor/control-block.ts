@@ -10,10 +10,6 @@ export const ControlSlot = {
   state: 1,
   /** Bumped (and notified) by main whenever the worker should look: new input, new command. */
   doorbell: 2,
-  /** Share of one host core the guest may use, in 1/1000; 0 means no cap. */
-  cap: 3,
-  /** Proportional-share weight, 1 to 10000. */
-  weight: 4,
 } as const;
 
 export const Command = { run: 0, pause: 1, stop: 2 } as const;
@@ -48,6 +44,8 @@ const plainCounters = [
   'guestNanoseconds',
   'translatedNanoseconds',
   'idleNanoseconds',
+  // The guest had something to do, and waited for a processor that others had, or rested for its cap or the host's reserve.
+  'waitedNanoseconds',
   'tlbMisses',
   'blocksDecoded',
   'blocksInvalidated',

@@ -38,6 +38,7 @@ export interface DraftFields
     GuestSettings,
     | 'memoryMiB'
     | 'cpus'
+    | 'cpuWeight'
     | 'kernel'
     | 'initrd'
     | 'cdrom'
@@ -51,6 +52,7 @@ export interface DraftFields
   > {
   memoryMiB: number | null;
   cpus: number | null;
+  cpuWeight: number | null;
   kernel: string;
   initrd: string;
   cdrom: string;
@@ -152,6 +154,7 @@ export class Draft {
       ...boot,
       memoryMiB: fields.memoryMiB ?? Number.NaN,
       cpus: fields.cpus ?? Number.NaN,
+      cpuWeight: fields.cpuWeight ?? Number.NaN,
       cdrom: fields.cdrom || null,
       serial2: fields.serial2 || null,
       printer: fields.printer || null,
