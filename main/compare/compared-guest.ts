@@ -21,6 +21,8 @@ export interface Measured {
   wallSeconds: number;
   guestSeconds: number;
   hypervisorSeconds: number;
+  /** Their parts. */
+  hypervisorParts: Report['hypervisorSeconds'];
   /** Hypervisor seconds of both. */
   hypervisorShare: number;
   exits: number;
@@ -36,6 +38,9 @@ const hypervisorOf = ({ hypervisorSeconds }: Report): number =>
 export function difference(before: Report | null, after: Report, wallSeconds: number): Measured {
   const guestSeconds = after.guestSeconds - (before?.guestSeconds ?? 0);
   const hypervisorSeconds = hypervisorOf(after) - (before ? hypervisorOf(before) : 0);
+  const hypervisorParts = { ...after.hypervisorSeconds };
+  for (const part of Object.keys(hypervisorParts) as (keyof typeof hypervisorParts)[])
+    hypervisorParts[part] -= before?.hypervisorSeconds[part] ?? 0;
   const busy = guestSeconds + hypervisorSeconds;
   const exitsByReason = Object.fromEntries(
     Object.entries(after.exits).map(([reason, count]) => [reason, count - (before?.exits[reason] ?? 0)]),
@@ -44,6 +49,7 @@ export function difference(before: Report | null, after: Report, wallSeconds: nu
     wallSeconds,
     guestSeconds,
     hypervisorSeconds,
+    hypervisorParts,
     hypervisorShare: busy > 0 ? hypervisorSeconds / busy : 0,
     exits: Object.values(exitsByReason).reduce((sum, count) => sum + count, 0),
     exitsByReason,

@@ -9,6 +9,7 @@ const measured = (over: Partial<Measured>): Measured => ({
   wallSeconds: 1,
   guestSeconds: 1,
   hypervisorSeconds: 1,
+  hypervisorParts: { exits: 1, devices: 0, paging: 0, translation: 0, scheduling: 0 },
   hypervisorShare: 0.5,
   exits: 100,
   exitsByReason: {},
