@@ -7,6 +7,7 @@ import { HostInput, HostOutput } from '../containers/devices/host-streams.ts';
 import { Terminal } from '../containers/devices/terminal.ts';
 import { Errno } from '../containers/errno.ts';
 import { findUser } from '../containers/images/users.ts';
+import { makeCgroupFs } from '../containers/kernel/cgroup-fs.ts';
 import { CredentialSet } from '../containers/kernel/credentials.ts';
 import {
   type FirstProcess,
@@ -24,6 +25,7 @@ import { SIGNAL_MAX, SiCode, Signal } from '../containers/kernel/signal-numbers.
 import { sendToProcess } from '../containers/kernel/signals.ts';
 import type { Task } from '../containers/kernel/task.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
+import { PAGE } from '../containers/memory/page-pool.ts';
 import { ProgramTranslation } from '../containers/memory/translation.ts';
 import { callName, RELEASE } from '../containers/syscalls/names.ts';
 import { callTable } from '../containers/syscalls/table.ts';
@@ -55,6 +57,10 @@ import { memoryPages } from '../memory/layout.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
 
 const MIB = 1 << 20;
+/** Processes and threads of a guest where nothing is said: a fork bomb ends there. */
+const TASKS_MAX = 4096;
+/** Nanoseconds in which a guest that may have part of a processor gets its part. */
+const CPU_PERIOD = 100_000_000;
 const MEMORY_MIN_MIB = 16;
 /** Pages are named by 20 bits, and lie below the hole of a PC's memory. */
 const MEMORY_MAX_MIB = 3072;
@@ -124,6 +130,7 @@ export class OsGuest implements Guest {
       translationOptions(config.translation ?? 'hot', host.translationThread?.(memory)),
     );
     kernel.attach(this.cpu);
+    limit(kernel, container);
     this.console = new Terminal(kernel, {
       room: new WaitQueue(),
       show: (bytes) => {
@@ -136,14 +143,15 @@ export class OsGuest implements Guest {
     const now = (): bigint => BigInt(Math.floor(kernel.wall()));
     const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
     const mounts = new MountNamespace(root);
-    kernel.namespaces = firstNamespaces(mounts, container.hostName);
+    kernel.namespaces = firstNamespaces(mounts, container.hostName, kernel.cgroup);
     const source = new KernelProc(kernel, kernel.namespaces.pid);
     this.source = source;
     const more = new Map<string, FileSystem>([
       ['/proc', makeProc({ device: 5, now, source })],
       ['/sys', makeSys({ device: 6, now, cpus: 1 })],
+      ['/sys/fs/cgroup', makeCgroupFs(kernel, kernel.cgroup, { device: 7, now })],
     ]);
-    mountSystem(mounts, devices, now, 2, more);
+    mountSystem(mounts, devices, now, 2, more, { account: kernel.fileBudget, bytes: ramBytes });
     this.root = mounts.rootLocation;
     for (const volume of container.volumes ?? []) mountVolume(mounts, this.root, volume);
     startFirstProcess(kernel, this.root, container, this.firstStreams());
@@ -329,6 +337,13 @@ export class OsGuest implements Guest {
 function commandStatus(waitStatus: number): number {
   const signal = waitStatus & 0x7f;
   return signal === 0 ? waitStatus >> 8 : 128 + signal;
+}
+
+/** The guest's own limits are those of its outermost cgroup. */
+function limit({ cgroup, pool }: Kernel, { processors, tasksMax }: ContainerConfig): void {
+  cgroup.memoryMax = pool.total * PAGE;
+  cgroup.tasksMax = tasksMax ?? TASKS_MAX;
+  if (processors !== undefined) cgroup.setQuota(processors * CPU_PERIOD, CPU_PERIOD);
 }
 
 function endOf(waitStatus: number): GuestEnd {

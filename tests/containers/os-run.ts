@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { NodeHostTree } from '../../main/containers/host-tree.ts';
 import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.ts';
 import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
-import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type { ContainerConfig, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { OsGuest } from '../../native-free-core/machines/os-guest.ts';
 
 export interface OsRun {
@@ -21,6 +21,9 @@ export interface OsRunOptions {
   readonly patience?: number;
   readonly translation?: TranslationTime;
   readonly environment?: readonly string[];
+  readonly memoryMiB?: number;
+  /** Limits, volumes and whatever else a container's configuration has. */
+  readonly container?: Partial<ContainerConfig>;
 }
 
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
@@ -34,7 +37,7 @@ export async function osRun(folder: string, command: readonly string[], options:
   const guest = new OsGuest(
     {
       kind: 'os',
-      memoryMiB: 256,
+      memoryMiB: options.memoryMiB ?? 256,
       cpus: 1,
       deterministic: false,
       noReboot: true,
@@ -50,6 +53,7 @@ export async function osRun(folder: string, command: readonly string[], options:
         gid: 0,
         groups: [],
         hasTerminal: true,
+        ...options.container,
       },
     },
     {

@@ -5,6 +5,7 @@
 import { errno } from '../errno.ts';
 import { S_IFDIR, S_IFIFO, S_IFMT } from '../vfs/constants.ts';
 import { TreeDentry, treeOf } from '../vfs/dentries.ts';
+import type { Budget } from '../vfs/file-content.ts';
 import { MemoryFile } from '../vfs/memory-file.ts';
 import { MountNamespace } from '../vfs/mounts.ts';
 import { TmpFs } from '../vfs/tmpfs.ts';
@@ -95,9 +96,9 @@ export class AnonymousFiles {
   private readonly places = new WeakMap<OpenFile, Location>();
   private readonly memoryRoot: Location;
 
-  constructor(now: () => Nanoseconds) {
+  constructor(now: () => Nanoseconds, account: Budget) {
     this.pipes = new PipeFs(now);
-    this.memory = new TmpFs({ device: MEMORY_DEVICE, now, mode: 0o700 });
+    this.memory = new TmpFs({ device: MEMORY_DEVICE, now, mode: 0o700, account });
     this.pipeRoot = new MountNamespace(this.pipes).rootLocation;
     this.memoryRoot = new MountNamespace(this.memory).rootLocation;
   }

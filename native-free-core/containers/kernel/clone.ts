@@ -5,10 +5,12 @@
 import { S, Seg, segBaseAddress } from '../../cpu/state.ts';
 import { STATE_BASE } from '../../memory/layout.ts';
 import { errno } from '../errno.ts';
+import type { AddressSpace } from '../memory/address-space.ts';
 import { NetworkNamespace } from '../sockets/network-namespace.ts';
 import { Clone } from './clone-flags.ts';
 import type { Kernel } from './kernel.ts';
 import { checkNamespaceFlags, inNewUserNamespace, newNamespaces } from './new-namespaces.ts';
+import { outOfMemory } from './out-of-memory.ts';
 import { Process, Rlimit } from './process.ts';
 import { BLOCKED, Task } from './task.ts';
 
@@ -24,6 +26,13 @@ export interface CloneRequest {
   clearHandlers?: boolean;
   /** CLONE_PIDFD: gives the parent a descriptor of its child. */
   giveDescriptor?: ((child: Process) => void) | undefined;
+}
+
+/** Whoever is asked for memory in the child's name is the child. */
+function forkSpace(kernel: Kernel, space: AddressSpace, child: Process): AddressSpace {
+  const copy = space.fork();
+  copy.onFull = () => outOfMemory(kernel, child);
+  return copy;
 }
 
 /** Most tasks at once: what pids.max bounds below. */
@@ -43,13 +52,14 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   const limit = parent.process.limit(Rlimit.processes);
   if (kernel.tasks.size >= Math.min(TASKS_MAX, limit)) throw errno('EAGAIN');
 
+  parent.process.cgroup.demandTask();
   const tid = kernel.newPid();
   const { pidForChildren } = namespaces;
   pidForChildren.admit(tid);
   const make = (process: Process): Task => {
     const task = new Task(kernel, tid, {
       process,
-      space: has(Clone.vm) ? parent.space : parent.space.fork(),
+      space: has(Clone.vm) ? parent.space : forkSpace(kernel, parent.space, process),
       files: has(Clone.files) ? parent.files : parent.files.fork(),
       fs: has(Clone.fs) ? parent.fs : { ...parent.fs, ...place },
       network: has(Clone.newNet) ? new NetworkNamespace(kernel, credentials.namespace) : parent.network,
@@ -66,11 +76,13 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   if (has(Clone.thread)) {
     child = make(parent.process);
     parent.process.threads.add(child);
+    parent.process.countTask(1);
   } else {
     const process = new Process(
       tid,
       has(Clone.parent) ? parent.process.parent : parent.process,
       parent.process.session,
+      parent.process.cgroup,
       make,
     );
     child = process.leader;

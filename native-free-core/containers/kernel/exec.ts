@@ -14,6 +14,7 @@ import { endOtherThreads, leaveSpace } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { loadProgram, type ProgramFile } from './load-program.ts';
 import { sharedPagesOf } from './mapped-files.ts';
+import { outOfMemory } from './out-of-memory.ts';
 import { Rlimit } from './process.ts';
 import type { Task } from './task.ts';
 
@@ -104,6 +105,8 @@ function takeOver(kernel: Kernel, task: Task, request: ExecRequest, opened: Open
     gid: credentials.gid,
     egid: credentials.egid,
     secure,
+    account: task.process.cgroup,
+    onFull: () => outOfMemory(kernel, task.process),
     hardware: cpuid(kernel.cpu.system, 1, 0)[3],
   });
 

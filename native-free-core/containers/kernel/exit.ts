@@ -56,6 +56,7 @@ function endTask(kernel: Kernel, task: Task, status: number): void {
   if (--task.files.users === 0) task.files.closeAll();
   if (task !== process.leader) {
     kernel.tasks.delete(task.tid);
+    process.countTask(-1);
     kernel.freeNumber(task.namespaces.pid, task.tid);
   }
   if (process.threads.size === 0) endProcess(kernel, process, status);
@@ -91,6 +92,7 @@ function releaseRobustFutexes(kernel: Kernel, task: Task): void {
 
 function endProcess(kernel: Kernel, process: Process, status: number): void {
   process.exitStatus = status;
+  process.cgroup.processes.delete(process);
   process.alarm?.cancel();
   process.timers.clear();
   process.ended.wake();
@@ -170,6 +172,7 @@ export function reap(kernel: Kernel, process: Process): void {
     waitedChildren.system += process.endedThreads.system + process.waitedChildren.system;
   }
   kernel.processes.delete(process.pid);
+  process.countTask(-process.countedTasks);
   kernel.tasks.delete(process.pid);
   const { pid } = leader.namespaces;
   for (const number of [process.pid, process.group, process.session.id]) kernel.freeNumber(pid, number);

@@ -76,6 +76,7 @@ function startProgram(
     pid,
     undefined,
     { id: pid, terminal: null },
+    kernel.cgroup,
     (of) =>
       new Task(kernel, pid, {
         process: of,

@@ -7,18 +7,20 @@ import { S, VCPU_STATE_BYTES, Vector } from '../../cpu/state.ts';
 import { enterUserMode, type ProgramException, type Supervisor } from '../../cpu/system/supervisor.ts';
 import { STATE_BASE } from '../../memory/layout.ts';
 import type { Devices } from '../devices/devices.ts';
-import { Errno } from '../errno.ts';
+import { Errno, errno } from '../errno.ts';
 import { PagePool } from '../memory/page-pool.ts';
 import type { ProgramTranslation } from '../memory/translation.ts';
 import { InFlight } from '../sockets/unix/in-flight.ts';
+import type { Budget } from '../vfs/file-content.ts';
 import type { OpenFile } from '../vfs/types.ts';
 import { AnonymousFiles } from './anonymous-files.ts';
+import { Cgroup } from './cgroups.ts';
 import type { Description } from './descriptors.ts';
-import { exitProcess } from './exit.ts';
 import { forgetLocks } from './file-locks.ts';
 import { Futexes } from './futex.ts';
 import { shrinkCaches } from './mapped-files.ts';
 import type { Namespaces, PidNamespace } from './namespaces.ts';
+import { outOfMemory } from './out-of-memory.ts';
 import type { Process } from './process.ts';
 import { decide } from './seccomp.ts';
 import { SiCode, Signal } from './signal-numbers.ts';
@@ -69,7 +71,7 @@ export class Kernel implements Supervisor {
   readonly inFlight = new InFlight(this);
   /** How many file systems programs have mounted: each has a st_dev of its own. */
   mountsMade = 0;
-  readonly anonymous: AnonymousFiles;
+  anonymous!: AnonymousFiles;
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
   /** Who executes. */
@@ -82,6 +84,13 @@ export class Kernel implements Supervisor {
   /** System calls made, and calls that are not implemented by name. */
   systemCalls = 0;
   readonly unimplemented = new Map<string, number>();
+  /** What files in memory take counts as memory. */
+  readonly fileBudget: Budget = {
+    charge: (bytes) => {
+      if (!this.pool.reserve(bytes)) throw errno('ENOSPC');
+    },
+    release: (bytes) => this.pool.unreserve(bytes),
+  };
   /** What the first process is in; set with the guest's mounts. */
   namespaces!: Namespaces;
   /** What uname tells of itself. */
@@ -91,7 +100,8 @@ export class Kernel implements Supervisor {
   wallAtStart: number;
   private readonly calls: readonly (SystemCall | undefined)[];
   private readonly nameOf: (call: number) => string;
-  private readonly ready: Task[] = [];
+  /** The outermost group of the guest's processes; all limits of the guest are its own. */
+  readonly cgroup: Cgroup;
   /** Whose registers the vCPU has. */
   private loaded: Task | undefined;
   private lastPid = 0;
@@ -110,14 +120,19 @@ export class Kernel implements Supervisor {
     this.nameOf = nameOf;
     this.startedAt = host.monotonicNanoseconds();
     this.wallAtStart = host.wallMilliseconds() * 1e6;
-    this.anonymous = new AnonymousFiles(() => BigInt(Math.floor(this.wall())));
+    this.cgroup = new Cgroup({
+      now: () => this.now(),
+      at: (time, act) => this.timers.at(time, act),
+      reclaim: () => this.reclaim(),
+    });
   }
 
   /** The engine that executes for this kernel; before anything else. */
   attach(cpu: Cpu): void {
     this.cpu = cpu;
     this.pool = new PagePool(cpu.system.u8, cpu.system.physical);
-    this.pool.reclaim = () => shrinkCaches(this);
+    this.pool.reclaim = () => this.reclaim();
+    this.anonymous = new AnonymousFiles(() => BigInt(Math.floor(this.wall())), this.fileBudget);
     this.u32 = cpu.system.u32;
     this.translation.mmu = cpu.system.mmu;
     this.translation.onCodeMoved = () => cpu.kick();
@@ -159,6 +174,11 @@ export class Kernel implements Supervisor {
     return false;
   }
 
+  /** Gives up what memory can do without; whether there was anything. */
+  reclaim(): boolean {
+    return shrinkCaches(this);
+  }
+
   /** A number means nothing any more, unless a group or session still has it. */
   freeNumber(namespace: PidNamespace, pid: number): void {
     if (namespace.level > 0 && !this.isTaken(pid)) namespace.forget(pid);
@@ -170,12 +190,12 @@ export class Kernel implements Supervisor {
   enqueue(task: Task): void {
     if (task.queued || task.state !== 'ready') return;
     task.queued = true;
-    this.ready.push(task);
+    task.process.cgroup.put(task);
   }
 
   /** Whether some task could execute now. */
   get isBusy(): boolean {
-    return this.ready.length > 0;
+    return this.cgroup.hasReady;
   }
 
   /** The executing task's turn ends with the instruction at hand. */
@@ -186,7 +206,7 @@ export class Kernel implements Supervisor {
   /** Gives one task its turn, if any can execute. */
   runOne(): boolean {
     this.timers.run(this.now());
-    const task = this.ready.shift();
+    const task = this.cgroup.take();
     if (!task) return false;
     task.queued = false;
     if (task.state !== 'ready') return true;
@@ -211,13 +231,18 @@ export class Kernel implements Supervisor {
     this.current = task;
     const before = this.host.monotonicNanoseconds();
     this.turnBegan = before;
+    const kernelBefore = task.kernelTime;
+    const { cgroup: group } = task.process;
     if (this.hasSignals(task)) deliverSignals(this, task);
     if (task.state === 'ready' && !task.process.isStopped) {
       this.cpu.run(TURN);
       // What an exception or another task has sent is acted on before anything else happens.
       if (task.state === 'ready' && this.hasSignals(task)) deliverSignals(this, task);
     }
-    task.cpuTime += this.host.monotonicNanoseconds() - before;
+    const spent = this.host.monotonicNanoseconds() - before;
+    const inKernel = Math.min(spent, task.kernelTime - kernelBefore);
+    task.cpuTime += spent;
+    group.spent(spent - inKernel, inKernel);
     this.current = undefined;
   }
 
@@ -372,14 +397,20 @@ export class Kernel implements Supervisor {
       if (vector === 0x80) this.notImplemented('int 0x80');
       system.ip -= 2n;
       forceSignal(this, task, { signal: Signal.SIGSEGV, code: SiCode.SI_KERNEL, address: 0 });
+    } else if (vector === Vector.pageFault && task.space.failure === 'noMemory' && this.isMapped(task)) {
+      // Somebody is ended; the instruction is carried out again, unless it was its own program.
+      outOfMemory(this, task.process);
     } else {
       if (vector === Vector.pageFault) address = Number(system.get64(S.cr2));
       const trap = { vector, code: Math.max(0, exception.code), address };
       const information = this.exceptionSignal(task, vector, address);
-      if (information.signal === Signal.SIGKILL) exitProcess(this, task.process, Signal.SIGKILL);
-      else forceSignal(this, task, { ...information, trap });
+      forceSignal(this, task, { ...information, trap });
     }
     this.leave();
+  }
+
+  private isMapped(task: Task): boolean {
+    return task.space.regions.find(Number(this.cpu.system.get64(S.cr2))) !== undefined;
   }
 
   /** arch/x86/kernel/traps.c and mm/fault.c: which signal an exception is, and how it is told. */
@@ -396,7 +427,6 @@ export class Kernel implements Supervisor {
         return { signal: Signal.SIGILL, code: SiCode.ILL_ILLOPN, address };
       case Vector.pageFault: {
         const known = task.space.regions.find(address) !== undefined;
-        if (task.space.failure === 'noMemory' && known) return { signal: Signal.SIGKILL, code: SiCode.SI_KERNEL };
         if (task.space.failure === 'beyondEnd' && known)
           return { signal: Signal.SIGBUS, code: SiCode.BUS_ADRERR, address };
         return { signal: Signal.SIGSEGV, code: known ? SiCode.SEGV_ACCERR : SiCode.SEGV_MAPERR, address };

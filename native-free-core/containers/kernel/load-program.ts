@@ -4,6 +4,7 @@
 
 import { errno } from '../errno.ts';
 import { AddressSpace } from '../memory/address-space.ts';
+import type { MemoryAccount } from '../memory/memory-account.ts';
 import { PAGE, type PagePool } from '../memory/page-pool.ts';
 import { HIGHEST, Protection } from '../memory/regions.ts';
 import type { SharedPages } from '../memory/shared-pages.ts';
@@ -69,6 +70,9 @@ export interface ProgramStart {
   readonly gid: number;
   readonly egid: number;
   readonly secure: boolean;
+  /** Whose memory it is, and whom to ask where there is none left. */
+  readonly account: MemoryAccount;
+  readonly onFull: () => boolean;
   /** CPUID leaf 1, EDX. */
   readonly hardware: number;
 }
@@ -82,6 +86,8 @@ export interface LoadedProgram {
 /** Throws E2BIG, ENOMEM, ENOEXEC; nothing is left behind then. */
 export function loadProgram(pool: PagePool, start: ProgramStart): LoadedProgram {
   const space = new AddressSpace(pool);
+  space.account = start.account;
+  space.onFull = start.onFull;
   try {
     const stackTop = HIGHEST - PAGE;
     space.stackLimit = Math.min(start.stackLimit, 1 << 30);

@@ -2,6 +2,7 @@
 // Owns which files have cached pages, and what happens to the cache when memory is full.
 // Never reads a file itself.
 
+import type { MemoryAccount } from '../memory/memory-account.ts';
 import { SharedPages } from '../memory/shared-pages.ts';
 import type { Inode } from '../vfs/types.ts';
 import type { Kernel } from './kernel.ts';
@@ -66,6 +67,13 @@ export function hasWritableMapping(kernel: Kernel, inode: Inode): boolean {
     for (const { pages, shared, maxProtection } of space.regions)
       if (pages === cache && shared && (maxProtection & 2) !== 0) return true;
   return false;
+}
+
+/** Cached pages of files that are counted for some accounts. */
+export function cachedPages(kernel: Kernel, isOf: (account: MemoryAccount | undefined) => boolean): number {
+  let count = 0;
+  for (const pages of cachesOf(kernel)) count += pages.countedFor(isOf);
+  return count;
 }
 
 /** Gives up what only the cache holds. Whether that was anything. */

@@ -5,6 +5,7 @@
 import type { Devices } from '../devices/devices.ts';
 import { Errno } from '../errno.ts';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, makeDevice, S_IFCHR } from '../vfs/constants.ts';
+import type { Budget } from '../vfs/file-content.ts';
 import type { MountNamespace } from '../vfs/mounts.ts';
 import { mkdirAt, mknodAt, symlinkAt, unlinkAt } from '../vfs/operations.ts';
 import { TmpFs } from '../vfs/tmpfs.ts';
@@ -31,13 +32,14 @@ const LINKS: readonly [name: string, target: string][] = [
 ];
 const GROUP_TTY = 5;
 
-/** Mounts them in a namespace. `more`: by path, what others provide. */
+/** Mounts them in a namespace. `more`: by path, what others provide. `memory`: the account of files in it, and how much there is. */
 export function mountSystem(
   mounts: MountNamespace,
   devices: Devices,
   now: () => Nanoseconds,
   firstDevice: number,
   more: ReadonlyMap<string, FileSystem>,
+  memory: { account: Budget; bytes: number },
 ): void {
   const root = mounts.rootLocation;
   const context: WalkContext = { root, cwd: root, credentials: CredentialSet.of(0, 0), umask: 0 };
@@ -61,7 +63,12 @@ export function mountSystem(
   mount('/dev/pts', 0o755, pts, MS_NOSUID | MS_NOEXEC);
   mknodAt(context, null, '/dev/pts/ptmx', S_IFCHR | 0o666, makeDevice(5, 2));
   devices.pseudoTerminals.fileSystem = pts;
-  mount('/dev/shm', 0o1777, new TmpFs({ device: firstDevice + 2, now, mode: 0o1777 }), MS_NOSUID | MS_NODEV);
+  mount(
+    '/dev/shm',
+    0o1777,
+    new TmpFs({ device: firstDevice + 2, now, mode: 0o1777, account: memory.account, size: memory.bytes / 2 }),
+    MS_NOSUID | MS_NODEV,
+  );
   devices.pseudoTerminals.directory = {
     add: (number) => {
       mknodAt(context, null, `/dev/pts/${number}`, S_IFCHR | 0o620, makeDevice(136, number));

@@ -4,6 +4,7 @@
 
 import { errno } from '../errno.ts';
 import type { MountNamespace } from '../vfs/mounts.ts';
+import type { Cgroup } from './cgroups.ts';
 import { Namespace } from './namespace.ts';
 import type { Process } from './process.ts';
 import { FIRST_USER_NAMESPACE, type UserNamespace } from './user-namespace.ts';
@@ -51,10 +52,13 @@ export class MountsNamespace extends Namespace {
 export class CgroupNamespace extends Namespace {
   readonly type = 'cgroup';
   readonly owner: UserNamespace;
+  /** What is '/' in it. */
+  readonly root: Cgroup;
 
-  constructor(owner: UserNamespace) {
+  constructor(owner: UserNamespace, root: Cgroup) {
     super();
     this.owner = owner;
+    this.root = root;
   }
 }
 
@@ -139,14 +143,14 @@ export function isFirst(process: Process): boolean {
 }
 
 /** What a guest begins in. */
-export function firstNamespaces(mounts: MountNamespace, hostName: string): Namespaces {
+export function firstNamespaces(mounts: MountNamespace, hostName: string, cgroup: Cgroup): Namespaces {
   const owner = FIRST_USER_NAMESPACE;
   const pid = new PidNamespace(owner, null);
   return {
     uts: new UtsNamespace(owner, hostName, '(none)'),
     ipc: new IpcNamespace(owner),
     mnt: new MountsNamespace(owner, mounts),
-    cgroup: new CgroupNamespace(owner),
+    cgroup: new CgroupNamespace(owner, cgroup),
     pid,
     pidForChildren: pid,
   };

@@ -70,7 +70,7 @@ export function newNamespaces(
       uts: flags & Clone.newUts ? new UtsNamespace(owner, uts.hostName, uts.domainName) : uts,
       ipc: flags & Clone.newIpc ? new IpcNamespace(owner) : namespaces.ipc,
       mnt,
-      cgroup: flags & Clone.newCgroup ? new CgroupNamespace(owner) : namespaces.cgroup,
+      cgroup: flags & Clone.newCgroup ? new CgroupNamespace(owner, task.process.cgroup) : namespaces.cgroup,
       pid: namespaces.pid,
       pidForChildren:
         flags & Clone.newPid ? new PidNamespace(owner, namespaces.pidForChildren) : namespaces.pidForChildren,

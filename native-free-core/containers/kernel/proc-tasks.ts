@@ -44,6 +44,7 @@ function placeOf(kernel: Kernel, file: OpenFile): Location {
 }
 
 const CAP_SYS_ADMIN = 21;
+const CAP_SYS_RESOURCE = 24;
 /** Device number of the console. */
 const CONSOLE = 0x501;
 
@@ -166,7 +167,17 @@ class TaskView implements ProcTask {
     const { seccomp } = this.task;
     return seccomp instanceof Filter ? seccomp.depth : 0;
   }
-  readonly cgroup = '/';
+  get cgroup(): string {
+    return this.task.process.cgroup.pathFrom(this.source.reader.namespaces.cgroup.root);
+  }
+  get oomAdjust(): number {
+    return this.task.process.oomAdjust;
+  }
+  setOomAdjust(value: number): void {
+    const { process } = this.task;
+    if (value < process.oomAdjust && !this.source.reader.credentials.capable(CAP_SYS_RESOURCE)) throw errno('EACCES');
+    process.oomAdjust = value;
+  }
 
   threads(): readonly ProcTask[] {
     return [...this.task.process.threads].map((thread) => this.source.view(thread));
@@ -408,7 +419,7 @@ function machineOf(kernel: Kernel, pids: PidNamespace): ProcMachine {
       if (kernel.current && !kernel.current.credentials.capableIn(owner, CAP_SYS_ADMIN)) throw errno('EPERM');
       uts().hostName = name;
     },
-    fileSystems: ['tmpfs', 'proc', 'sysfs', 'devtmpfs', 'devpts', 'overlay'],
+    fileSystems: ['tmpfs', 'ramfs', 'proc', 'sysfs', 'cgroup2', 'devtmpfs', 'devpts', 'overlay'],
     uuid,
     bootId: uuid(),
   };

@@ -3,6 +3,7 @@
 // Never schedules; its threads are tasks.
 
 import type { Location } from '../vfs/types.ts';
+import type { Cgroup } from './cgroups.ts';
 import { PosixTimers } from './posix-timers.ts';
 import { SIG_DFL, SIG_IGN, SIGNAL_MAX, SigAction, type SignalSet } from './signal-numbers.ts';
 import { SignalQueue } from './signal-queue.ts';
@@ -150,17 +151,38 @@ export class Process {
   executableLocation: Location | undefined;
   hasExecuted = false;
   readonly timers = new PosixTimers();
+  cgroup: Cgroup;
+  /** Tasks that its cgroup counts for it: threads, and its leader until it has been waited for. */
+  countedTasks = 0;
+  /** oom_score_adj. */
+  oomAdjust = 0;
   /** setitimer's real timer. */
   alarm: { cancel: () => void; deadline: number; interval: number } | undefined;
 
-  constructor(pid: number, parent: Process | undefined, session: Session, leader: (process: Process) => Task) {
+  constructor(
+    pid: number,
+    parent: Process | undefined,
+    session: Session,
+    cgroup: Cgroup,
+    leader: (process: Process) => Task,
+  ) {
     this.pid = pid;
     this.parent = parent;
     this.group = parent?.group ?? pid;
     this.session = session;
+    this.cgroup = cgroup;
+    this.oomAdjust = parent?.oomAdjust ?? 0;
+    cgroup.processes.add(this);
     parent?.children.add(this);
     this.leader = leader(this);
     this.threads.add(this.leader);
+    this.countTask(1);
+  }
+
+  /** One task more, or less, for its cgroup. */
+  countTask(more: number): void {
+    this.countedTasks += more;
+    this.cgroup.countTasks(more);
   }
 
   /** Nanoseconds of its threads, those that ended included. */

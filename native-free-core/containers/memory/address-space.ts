@@ -3,6 +3,7 @@
 // Never knows a task or a file: what is mapped comes as SharedPages, and whoever executes the program flushes TLBs.
 
 import { errno } from '../errno.ts';
+import type { MemoryAccount } from './memory-account.ts';
 import { NO_PAGE, PAGE, type PagePool, ZERO_PAGE } from './page-pool.ts';
 import { Entry, PageTable } from './page-table.ts';
 import { HIGHEST, LOWEST, Protection, type Region, Regions } from './regions.ts';
@@ -47,6 +48,10 @@ export class AddressSpace {
   readonly table = new PageTable();
   /** Set while a vCPU executes in it. */
   translations: Translations | undefined;
+  /** Whom its pages are counted for. */
+  account: MemoryAccount | undefined;
+  /** Asked where memory is full: whether somebody gave some up, so that it may be tried again. */
+  onFull: (() => boolean) | undefined;
   /** Tasks that share it. */
   users = 1;
   /** Mappings are placed below. */
@@ -215,6 +220,7 @@ export class AddressSpace {
   /** fork: an address space with the same content, of which each page is copied when either side writes. */
   fork(): AddressSpace {
     const child = new AddressSpace(this.pool);
+    child.account = this.account;
     child.mapLimit = this.mapLimit;
     child.heapStart = this.heapStart;
     child.heapEnd = this.heapEnd;
@@ -295,15 +301,15 @@ export class AddressSpace {
     const { pages } = region;
     if (!pages) {
       if (!write) return ZERO_PAGE | rights;
-      const page = this.pool.allocate();
+      const page = this.pool.allocate(this.account);
       return page === NO_PAGE ? this.fail('noMemory') : page | rights | Entry.write;
     }
     const index = region.firstPage + (address - region.start) / PAGE;
     if (!pages.holds(index)) return this.fail('beyondEnd');
-    const cached = pages.page(index);
+    const cached = pages.page(index, this.account);
     if (cached === NO_PAGE) return this.fail('noMemory');
     if (write && !region.shared) {
-      const page = this.pool.copy(cached);
+      const page = this.pool.copy(cached, this.account);
       return page === NO_PAGE ? this.fail('noMemory') : page | rights | Entry.write;
     }
     this.pool.hold(cached);
@@ -320,7 +326,7 @@ export class AddressSpace {
     }
     const page = entry & Entry.page;
     if (this.pool.holdersOf(page) === 1) return entry | Entry.write;
-    const copy = page === ZERO_PAGE ? this.pool.allocate() : this.pool.copy(page);
+    const copy = page === ZERO_PAGE ? this.pool.allocate(this.account) : this.pool.copy(page, this.account);
     if (copy === NO_PAGE) return this.fail('noMemory');
     this.pool.release(page);
     this.translations?.forget(address);
@@ -351,7 +357,8 @@ export class AddressSpace {
   /** Address in the kernel's memory of a byte of the program; what follows in the page follows there. Throws EFAULT. */
   hostOf(address: number, need: number): number {
     if (!(address >= 0 && address < HIGHEST)) throw errno('EFAULT');
-    const entry = this.resolve(address, need);
+    let entry = this.resolve(address, need);
+    while (entry === 0 && this.failure === 'noMemory' && this.onFull?.()) entry = this.resolve(address, need);
     if (entry === 0) throw errno('EFAULT');
     return this.pool.hostOf(entry & Entry.page) + (address % PAGE);
   }

@@ -4,6 +4,7 @@
 
 import type { PhysicalMemory } from '../../cpu/system/physical.ts';
 import { RAM_BASE } from '../../memory/layout.ts';
+import type { MemoryAccount } from './memory-account.ts';
 
 export const PAGE = 4096;
 /** The page of zeros that anonymous memory shows before it is written. It is held by nobody and never freed. */
@@ -21,6 +22,10 @@ export class PagePool {
   private readonly physical: PhysicalMemory;
   private readonly holders: Uint32Array;
   private readonly free: Uint32Array;
+  /** Whom each page is counted for. */
+  private readonly accounts: (MemoryAccount | undefined)[] = [];
+  /** Pages' worth of what lies outside the pool and counts as memory all the same: files of tmpfs. */
+  private reserved = 0;
   private freeCount = 0;
   /** Pages from here on have never been used: the host has not given memory for them yet, and they are zeros. */
   private fresh = 1;
@@ -41,7 +46,27 @@ export class PagePool {
 
   /** Pages that can still be allocated. */
   get available(): number {
-    return this.total - this.used;
+    return Math.max(0, this.total - this.used - Math.ceil(this.reserved / PAGE));
+  }
+
+  private get isFull(): boolean {
+    return (this.freeCount === 0 && this.fresh === this.total) || this.available === 0;
+  }
+
+  accountOf(page: number): MemoryAccount | undefined {
+    return this.accounts[page];
+  }
+
+  /** Bytes that files in memory take. False: there is no room for them. */
+  reserve(bytes: number): boolean {
+    if (Math.ceil(bytes / PAGE) > this.available && !(this.reclaim() && Math.ceil(bytes / PAGE) <= this.available))
+      return false;
+    this.reserved += bytes;
+    return true;
+  }
+
+  unreserve(bytes: number): void {
+    this.reserved -= bytes;
   }
 
   /** Address of a page in the kernel's WebAssembly memory. */
@@ -56,17 +81,17 @@ export class PagePool {
   }
 
   /** A page of zeros with one holder, or {@link NO_PAGE}. */
-  allocate(): number {
+  allocate(account?: MemoryAccount): number {
     const { fresh } = this;
-    const page = this.take();
+    const page = this.take(account);
     // One that was in use before holds what it was used for, be it the newest one of all.
     if (page >= 0 && page < fresh) this.zero(page);
     return page;
   }
 
   /** A page with one holder that holds a copy of another one, or {@link NO_PAGE}. */
-  copy(from: number): number {
-    const page = this.take();
+  copy(from: number, account?: MemoryAccount): number {
+    const page = this.take(account);
     if (page < 0) return page;
     const source = this.hostOf(from);
     const host = this.hostOf(page);
@@ -75,10 +100,15 @@ export class PagePool {
     return page;
   }
 
-  private take(): number {
-    if (this.freeCount === 0 && this.fresh === this.total && !this.reclaim()) return NO_PAGE;
+  private take(account: MemoryAccount | undefined): number {
+    if (account && !account.charge()) return NO_PAGE;
+    if (this.isFull && !(this.reclaim() && !this.isFull)) {
+      account?.release();
+      return NO_PAGE;
+    }
     const page = this.freeCount > 0 ? this.free[--this.freeCount] : this.fresh++;
     this.holders[page] = 1;
+    if (account) this.accounts[page] = account;
     return page;
   }
 
@@ -95,7 +125,10 @@ export class PagePool {
 
   release(page: number): void {
     if (page === ZERO_PAGE) return;
-    if (--this.holders[page] === 0) this.free[this.freeCount++] = page;
+    if (--this.holders[page] > 0) return;
+    this.free[this.freeCount++] = page;
+    this.accounts[page]?.release();
+    this.accounts[page] = undefined;
   }
 
   holdersOf(page: number): number {

@@ -2,6 +2,7 @@
 // Owns the cache of one file's pages and which of them have been written to through a mapping.
 // Never reads a file itself: its source does.
 
+import type { MemoryAccount } from './memory-account.ts';
 import { NO_PAGE, PAGE, type PagePool } from './page-pool.ts';
 
 /** Where the pages of a file come from. */
@@ -55,10 +56,10 @@ export class SharedPages {
   }
 
   /** Page number of a page, which the cache keeps a hold on; {@link NO_PAGE} where memory is full. */
-  page(index: number): number {
+  page(index: number, account?: MemoryAccount): number {
     const known = this.pages.get(index);
     if (known !== undefined) return known;
-    const page = this.pool.allocate();
+    const page = this.pool.allocate(account);
     if (page === NO_PAGE) return page;
     if (this.source) {
       const bytes = new Uint8Array(PAGE);
@@ -119,6 +120,13 @@ export class SharedPages {
         this.pool.release(page);
       }
     }
+  }
+
+  /** Pages of it that are counted for some accounts. */
+  countedFor(isOf: (account: MemoryAccount | undefined) => boolean): number {
+    let count = 0;
+    for (const page of this.pages.values()) if (isOf(this.pool.accountOf(page))) count++;
+    return count;
   }
 
   /** Gives up pages that only the cache holds. How many. */

@@ -3,6 +3,7 @@
 // Never mounts anything of the host: what a guest can mount is in memory, or was mounted before.
 
 import { errno } from '../errno.ts';
+import { makeCgroupFs } from '../kernel/cgroup-fs.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { KernelProc } from '../kernel/proc-tasks.ts';
 import type { Task } from '../kernel/task.ts';
@@ -98,7 +99,7 @@ function temporary(task: Task, device: number, text: string): FileSystem {
         if (!['noswap', 'inode32', 'inode64', 'huge', 'mpol'].includes(name)) throw errno('EINVAL');
     }
   const now = (): bigint => BigInt(Math.floor(task.kernel.wall()));
-  return new TmpFs({ device, now, size, inodes, mode, uid, gid });
+  return new TmpFs({ device, now, size, inodes, mode, uid, gid, account: task.kernel.fileBudget });
 }
 
 /** A new file system. Throws ENODEV for a type that there is not. */
@@ -117,6 +118,8 @@ function makeFileSystem(task: Task, type: string, options: string): FileSystem {
     }
     case 'sysfs':
       return makeSys({ device, now, cpus: 1 });
+    case 'cgroup2':
+      return makeCgroupFs(kernel, task.namespaces.cgroup.root, { device, now });
     case 'devpts':
       // Terminals have one set of numbers in a guest: each mount shows it.
       return kernel.devices.pseudoTerminals.fileSystem;

@@ -3,6 +3,7 @@
 // Never knows what an open file is.
 
 import { errno } from '../errno.ts';
+import type { Cgroup } from '../kernel/cgroups.ts';
 import type { Description } from '../kernel/descriptors.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { afterPunch, afterResize, afterWrite, beforeRead } from '../kernel/mapped-files.ts';
@@ -23,9 +24,13 @@ import {
   S_IFIFO,
   S_IFMT,
 } from '../vfs/constants.ts';
+import type { OpenFile } from '../vfs/types.ts';
 import { IN_ACCESS, IN_MODIFY, tellFile } from '../vfs/watch.ts';
 import { type Buffer, descriptionOf, TRANSFER_MAX, vectorAt, waitFor } from './arguments.ts';
 import { bufferOf, receiveBuffers, sendBuffers } from './messages.ts';
+
+/** File systems whose files are a disk's in a guest's eyes: its root, and folders of the host. */
+const OUTSIDE_MEMORY: ReadonlySet<string> = new Set(['overlay', 'fuse.trivisor']);
 
 /** Bytes that go through the kernel at once. */
 export const CHUNK = 256 << 10;
@@ -53,6 +58,28 @@ function noteBroken(task: Task, error: unknown): void {
 /** Tells whoever watches the file of a transfer. */
 function tell({ location }: Description, event: number): void {
   if (location) tellFile(location.dentry, event);
+}
+
+/** A transfer of a file that lies outside memory, when the task's cgroups let it, and counted for them. */
+function limited(task: Task, { inode }: OpenFile, isWrite: boolean, act: () => number): number {
+  if (!inode || !isRegular(inode.mode) || !OUTSIDE_MEMORY.has(inode.fileSystem.type)) return act();
+  const { device } = inode.fileSystem;
+  const { kernel } = task;
+  const counted = (): number => {
+    const moved = act();
+    for (let at: Cgroup | null = task.process.cgroup; moved > 0 && at; at = at.parent)
+      at.io.moved(device, isWrite, moved, kernel.now());
+    return moved;
+  };
+  let from = 0;
+  for (let at: Cgroup | null = task.process.cgroup; at; at = at.parent)
+    from = Math.max(from, at.io.allowedFrom(device, isWrite));
+  if (from <= kernel.now()) return counted();
+  return task.block({
+    attempt: () => (kernel.now() >= from ? counted() : BLOCKED),
+    deadline: from,
+    interrupted: 'restart',
+  });
 }
 
 /** Reads into buffers from an offset; moves the description's own where `offset` is undefined. */
@@ -93,7 +120,7 @@ export function readInto(
     }
     return done;
   };
-  return file.seekable ? once() : waitFor(task, { file, flags }, once);
+  return file.seekable ? limited(task, file, false, once) : waitFor(task, { file, flags }, once);
 }
 
 /** Writes all of the buffers, waiting for room where it has to. */
@@ -143,7 +170,7 @@ export function writeFrom(
       throw error;
     }
   };
-  if (file.seekable) return attempt();
+  if (file.seekable) return limited(task, file, true, attempt);
   return waitFor(task, { file, flags }, attempt, { onInterrupt: () => (done > 0 ? done : -4) });
 }
 

@@ -100,6 +100,9 @@ export interface ProcTask {
   writeSetsGroups(text: string): void;
   /** Path of its cgroup, '/' at the root. */
   readonly cgroup: string;
+  /** oom_score_adj; setting throws EACCES. */
+  readonly oomAdjust: number;
+  setOomAdjust(value: number): void;
   rename(name: string): void;
 }
 

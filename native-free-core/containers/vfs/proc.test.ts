@@ -80,6 +80,8 @@ function setup() {
     mounts: () => context.mounts.list(),
     limit: () => [1024, Number.POSITIVE_INFINITY],
     cgroup: '/',
+    oomAdjust: 0,
+    setOomAdjust: () => {},
     rename: () => {},
     ...more,
   });

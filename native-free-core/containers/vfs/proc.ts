@@ -214,10 +214,18 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
     ),
     mounts: file(() => mountLines(task, mountLine)),
     mountinfo: file(() => mountLines(task, mountInfoLine)),
+    oom_score: file(() => `${Math.max(0, 666 + Math.floor((task.oomAdjust * 2) / 3))}\n`),
+    oom_score_adj: fs.file({
+      mode: 0o644,
+      owner,
+      read: () => `${task.oomAdjust}\n`,
+      write: (text) => {
+        if (!/^-?\d{1,4}\n?$/.test(text) || Math.abs(Number(text)) > 1000) throw errno('EINVAL');
+        task.setOomAdjust(Number(text));
+      },
+    }),
     cgroup: file(() => `0::${task.cgroup}\n`),
     limits: file(() => limitsText(task)),
-    oom_score: file(() => '0\n'),
-    oom_score_adj: fs.file({ mode: 0o644, owner, read: () => '0\n', write: () => {} }),
     loginuid: file(() => '4294967295'),
     wchan: file(() => '0'),
     io: file(

@@ -13,6 +13,7 @@ import {
   Inode,
   type Location,
   type Nanoseconds,
+  type NewInode,
   OpenFile,
 } from './types.ts';
 
@@ -55,6 +56,9 @@ export interface DirectoryOptions {
     /** What a name stands for now, or null. An inode is kept as long as this is the same. */
     find: (name: string) => object | null;
     make: (name: string, found: object) => Inode;
+    /** mkdir and rmdir; left out: EPERM. */
+    create?: (name: string) => void;
+    remove?: (name: string) => void;
   };
 }
 
@@ -285,16 +289,22 @@ class VirtualDirectory extends VirtualInode {
     for (const name of this.#kept.keys()) if (!names.has(name)) this.#kept.delete(name);
   }
 
-  override create(): Inode {
-    throw errno('EPERM');
+  override create(name: string, { mode }: NewInode): Inode {
+    const create = this.#options.dynamic?.create;
+    if (!create || !isDirectory(mode)) throw errno(create ? 'EACCES' : 'EPERM');
+    create(name);
+    return this.lookup(name)!;
   }
 
   override unlink(): void {
     throw errno('EPERM');
   }
 
-  override rmdir(): void {
-    throw errno('EPERM');
+  override rmdir(name: string): void {
+    const remove = this.#options.dynamic?.remove;
+    if (!remove) throw errno('EPERM');
+    if (!isDirectory(this.lookup(name)?.mode ?? 0)) throw errno('ENOTDIR');
+    remove(name);
   }
 
   override rename(): void {
