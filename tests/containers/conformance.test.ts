@@ -14,7 +14,7 @@ const programs = readdirSync(sources).map((name) => name.replace(/\.c$/, ''));
 const isJudge = process.platform === 'linux' && process.arch === 'x64' && spawnSync('gcc', ['--version']).status === 0;
 const skip = isJudge ? false : 'the judge is a Linux host of x86-64 with gcc';
 /** Programs that do as root what only root may. */
-const ofRoot = ['namespaces', 'seccomp'];
+const ofRoot = ['capabilities', 'namespaces', 'seccomp'];
 const skipOf = (program: string): false | string =>
   skip ||
   (ofRoot.includes(program) && process.getuid?.() !== 0 ? 'as a judge of root’s rights the host must be root' : false);

@@ -102,6 +102,9 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   kernel.tasks.set(tid, child);
   child.blocked = parent.blocked;
   child.nice = parent.nice;
+  child.policy = parent.policy;
+  child.ioPriority = parent.ioPriority;
+  child.timerSlack = parent.timerSlack;
   child.noNewPrivileges = parent.noNewPrivileges;
   child.seccomp = parent.seccomp;
   child.keepCapabilities = parent.keepCapabilities;

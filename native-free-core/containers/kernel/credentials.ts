@@ -8,6 +8,9 @@ import { FIRST_USER_NAMESPACE, type UserNamespace } from './user-namespace.ts';
 /** All capabilities that exist: 0 to 40 (CAP_CHECKPOINT_RESTORE). */
 export const CAPABILITIES_ALL = (1n << 41n) - 1n;
 
+/** include/uapi/linux/securebits.h */
+export const SecureBit = { noRoot: 1, noSetuidFixup: 4, keepCaps: 16, noAmbientRaise: 64 } as const;
+
 type Parts = Omit<CredentialSet, 'capable' | 'capableIn' | 'with' | 'isRoot'>;
 
 export class CredentialSet implements Credentials {
@@ -25,6 +28,8 @@ export class CredentialSet implements Credentials {
   readonly inheritable: bigint;
   readonly bounding: bigint;
   readonly ambient: bigint;
+  /** SECBIT_*, but for SECBIT_KEEP_CAPS, which each task has itself. */
+  readonly securebits: number;
   /** Towards which the capabilities are. Ids are the kernel's own. */
   readonly namespace: UserNamespace;
 
@@ -43,6 +48,7 @@ export class CredentialSet implements Credentials {
     this.inheritable = of.inheritable;
     this.bounding = of.bounding;
     this.ambient = of.ambient;
+    this.securebits = of.securebits;
     this.namespace = of.namespace;
   }
 
@@ -63,6 +69,7 @@ export class CredentialSet implements Credentials {
       inheritable: 0n,
       bounding: CAPABILITIES_ALL,
       ambient: 0n,
+      securebits: 0,
       namespace: FIRST_USER_NAMESPACE,
     });
   }

@@ -3,12 +3,12 @@
 // Never lays out an address space: load-program.ts does.
 
 import { cpuid } from '../../cpu/system/cpuid.ts';
-import { errno } from '../errno.ts';
+import { Errno, errno } from '../errno.ts';
 import { demandExecutable } from '../vfs/attributes.ts';
 import { MS_NOSUID, O_RDONLY, S_ISGID, S_ISUID, S_IXGRP } from '../vfs/constants.ts';
 import type { Inode, Location, OpenFile } from '../vfs/types.ts';
 import { pathOf, resolve } from '../vfs/walk.ts';
-import { CAPABILITIES_ALL, type CredentialSet } from './credentials.ts';
+import { CAPABILITIES_ALL, type CredentialSet, SecureBit } from './credentials.ts';
 import { readElf } from './elf.ts';
 import { endOtherThreads, leaveSpace } from './exit.ts';
 import type { Kernel } from './kernel.ts';
@@ -124,6 +124,7 @@ function takeOver(kernel: Kernel, task: Task, request: ExecRequest, opened: Open
   if (process.handlers.users > 1) process.handlers.users--;
   process.handlers = process.handlers.forExec();
   task.credentials = credentials;
+  task.keepCapabilities = false;
   process.timers.clear();
   task.clearTid = 0;
   task.robustList = 0;
@@ -157,18 +158,35 @@ function programFile(kernel: Kernel, { inode, location, read }: Executable, task
   return { elf, pages, name: pathOf(location, task.fs.root) ?? location.dentry.name };
 }
 
-/** Who the task is as the program: set-user-ID and set-group-ID, and root's capabilities (capabilities(7)). */
+/** Who the task is as the program: set-user-ID and set-group-ID, file capabilities, and root's (capabilities(7)). Throws EPERM. */
 function credentialsFor(task: Task, { inode, location }: Executable): { credentials: CredentialSet; secure: boolean } {
   const before = task.credentials;
+  const { namespace, securebits, bounding, inheritable } = before;
+  const mayGain = (location.mount.flags & MS_NOSUID) === 0 && !task.noNewPrivileges;
+  const hasIds = namespace.uids.known(inode.uid) >= 0 && namespace.gids.known(inode.gid) >= 0;
   let { euid, egid } = before;
-  if ((location.mount.flags & MS_NOSUID) === 0 && !task.noNewPrivileges) {
-    const { namespace } = before;
-    const hasIds = namespace.uids.known(inode.uid) >= 0 && namespace.gids.known(inode.gid) >= 0;
-    if (hasIds && inode.mode & S_ISUID) euid = inode.uid;
-    if (hasIds && (inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) egid = inode.gid;
+  if (mayGain && hasIds) {
+    if (inode.mode & S_ISUID) euid = inode.uid;
+    if ((inode.mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP)) egid = inode.gid;
   }
+  let file = mayGain ? fileCapabilities(inode, before) : undefined;
+  const isPrivileged = file !== undefined || euid !== before.euid || egid !== before.egid;
   const isRoot = before.isRoot(euid) || before.isRoot(before.uid);
-  const permitted = isRoot ? CAPABILITIES_ALL & (before.bounding | before.inheritable) : before.ambient;
+  // A program of root's that has capabilities of its own gives those alone to whoever is not root.
+  if ((securebits & SecureBit.noRoot) === 0 && isRoot && !(file && !before.isRoot(before.uid)))
+    file = {
+      permitted: CAPABILITIES_ALL,
+      inheritable: CAPABILITIES_ALL,
+      isEffective: before.isRoot(euid),
+    };
+  const ambient = isPrivileged ? 0n : before.ambient;
+  let permitted = ambient;
+  if (file) {
+    const gained = (inheritable & file.inheritable) | (file.permitted & bounding);
+    if (file.isEffective && !isRoot && file.permitted & ~gained) throw errno('EPERM');
+    permitted |= gained;
+  }
+  if (task.noNewPrivileges) permitted &= before.permitted | ambient;
   const credentials = before.with({
     euid,
     egid,
@@ -177,7 +195,38 @@ function credentialsFor(task: Task, { inode, location }: Executable): { credenti
     fsuid: euid,
     fsgid: egid,
     permitted,
-    effective: before.isRoot(euid) ? permitted : before.ambient,
+    effective: file?.isEffective ? permitted : ambient,
+    ambient,
   });
-  return { credentials, secure: euid !== before.uid || egid !== before.gid };
+  const gains = !before.isRoot(before.uid) && (permitted & ~ambient) !== 0n;
+  return { credentials, secure: euid !== before.uid || egid !== before.gid || gains };
+}
+
+interface FileCapabilities {
+  readonly permitted: bigint;
+  readonly inheritable: bigint;
+  readonly isEffective: boolean;
+}
+
+const VFS_CAP_REVISION_2 = 0x02000000;
+const VFS_CAP_REVISION_3 = 0x03000000;
+const REVISION_MASK = 0xff000000;
+
+/** struct vfs_ns_cap_data in the attribute security.capability; undefined: it has none that count here. */
+function fileCapabilities(inode: Inode, { namespace }: CredentialSet): FileCapabilities | undefined {
+  let bytes: Uint8Array;
+  try {
+    bytes = inode.getxattr('security.capability');
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return undefined;
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const revision = bytes.length >= 20 ? (view.getUint32(0, true) & REVISION_MASK) >>> 0 : 0;
+  if (revision === VFS_CAP_REVISION_3 && bytes.length === 24) {
+    if (view.getUint32(20, true) !== namespace.uids.meant(0)) return undefined;
+  } else if (revision !== VFS_CAP_REVISION_2 || bytes.length !== 20 || namespace.level > 0) return undefined;
+  const set = (at: number): bigint =>
+    (BigInt(view.getUint32(at, true)) | (BigInt(view.getUint32(at + 8, true)) << 32n)) & CAPABILITIES_ALL;
+  return { permitted: set(4), inheritable: set(8), isEffective: (view.getUint32(0, true) & 1) !== 0 };
 }

@@ -41,6 +41,7 @@ export function inNewUserNamespace(credentials: CredentialSet, task: Task): Cred
     inheritable: 0n,
     bounding: CAPABILITIES_ALL,
     ambient: 0n,
+    securebits: 0,
   });
 }
 

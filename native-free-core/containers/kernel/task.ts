@@ -20,6 +20,9 @@ import { SignalQueue } from './signal-queue.ts';
 /** What a system call gives while its task waits. No result: results are at least -4095. */
 export const BLOCKED = -0x10000;
 
+/** Nanoseconds, where nothing was said. */
+export const TIMER_SLACK = 50_000;
+
 /** What becomes of a call that a signal interrupts (signal(7)). */
 export type Interrupted =
   /** Begins anew where the handler was installed with SA_RESTART, and where no handler is called. */
@@ -97,10 +100,15 @@ export class Task {
   exitSignal: number;
   deathSignal = 0;
   nice = 0;
+  /** SCHED_*, and what ioprio_get tells. */
+  policy = 0;
+  ioPriority = 0;
   /** Nanoseconds executed, those in the kernel included. */
   cpuTime = 0;
   /** Of them in system calls: extrapolated from those that were timed. */
   kernelTime = 0;
+  /** PR_SET_TIMERSLACK: kept for who asks; timers are as exact as the kernel's turns. */
+  timerSlack = TIMER_SLACK;
   keepCapabilities = false;
   noNewPrivileges = false;
   /** What restricts its calls. */

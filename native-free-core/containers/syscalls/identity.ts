@@ -3,7 +3,7 @@
 // Never checks access to a file.
 
 import { errno } from '../errno.ts';
-import { CAPABILITIES_ALL, type CredentialSet } from '../kernel/credentials.ts';
+import { CAPABILITIES_ALL, type CredentialSet, SecureBit } from '../kernel/credentials.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 
@@ -20,6 +20,7 @@ const CAPABILITY_VERSION_3 = 0x20080522;
 function settle(before: CredentialSet, after: CredentialSet, keeps: boolean): CredentialSet {
   const root = before.namespace.uids.meant(0);
   const isRoot = (who: CredentialSet): boolean => [who.uid, who.euid, who.suid].includes(root);
+  if (before.securebits & SecureBit.noSetuidFixup) return after;
   let { permitted, effective, ambient } = after;
   if (isRoot(before) && !isRoot(after)) {
     if (!keeps) permitted = 0n;
@@ -91,8 +92,9 @@ const capset: SystemCall = (task, header, data) => {
   const [effective, permitted, inheritable] = [set(0), set(1), set(2)];
   if (permitted & ~credentials.permitted || effective & ~permitted) throw errno('EPERM');
   const allowed = credentials.inheritable | (may(task, CAP_SETPCAP) ? credentials.bounding : credentials.permitted);
-  if (inheritable & ~allowed) throw errno('EPERM');
-  task.credentials = credentials.with({ effective, permitted, inheritable });
+  if (inheritable & ~allowed || inheritable & ~(credentials.inheritable | credentials.bounding)) throw errno('EPERM');
+  const ambient = credentials.ambient & permitted & inheritable;
+  task.credentials = credentials.with({ effective, permitted, inheritable, ambient });
   return 0;
 };
 

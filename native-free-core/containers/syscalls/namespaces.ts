@@ -66,6 +66,7 @@ function join(task: Task, namespace: Namespace): void {
       inheritable: 0n,
       bounding: CAPABILITIES_ALL,
       ambient: 0n,
+      securebits: 0,
     });
     return;
   }

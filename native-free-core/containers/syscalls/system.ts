@@ -4,9 +4,10 @@
 
 import { Seg, segBaseAddress } from '../../cpu/state.ts';
 import { errno } from '../errno.ts';
+import { SecureBit } from '../kernel/credentials.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { seccompMode } from '../kernel/seccomp.ts';
-import type { Task } from '../kernel/task.ts';
+import { type Task, TIMER_SLACK } from '../kernel/task.ts';
 import { PAGE } from '../memory/page-pool.ts';
 import { HIGHEST } from '../memory/regions.ts';
 import { timespecAt, viewOf } from './arguments.ts';
@@ -141,17 +142,68 @@ const Pr = {
   setSeccomp: 22,
   capbsetRead: 23,
   capbsetDrop: 24,
+  getTsc: 25,
   getSecurebits: 27,
+  setSecurebits: 28,
   setTimerslack: 29,
   getTimerslack: 30,
   setChildSubreaper: 36,
   getChildSubreaper: 37,
   setNoNewPrivs: 38,
   getNoNewPrivs: 39,
+  getTidAddress: 40,
+  setThpDisable: 41,
   getThpDisable: 42,
   capAmbient: 47,
   setVma: 0x53564d41,
 } as const;
+
+const PR_TSC_ENABLE = 1;
+const CapAmbient = { isSet: 1, raise: 2, lower: 3, clearAll: 4 } as const;
+/** Every SECBIT_*, each with its lock one bit above. */
+const SECUREBITS_ALL = 0xff;
+const SECUREBITS_LOCKS = 0xaa;
+
+function setSecurebits(task: Task, bits: number): number {
+  const { credentials } = task;
+  const before = credentials.securebits | (task.keepCapabilities ? SecureBit.keepCaps : 0);
+  if (bits & ~SECUREBITS_ALL) throw errno('EPERM');
+  const locked = (before & SECUREBITS_LOCKS) >> 1;
+  if ((before ^ bits) & locked || before & SECUREBITS_LOCKS & ~bits) throw errno('EPERM');
+  if (!credentials.capableIn(credentials.namespace, CAP_SETPCAP)) throw errno('EPERM');
+  task.keepCapabilities = (bits & SecureBit.keepCaps) !== 0;
+  task.credentials = credentials.with({ securebits: bits & ~SecureBit.keepCaps });
+  return 0;
+}
+
+/** PR_CAP_AMBIENT. */
+function ambient(task: Task, how: number, capability: number): number {
+  const { credentials } = task;
+  if (how === CapAmbient.clearAll) {
+    if (capability !== 0) throw errno('EINVAL');
+    task.credentials = credentials.with({ ambient: 0n });
+    return 0;
+  }
+  if (capability < 0 || capability > 40) throw errno('EINVAL');
+  const bit = 1n << BigInt(capability);
+  switch (how) {
+    case CapAmbient.isSet:
+      return credentials.ambient & bit ? 1 : 0;
+    case CapAmbient.raise:
+      if (
+        (credentials.permitted & credentials.inheritable & bit) === 0n ||
+        credentials.securebits & SecureBit.noAmbientRaise
+      )
+        throw errno('EPERM');
+      task.credentials = credentials.with({ ambient: credentials.ambient | bit });
+      return 0;
+    case CapAmbient.lower:
+      task.credentials = credentials.with({ ambient: credentials.ambient & ~bit });
+      return 0;
+    default:
+      throw errno('EINVAL');
+  }
+}
 
 const prctl: SystemCall = (task, option, a, b) => {
   switch (option) {
@@ -200,11 +252,25 @@ const prctl: SystemCall = (task, option, a, b) => {
       task.credentials = task.credentials.with({ bounding: task.credentials.bounding & ~(1n << BigInt(a)) });
       return 0;
     case Pr.getSecurebits:
-      return 0;
+      return task.credentials.securebits | (task.keepCapabilities ? SecureBit.keepCaps : 0);
+    case Pr.setSecurebits:
+      return setSecurebits(task, a);
     case Pr.setTimerslack:
+      task.timerSlack = a > 0 ? a : TIMER_SLACK;
       return 0;
     case Pr.getTimerslack:
-      return 50000;
+      return task.timerSlack;
+    case Pr.capAmbient:
+      return ambient(task, a, b);
+    case Pr.getTidAddress:
+      task.space.writeI64(a, task.clearTid);
+      return 0;
+    case Pr.getTsc:
+      task.space.writeU32(a, PR_TSC_ENABLE);
+      return 0;
+    case Pr.setThpDisable:
+      // There are no huge pages to keep away from.
+      return 0;
     case Pr.setChildSubreaper:
       task.process.isSubreaper = a !== 0;
       return 0;
@@ -247,14 +313,6 @@ const getrandom: SystemCall = (task, address, length, flags) => {
   return most;
 };
 
-const affinity: SystemCall = (task, pid, size, address) => {
-  if ((pid | 0) !== 0 && !task.other(pid | 0)) throw errno('ESRCH');
-  if (size < 8 || size % 8 !== 0) throw errno('EINVAL');
-  // One processor.
-  task.space.writeI64(address, 1);
-  return 8;
-};
-
 export const systemCalls: Record<string, SystemCall> = {
   uname,
   sysinfo,
@@ -262,42 +320,9 @@ export const systemCalls: Record<string, SystemCall> = {
   futex,
   prctl,
   getrandom,
-  sched_getaffinity: affinity,
-  sched_setaffinity: (task, pid, size, address) => {
-    if ((pid | 0) !== 0 && !task.other(pid | 0)) throw errno('ESRCH');
-    const first = size > 0 ? task.space.readU8(address) : 0;
-    if ((first & 1) === 0) throw errno('EINVAL');
-    return 0;
-  },
-  sched_getparam: (task, _pid, address) => {
-    task.space.writeU32(address, 0);
-    return 0;
-  },
-  sched_getscheduler: () => 0,
-  sched_setscheduler: (_task, _pid, policy) => {
-    if (policy === 0 || policy === 3 || policy === 5) return 0;
-    throw errno(policy === 1 || policy === 2 ? 'EPERM' : 'EINVAL');
-  },
-  sched_get_priority_max: (_task, policy) => (policy === 1 || policy === 2 ? 99 : 0),
-  sched_get_priority_min: (_task, policy) => (policy === 1 || policy === 2 ? 1 : 0),
   getcpu: (task, cpuAt, nodeAt) => {
     if (cpuAt !== 0) task.space.writeU32(cpuAt, 0);
     if (nodeAt !== 0) task.space.writeU32(nodeAt, 0);
-    return 0;
-  },
-  getpriority: (task, which, who) => {
-    if (which < 0 || which > 2) throw errno('EINVAL');
-    const of = which === 0 && who !== 0 ? task.other(who | 0) : task;
-    if (!of) throw errno('ESRCH');
-    return 20 - of.nice;
-  },
-  setpriority: (task, which, who, nice) => {
-    if (which < 0 || which > 2) throw errno('EINVAL');
-    const of = which === 0 && who !== 0 ? task.other(who | 0) : task;
-    if (!of) throw errno('ESRCH');
-    const to = Math.max(-20, Math.min(19, nice | 0));
-    if (to < of.nice && !task.credentials.capable(23)) throw errno('EACCES');
-    of.nice = to;
     return 0;
   },
   personality: (_task, persona) => {

@@ -16,6 +16,7 @@ import { pidfdCalls } from './pidfd.ts';
 import { pollCalls } from './poll.ts';
 import { posixTimerCalls } from './posix-timers.ts';
 import { processCalls } from './processes.ts';
+import { schedulingCalls } from './scheduling.ts';
 import { seccompCalls } from './seccomp.ts';
 import { signalCalls } from './signals.ts';
 import { socketCalls } from './sockets.ts';
@@ -25,6 +26,7 @@ import { timeCalls } from './time.ts';
 import { transferCalls } from './transfer.ts';
 
 const families = [
+  schedulingCalls,
   seccompCalls,
   namespaceCalls,
   mountCalls,

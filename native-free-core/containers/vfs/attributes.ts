@@ -7,6 +7,7 @@ import { demand, demandOwner, inGroup, owns } from './access.ts';
 import {
   CAP_CHOWN,
   CAP_FSETID,
+  CAP_SETFCAP,
   CAP_SYS_ADMIN,
   isDirectory,
   isRegular,
@@ -154,7 +155,8 @@ function demandAttribute(context: WalkContext, inode: Inode, name: string, write
   } else if (name.startsWith('trusted.')) {
     if (!credentials.capable(CAP_SYS_ADMIN)) throw errno(writes ? 'EPERM' : 'ENODATA');
   } else if (name.startsWith('security.')) {
-    if (writes && !credentials.capable(CAP_SYS_ADMIN)) throw errno('EPERM');
+    const needed = name === 'security.capability' ? CAP_SETFCAP : CAP_SYS_ADMIN;
+    if (writes && !credentials.capable(needed, inode)) throw errno('EPERM');
   } else throw errno('EOPNOTSUPP');
 }
 

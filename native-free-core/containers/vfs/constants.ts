@@ -116,6 +116,7 @@ export const CAP_FOWNER = 3;
 export const CAP_FSETID = 4;
 export const CAP_SYS_ADMIN = 21;
 export const CAP_MKNOD = 27;
+export const CAP_SETFCAP = 31;
 
 /** st_rdev and st_dev as Linux packs them into 64 bits (new_encode_dev, for minors up to 20 bits). */
 export const makeDevice = (major: number, minor: number): number =>
