@@ -95,6 +95,7 @@ function endProcess(kernel: Kernel, process: Process, status: number): void {
   process.cgroup.processes.delete(process);
   process.alarm?.cancel();
   process.timers.clear();
+  for (const act of process.atEnd) act();
   process.ended.wake();
   if (process.pid === 1) kernel.endStatus = status;
   const { pid } = process.leader.namespaces;

@@ -2,11 +2,16 @@
 // Owns the set that a task has, the numbers of processes in each PID namespace, and what CLONE_NEW* makes.
 // Never checks who asks: the calls do.
 
+import type { PosixQueue } from '../devices/posix-queue.ts';
 import { errno } from '../errno.ts';
 import type { MountNamespace } from '../vfs/mounts.ts';
 import type { Cgroup } from './cgroups.ts';
+import { IpcTable } from './ipc-objects.ts';
+import type { MessageQueue } from './message-queues.ts';
 import { Namespace } from './namespace.ts';
 import type { Process } from './process.ts';
+import type { SemaphoreSet } from './semaphores.ts';
+import { SharedSegments } from './shared-segments.ts';
 import { FIRST_USER_NAMESPACE, type UserNamespace } from './user-namespace.ts';
 
 /** PID namespaces within PID namespaces: MAX_PID_NS_LEVEL. */
@@ -30,10 +35,18 @@ export class UtsNamespace extends Namespace {
 export class IpcNamespace extends Namespace {
   readonly type = 'ipc';
   readonly owner: UserNamespace;
+  readonly segments: SharedSegments;
+  readonly semaphores: IpcTable<SemaphoreSet>;
+  readonly messages: IpcTable<MessageQueue>;
+  /** Of mq_open, by name. */
+  readonly queues = new Map<string, PosixQueue>();
 
   constructor(owner: UserNamespace) {
     super();
     this.owner = owner;
+    this.segments = new SharedSegments(owner);
+    this.semaphores = new IpcTable(owner);
+    this.messages = new IpcTable(owner);
   }
 }
 

@@ -151,6 +151,8 @@ export class Process {
   executableLocation: Location | undefined;
   hasExecuted = false;
   readonly timers = new PosixTimers();
+  /** What is to be done when it ends. */
+  readonly atEnd = new Set<() => void>();
   cgroup: Cgroup;
   /** Tasks that its cgroup counts for it: threads, and its leader until it has been waited for. */
   countedTasks = 0;

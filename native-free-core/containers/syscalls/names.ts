@@ -48,6 +48,9 @@ lsm_get_self_attr lsm_set_self_attr lsm_list_modules`
 const names: ReadonlyMap<number, string> = new Map([...FROM_ZERO, ...FROM_424]);
 const numbers: ReadonlyMap<string, number> = new Map([...names].map(([number, name]) => [name, number]));
 
+/** Every name there is, in order of numbers. */
+export const callNames = (): string[] => [...names.values()];
+
 /** 'syscall N' for a number that has no name. */
 export const callName = (number: number): string => names.get(number) ?? `syscall ${number >>> 0}`;
 

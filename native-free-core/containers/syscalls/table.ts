@@ -5,6 +5,7 @@
 import type { SystemCall } from '../kernel/kernel.ts';
 import { identityCalls } from './identity.ts';
 import { inotifyCalls } from './inotify.ts';
+import { ipcCalls } from './ipc.ts';
 import { memoryCalls } from './memory.ts';
 import { memoryFileCalls } from './memory-files.ts';
 import { mountCalls } from './mounts.ts';
@@ -14,6 +15,7 @@ import { openCalls } from './open.ts';
 import { pathCalls } from './paths.ts';
 import { pidfdCalls } from './pidfd.ts';
 import { pollCalls } from './poll.ts';
+import { posixQueueCalls } from './posix-queues.ts';
 import { posixTimerCalls } from './posix-timers.ts';
 import { processCalls } from './processes.ts';
 import { schedulingCalls } from './scheduling.ts';
@@ -26,6 +28,8 @@ import { timeCalls } from './time.ts';
 import { transferCalls } from './transfer.ts';
 
 const families = [
+  posixQueueCalls,
+  ipcCalls,
   schedulingCalls,
   seccompCalls,
   namespaceCalls,
