@@ -8,6 +8,7 @@ import { errno } from '../errno.ts';
 import type { AddressSpace } from '../memory/address-space.ts';
 import { NetworkNamespace } from '../sockets/network-namespace.ts';
 import { Clone } from './clone-flags.ts';
+import { watchOf } from './cpu-watch.ts';
 import type { Kernel } from './kernel.ts';
 import { checkNamespaceFlags, inNewUserNamespace, newNamespaces } from './new-namespaces.ts';
 import { outOfMemory } from './out-of-memory.ts';
@@ -88,6 +89,7 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
     child = process.leader;
     process.group = parent.process.group;
     process.limits = parent.process.limits.map((entry) => ({ ...entry }));
+    if (process.limit(Rlimit.cpu) !== Infinity) watchOf(kernel, process);
     process.executable = parent.process.executable;
     process.executableLocation = parent.process.executableLocation;
     process.startTime = kernel.now();

@@ -93,7 +93,7 @@ function releaseRobustFutexes(kernel: Kernel, task: Task): void {
 function endProcess(kernel: Kernel, process: Process, status: number): void {
   process.exitStatus = status;
   process.cgroup.processes.delete(process);
-  process.alarm?.cancel();
+  for (const alarm of process.alarms) alarm?.cancel();
   process.timers.clear();
   for (const act of process.atEnd) act();
   process.ended.wake();

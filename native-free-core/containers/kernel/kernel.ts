@@ -243,6 +243,7 @@ export class Kernel implements Supervisor {
     const inKernel = Math.min(spent, task.kernelTime - kernelBefore);
     task.cpuTime += spent;
     group.spent(spent - inKernel, inKernel);
+    task.process.cpuWatch?.run(task);
     this.current = undefined;
   }
 

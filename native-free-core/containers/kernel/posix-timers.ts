@@ -1,8 +1,9 @@
 // Timers of timer_create: a process's own, each with a signal of its own.
 // Owns their numbers, deadlines and overruns (timer_create(2), timer_getoverrun(2)).
-// Never reads a clock but the kernel's; times are kernel time in nanoseconds.
+// Never reads a clock but that of its source: kernel time, or time of the processor, in nanoseconds.
 
 import { errno } from '../errno.ts';
+import type { TimeSource } from './cpu-watch.ts';
 import type { Kernel } from './kernel.ts';
 import type { Process } from './process.ts';
 import { SiCode } from './signal-numbers.ts';
@@ -23,6 +24,7 @@ export class PosixTimer {
   readonly clock: number;
   interval = 0;
   private readonly kernel: Kernel;
+  private readonly source: TimeSource;
   private readonly process: Process;
   /** Whom it signals: a thread, the process, or nobody. */
   private readonly target: { signal: number; value: bigint; thread: Task | undefined } | undefined;
@@ -30,8 +32,16 @@ export class PosixTimer {
   private cancel: (() => void) | undefined;
   private sent: TimerSignal | undefined;
 
-  constructor(kernel: Kernel, process: Process, id: number, clock: number, target: PosixTimer['target']) {
+  constructor(
+    kernel: Kernel,
+    process: Process,
+    id: number,
+    clock: number,
+    source: TimeSource,
+    target: PosixTimer['target'],
+  ) {
     this.kernel = kernel;
+    this.source = source;
     this.process = process;
     this.id = id;
     this.clock = clock;
@@ -40,12 +50,18 @@ export class PosixTimer {
 
   /** Nanoseconds to the next expiration; 0: not armed. */
   get left(): number {
-    return this.deadline === Infinity ? 0 : Math.max(1, this.deadline - this.kernel.now());
+    return this.deadline === Infinity ? 0 : Math.max(1, this.deadline - this.source.now());
   }
 
   /** Expirations beyond the one that the last signal told of. */
   get overrun(): number {
     return Math.min(this.sent?.overrun ?? 0, 0x7fffffff);
+  }
+
+  /** When it expires by its source: `time` from now on, or by its clock, which `wall` knows where it is no processor's. */
+  timeOf(time: number, isAbsolute: boolean, wall: (time: number) => number): number {
+    if (!isAbsolute) return this.source.now() + time;
+    return this.source === this.kernel ? wall(time) : time;
   }
 
   /** Expires at `deadline`; Infinity: never. */
@@ -64,8 +80,8 @@ export class PosixTimer {
   private arm(deadline: number): void {
     this.deadline = deadline;
     if (deadline === Infinity) return;
-    this.cancel = this.kernel.timers.at(deadline, () => {
-      const late = this.kernel.now() - deadline;
+    this.cancel = this.source.timers.at(deadline, () => {
+      const late = this.source.now() - deadline;
       const times = this.interval > 0 ? 1 + Math.max(0, Math.floor(late / this.interval)) : 1;
       this.cancel = undefined;
       this.arm(this.interval > 0 ? deadline + times * this.interval : Infinity);

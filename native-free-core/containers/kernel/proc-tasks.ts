@@ -15,10 +15,12 @@ import { S_IFSOCK } from '../vfs/constants.ts';
 import type { ProcDescriptor, ProcMachine, ProcRegion, ProcSource, ProcTask } from '../vfs/proc-source.ts';
 import type { Location, Mount, OpenFile } from '../vfs/types.ts';
 import type { Description } from './descriptors.ts';
+import { mayInspect } from './inspect.ts';
 import type { Kernel } from './kernel.ts';
 import type { Namespace } from './namespace.ts';
 import { labelOfNamespace, placeOfNamespace } from './namespace-files.ts';
 import type { PidNamespace, UtsNamespace } from './namespaces.ts';
+import type { Process } from './process.ts';
 import { Filter, seccompMode } from './seccomp.ts';
 import { bitOf, SIG_DFL, SIG_IGN, SIGNAL_MAX } from './signal-numbers.ts';
 import type { Task } from './task.ts';
@@ -58,6 +60,9 @@ class TaskView implements ProcTask {
     this.source = source;
   }
 
+  get process(): Process {
+    return this.task.process;
+  }
   get pid(): number {
     return this.source.seen(this.task.tid);
   }
@@ -358,6 +363,10 @@ export class KernelProc implements ProcSource {
     const { reader } = this;
     if (this.seen(reader.tid) === 0) throw errno('ENOENT');
     return this.view(reader);
+  }
+
+  mayInspect(task: ProcTask): boolean {
+    return task instanceof TaskView && mayInspect(this.reader, task.process);
   }
 
   userOf(uid: number): number {

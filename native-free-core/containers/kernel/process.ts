@@ -4,6 +4,7 @@
 
 import type { Location } from '../vfs/types.ts';
 import type { Cgroup } from './cgroups.ts';
+import type { CpuWatch } from './cpu-watch.ts';
 import { PosixTimers } from './posix-timers.ts';
 import { SIG_DFL, SIG_IGN, SIGNAL_MAX, SigAction, type SignalSet } from './signal-numbers.ts';
 import { SignalQueue } from './signal-queue.ts';
@@ -104,6 +105,12 @@ export const signalledStatus = (signal: number, core: boolean): number => signal
 export const stoppedStatus = (signal: number): number => (signal << 8) | 0x7f;
 export const CONTINUED_STATUS = 0xffff;
 
+export interface Alarm {
+  readonly cancel: () => void;
+  readonly deadline: number;
+  readonly interval: number;
+}
+
 /** Processes of one terminal session. */
 export interface Session {
   readonly id: number;
@@ -158,8 +165,10 @@ export class Process {
   countedTasks = 0;
   /** oom_score_adj. */
   oomAdjust = 0;
-  /** setitimer's real timer. */
-  alarm: { cancel: () => void; deadline: number; interval: number } | undefined;
+  /** Set where somebody wants to know of its processor time. */
+  cpuWatch: CpuWatch | undefined;
+  /** setitimer's timers: of real, virtual and profiled time. */
+  readonly alarms: (Alarm | undefined)[] = [undefined, undefined, undefined];
 
   constructor(
     pid: number,

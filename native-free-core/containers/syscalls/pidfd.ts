@@ -5,6 +5,7 @@
 import { ProcessFile } from '../devices/process-file.ts';
 import { errno } from '../errno.ts';
 import { Description } from '../kernel/descriptors.ts';
+import { mayInspect } from '../kernel/inspect.ts';
 import type { Kernel, SystemCall } from '../kernel/kernel.ts';
 import type { Process } from '../kernel/process.ts';
 import { SiCode } from '../kernel/signal-numbers.ts';
@@ -15,7 +16,6 @@ import { descriptionOf } from './arguments.ts';
 import { addDescriptor } from './open.ts';
 import { checkedSignal, queuedInformation } from './signals.ts';
 
-const CAP_SYS_PTRACE = 19;
 /** Of one thread instead of a process: Linux has it from 6.9 on. */
 const PIDFD_THREAD = O_EXCL;
 
@@ -31,17 +31,6 @@ export function processBehind(task: Task, fd: number): Process {
 }
 
 const isThere = (kernel: Kernel, process: Process): boolean => kernel.processes.get(process.pid) === process;
-
-/** PTRACE_MODE_ATTACH (ptrace(2)): the same user with no more capabilities, and a program that may be looked into. */
-function mayInspect(task: Task, process: Process): boolean {
-  if (task.process === process || task.credentials.capableIn(process.leader.credentials.namespace, CAP_SYS_PTRACE))
-    return true;
-  const { uid, gid } = task.credentials;
-  const target = process.leader.credentials;
-  const same = [target.uid, target.euid, target.suid].every((id) => id === uid);
-  const sameGroup = [target.gid, target.egid, target.sgid].every((id) => id === gid);
-  return same && sameGroup && process.dumpable === 1 && (target.permitted & ~task.credentials.permitted) === 0n;
-}
 
 const sendSignal: SystemCall = (task, fd, signal, informationAt, flags) => {
   if (flags !== 0) throw errno('EINVAL');

@@ -3,26 +3,30 @@
 // Never sends a signal: kernel/posix-timers.ts does.
 
 import { errno } from '../errno.ts';
+import type { TimeSource } from '../kernel/cpu-watch.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { PosixTimer } from '../kernel/posix-timers.ts';
 import { SIGNAL_MAX, Signal } from '../kernel/signal-numbers.ts';
 import type { Task } from '../kernel/task.ts';
 import { SECOND, timespecAt, writeTime } from './arguments.ts';
-import { kernelTime } from './time.ts';
+import { cpuSource, kernelTime } from './time.ts';
 
 const SIGEV_SIGNAL = 0;
 const SIGEV_NONE = 1;
 const SIGEV_THREAD = 2;
 const SIGEV_THREAD_ID = 4;
 const TIMER_ABSTIME = 1;
-const CLOCK_CPUTIME = [2, 3];
+
+/** What a timer of a clock goes by. Throws EINVAL. */
+function sourceOf(task: Task, clock: number): TimeSource {
+  const source = cpuSource(task, clock);
+  if (source) return source;
+  kernelTime(task, clock, 0);
+  return task.kernel;
+}
 
 const create: SystemCall = (task, clock, eventAt, idAt) => {
-  if (CLOCK_CPUTIME.includes(clock)) {
-    task.kernel.notImplemented('timer_create: of processor time');
-    throw errno('EINVAL');
-  }
-  kernelTime(task, clock, 0);
+  const source = sourceOf(task, clock);
   const { kernel, process, space } = task;
   let how = SIGEV_SIGNAL;
   let signal: number = Signal.SIGALRM;
@@ -46,6 +50,7 @@ const create: SystemCall = (task, clock, eventAt, idAt) => {
         process,
         id,
         clock,
+        source,
         how === SIGEV_NONE ? undefined : { signal, value: value ?? BigInt(id), thread },
       ),
   );
@@ -66,9 +71,12 @@ export const posixTimerCalls: Record<string, SystemCall> = {
     const value = timespecAt(task, newAt + 16);
     const timer = task.process.timers.get(id);
     if (oldAt !== 0) write(task, timer, oldAt);
-    const { kernel } = task;
     if (value === 0) timer.set(Infinity, 0);
-    else timer.set(flags & TIMER_ABSTIME ? kernelTime(task, timer.clock, value) : kernel.now() + value, interval);
+    else
+      timer.set(
+        timer.timeOf(value, (flags & TIMER_ABSTIME) !== 0, (time) => kernelTime(task, timer.clock, time)),
+        interval,
+      );
     return 0;
   },
   timer_gettime: (task, id, address) => {

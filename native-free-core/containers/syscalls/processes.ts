@@ -5,6 +5,7 @@
 import { errno } from '../errno.ts';
 import { cloneTask } from '../kernel/clone.ts';
 import { Clone } from '../kernel/clone-flags.ts';
+import { watchOf } from '../kernel/cpu-watch.ts';
 import { execute } from '../kernel/exec.ts';
 import { exitProcess, exitTask, reap } from '../kernel/exit.ts';
 import { type Kernel, REGISTERS_SET, type SystemCall } from '../kernel/kernel.ts';
@@ -245,6 +246,7 @@ function prlimit(task: Task, process: Process, resource: number, newAt: number, 
     if (resource === Rlimit.files && hard > FILES_MAX) throw errno('EPERM');
     if (hard > before.hard && !task.credentials.capable(CAP_SYS_RESOURCE)) throw errno('EPERM');
     process.limits[resource] = { soft, hard };
+    if (resource === Rlimit.cpu && soft !== Infinity) watchOf(task.kernel, process);
     if (resource === Rlimit.stack) process.leader.space.stackLimit = Math.min(soft, 1 << 30);
   }
   if (oldAt !== 0) {

@@ -313,6 +313,10 @@ const getrandom: SystemCall = (task, address, length, flags) => {
   return most;
 };
 
+const refused: SystemCall = () => {
+  throw errno('EPERM');
+};
+
 export const systemCalls: Record<string, SystemCall> = {
   uname,
   sysinfo,
@@ -343,6 +347,10 @@ export const systemCalls: Record<string, SystemCall> = {
   },
   // Restartable sequences: programs go on without them (rseq(2) is optional by its design).
   rseq: (task) => task.kernel.notImplemented('rseq'),
+  // What only concerns a machine is nobody's in a guest.
+  ...Object.fromEntries(
+    ['acct', 'iopl', 'ioperm', 'quotactl', 'reboot', 'swapoff', 'swapon', 'vhangup'].map((name) => [name, refused]),
+  ),
   ptrace: () => {
     throw errno('EPERM');
   },

@@ -3,8 +3,8 @@
 // Never reads the host's clock but through the kernel.
 
 import { errno } from '../errno.ts';
+import { type TimeSource, watchOf } from '../kernel/cpu-watch.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
-import type { Process } from '../kernel/process.ts';
 import { SiCode, Signal } from '../kernel/signal-numbers.ts';
 import { sendToProcess } from '../kernel/signals.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
@@ -28,6 +28,30 @@ const isWall = (clock: number): boolean =>
 const isMonotonic = (clock: number): boolean =>
   [CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM].includes(clock);
 
+/** Flags of clocks of one task, whose number is in the clock's (clock_getcpuclockid(3)). */
+const CLOCK_OF_THREAD = 4;
+const CLOCK_KIND = 3;
+const CLOCK_VIRTUAL = 1;
+
+/** The processor time that a clock shows, of a process or a thread; undefined: it shows another time. Throws EINVAL. */
+export function cpuSource(task: Task, clock: number): TimeSource | undefined {
+  const { kernel, process } = task;
+  if (clock === CLOCK_PROCESS_CPUTIME) return watchOf(kernel, process).all;
+  if (clock === CLOCK_THREAD_CPUTIME) return watchOf(kernel, process).ofThread(task);
+  const id = clock | 0;
+  if (id >= 0) return undefined;
+  const number = ~(id >> 3);
+  const of = number === 0 ? task : task.other(number);
+  if (!of || of.process.isZombie || (id & CLOCK_KIND) === CLOCK_KIND) throw errno('EINVAL');
+  const watch = watchOf(kernel, of.process);
+  if (id & CLOCK_OF_THREAD) {
+    if (of.process !== process) throw errno('EINVAL');
+    return watch.ofThread(of);
+  }
+  if (!of.isLeader) throw errno('EINVAL');
+  return (id & CLOCK_KIND) === CLOCK_VIRTUAL ? watch.user : watch.all;
+}
+
 /** Nanoseconds of a clock. Throws EINVAL. */
 export function clockNow(task: Task, clock: number): number {
   const { kernel } = task;
@@ -35,11 +59,14 @@ export function clockNow(task: Task, clock: number): number {
   if (isMonotonic(clock)) return kernel.now();
   if (clock === CLOCK_THREAD_CPUTIME) return kernel.cpuTimeOf(task);
   if (clock === CLOCK_PROCESS_CPUTIME) {
-    let time = task.process.endedThreads.user;
+    const { user, system } = task.process.endedThreads;
+    let time = user + system;
     for (const thread of task.process.threads) time += kernel.cpuTimeOf(thread);
     return time;
   }
-  throw errno('EINVAL');
+  const source = cpuSource(task, clock);
+  if (!source) throw errno('EINVAL');
+  return source.now();
 }
 
 /** Kernel time at which a clock shows `time`. Throws EINVAL. */
@@ -73,21 +100,37 @@ const clockNanosleep: SystemCall = (task, clock, flags, requestAt, remainingAt) 
 };
 
 const ITIMER_REAL = 0;
+const ITIMER_VIRTUAL = 1;
+const ITIMER_PROF = 2;
+/** What each sends. */
+const ALARM_SIGNALS = [Signal.SIGALRM, Signal.SIGVTALRM, Signal.SIGPROF];
 
-function setAlarm(task: Task, process: Process, value: number, interval: number): number {
-  const { kernel } = task;
-  const left = process.alarm ? Math.max(1, process.alarm.deadline - kernel.now()) : 0;
-  process.alarm?.cancel();
-  process.alarm = undefined;
+/** What each of setitimer's timers goes by. Throws EINVAL. */
+function alarmSource(task: Task, which: number): TimeSource {
+  const { kernel, process } = task;
+  if (which === ITIMER_REAL) return kernel;
+  if (which === ITIMER_VIRTUAL) return watchOf(kernel, process).user;
+  if (which === ITIMER_PROF) return watchOf(kernel, process).all;
+  throw errno('EINVAL');
+}
+
+function setAlarm(task: Task, which: number, value: number, interval: number): number {
+  const { kernel, process } = task;
+  const { alarms } = process;
+  const source = alarmSource(task, which);
+  const before = alarms[which];
+  const left = before ? Math.max(1, before.deadline - source.now()) : 0;
+  before?.cancel();
+  alarms[which] = undefined;
   const arm = (deadline: number): void => {
-    const cancel = kernel.timers.at(deadline, () => {
-      process.alarm = undefined;
+    const cancel = source.timers.at(deadline, () => {
+      alarms[which] = undefined;
       if (interval > 0) arm(deadline + interval);
-      sendToProcess(kernel, process, { signal: Signal.SIGALRM, code: SiCode.SI_KERNEL });
+      sendToProcess(kernel, process, { signal: ALARM_SIGNALS[which], code: SiCode.SI_KERNEL });
     });
-    process.alarm = { cancel, deadline, interval };
+    alarms[which] = { cancel, deadline, interval };
   };
-  if (value > 0) arm(kernel.now() + value);
+  if (value > 0) arm(source.now() + value);
   return left;
 }
 
@@ -134,24 +177,21 @@ export const timeCalls: Record<string, SystemCall> = {
     return sleep(task, task.kernel.now() + time, remainingAt);
   },
   clock_nanosleep: clockNanosleep,
-  alarm: (task, seconds) => Math.ceil(setAlarm(task, task.process, (seconds >>> 0) * SECOND, 0) / SECOND),
+  alarm: (task, seconds) => Math.ceil(setAlarm(task, ITIMER_REAL, (seconds >>> 0) * SECOND, 0) / SECOND),
   setitimer: (task, which, newAt, oldAt) => {
-    if (which !== ITIMER_REAL) {
-      if (which < 0 || which > 2) throw errno('EINVAL');
-      return task.kernel.notImplemented('setitimer: of processor time');
-    }
+    if (which < 0 || which > ITIMER_PROF) throw errno('EINVAL');
     const interval = newAt === 0 ? 0 : timevalAt(task, newAt);
     const value = newAt === 0 ? 0 : timevalAt(task, newAt + 16);
-    const before = task.process.alarm?.interval ?? 0;
-    const left = setAlarm(task, task.process, value, interval);
+    const before = task.process.alarms[which]?.interval ?? 0;
+    const left = setAlarm(task, which, value, interval);
     if (oldAt !== 0) writeAlarm(task, oldAt, left, before);
     return 0;
   },
   getitimer: (task, which, address) => {
-    if (which < 0 || which > 2) throw errno('EINVAL');
-    const { alarm } = task.process;
-    const armed = which === ITIMER_REAL ? alarm : undefined;
-    writeAlarm(task, address, armed ? Math.max(0, armed.deadline - task.kernel.now()) : 0, armed?.interval ?? 0);
+    if (which < 0 || which > ITIMER_PROF) throw errno('EINVAL');
+    const armed = task.process.alarms[which];
+    const left = armed ? Math.max(0, armed.deadline - alarmSource(task, which).now()) : 0;
+    writeAlarm(task, address, left, armed?.interval ?? 0);
     return 0;
   },
 };

@@ -7,6 +7,7 @@ import type { Cgroup } from '../kernel/cgroups.ts';
 import type { Description } from '../kernel/descriptors.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { afterPunch, afterResize, afterWrite, beforeRead } from '../kernel/mapped-files.ts';
+import { Rlimit } from '../kernel/process.ts';
 import { SiCode, Signal } from '../kernel/signal-numbers.ts';
 import { sendToTask } from '../kernel/signals.ts';
 import { BLOCKED, type Task } from '../kernel/task.ts';
@@ -53,6 +54,15 @@ export function writable(task: Task, fd: number): Description {
 function noteBroken(task: Task, error: unknown): void {
   if (error === errno('EPIPE'))
     sendToTask(task.kernel, task, { signal: Signal.SIGPIPE, code: SiCode.SI_USER, pid: task.process.pid });
+}
+
+/** How much may be written before RLIMIT_FSIZE. Throws EFBIG, with SIGXFSZ. */
+function withinLimit(task: Task, { inode }: OpenFile, from: number, length: number): number {
+  const limit = task.process.limit(Rlimit.fileSize);
+  if (limit === Infinity || !inode || !isRegular(inode.mode) || length === 0) return length;
+  if (from < limit) return Math.min(length, limit - from);
+  sendToTask(task.kernel, task, { signal: Signal.SIGXFSZ, code: SiCode.SI_KERNEL });
+  throw errno('EFBIG');
 }
 
 /** Tells whoever watches the file of a transfer. */
@@ -147,7 +157,10 @@ export function writeFrom(
       const bytes = task.space.bytes(address + inPiece, length - inPiece);
       let at = offset === undefined ? description.offset : offset + done;
       if (file.seekable && flags & O_APPEND && file.inode) at = file.inode.size;
-      const count = file.write(bytes, at);
+      const count = file.write(
+        file.seekable ? bytes.subarray(0, withinLimit(task, file, at, bytes.length)) : bytes,
+        at,
+      );
       if (file.seekable) afterWrite(file.inode, at, count === bytes.length ? bytes : bytes.subarray(0, count));
       if (offset === undefined) description.offset = at + count;
       if (count > 0) tell(description, IN_MODIFY);
@@ -322,6 +335,7 @@ const ftruncate: SystemCall = (task, fd, size) => {
   const description = writable(task, fd);
   const { file } = description;
   if (!file.inode || !file.seekable || size < 0) throw errno('EINVAL');
+  if (size > file.inode.size) withinLimit(task, file, Math.max(0, size - 1), 1);
   file.inode.setattr({ size });
   afterResize(task.kernel, file.inode, size);
   tell(description, IN_MODIFY);

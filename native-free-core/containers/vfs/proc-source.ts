@@ -136,6 +136,8 @@ export interface ProcSource {
   task(pid: number): ProcTask | null;
   /** Who is asking: the task that makes the system call. Throws ENOENT where the namespace does not see it. */
   current(): ProcTask;
+  /** Whether who is asking may look into a task: ptrace(2)'s rule. */
+  mayInspect(task: ProcTask): boolean;
   /** Ids as who is asking sees them. */
   userOf(uid: number): number;
   groupOf(gid: number): number;

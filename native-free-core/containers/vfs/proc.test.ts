@@ -91,6 +91,7 @@ function setup() {
     processes: () => processes,
     task: (pid) => processes.find((one) => one.pid === pid) ?? null,
     current: () => processes[0],
+    mayInspect: () => true,
     userOf: (uid) => uid,
     groupOf: (gid) => gid,
     machine: {

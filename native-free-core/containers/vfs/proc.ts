@@ -179,7 +179,21 @@ function systemTree(fs: ProviderFs, { machine }: ProcSource): Inode {
 function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isProcess: boolean): Inode {
   const owner = (): { uid: number; gid: number } => ({ uid: task.uids[1], gid: task.gids[1] });
   const file = (read: () => string, mode = 0o444): Inode => fs.file({ read, mode, owner });
-  const link = (place: () => Location | null): Inode => fs.link({ target: () => shown(place(), source), place, owner });
+  const demand = (): void => {
+    if (!source.mayInspect(task)) throw errno('EACCES');
+  };
+  const link = (of: () => Location | null): Inode => {
+    const place = (): Location | null => {
+      demand();
+      return of();
+    };
+    return fs.link({ target: () => shown(place(), source), place, owner });
+  };
+  const memoryFile = (read: () => string, mode = 0o444): Inode =>
+    file(() => {
+      demand();
+      return read();
+    }, mode);
   const names = (): string[] => task.descriptors().map(String);
   const find = (name: string): ProcDescriptor | null => (/^\d{1,9}$/.test(name) ? task.descriptor(Number(name)) : null);
   const map = (kind: 'uids' | 'gids'): Inode =>
@@ -192,21 +206,21 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
       return `${pages(task.virtualBytes)} ${pages(task.residentBytes)} 0 0 0 ${pages(task.virtualBytes)} 0\n`;
     }),
     cmdline: file(() => task.commandLine()),
-    environ: file(() => task.environment(), 0o400),
-    auxv: file(() => task.auxiliaryVector(), 0o400),
+    environ: memoryFile(() => task.environment(), 0o400),
+    auxv: memoryFile(() => task.auxiliaryVector(), 0o400),
     comm: fs.file({
       mode: 0o644,
       owner,
       read: () => `${task.name}\n`,
       write: (text) => task.rename(text.replace(/\n$/, '').slice(0, 15)),
     }),
-    maps: file(() =>
+    maps: memoryFile(() =>
       task
         .regions()
         .map((region) => regionLine(region, source))
         .join(''),
     ),
-    smaps: file(() =>
+    smaps: memoryFile(() =>
       task
         .regions()
         .map((region) => regionLine(region, source) + regionFigures(region))
@@ -241,8 +255,14 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
         make: (name, place) =>
           fs.link({
             owner,
-            target: () => task.namespaces().find((one) => one.name === name)?.label ?? '',
-            place: () => place as Location,
+            target: () => {
+              demand();
+              return task.namespaces().find((one) => one.name === name)?.label ?? '';
+            },
+            place: () => {
+              demand();
+              return place as Location;
+            },
           }),
       },
     }),
