@@ -37,6 +37,25 @@ test('a command runs in a folder, and its status is the run’s', { skip }, () =
   assert.equal(status, 33);
 });
 
+const BY_NAME = `
+#include <stdio.h>
+int main(void) {
+  char line[80];
+  fputs("to the output\\n", fopen("/dev/stdout", "w"));
+  fputs("to the error\\n", fopen("/dev/stderr", "w"));
+  printf("read %s", fgets(line, sizeof line, fopen("/proc/self/fd/0", "r")));
+}`;
+
+test('its standard streams can be opened by name', { skip }, () => {
+  const source = join(root, 'by-name.c');
+  writeFileSync(source, BY_NAME);
+  execFileSync('gcc', ['-static', '-o', join(root, 'by-name'), source]);
+  const { stdout, stderr, status } = trivisor(['--kind', 'os', '--image', root, '--', '/by-name'], 'a line\n');
+  assert.equal(stderr, 'to the error\n');
+  assert.deepEqual((stdout as string).split('\n').sort(), ['', 'read a line', 'to the output']);
+  assert.equal(status, 0);
+});
+
 test('with --tty it has a terminal', { skip }, () => {
   const { stdout, status, stderr } = trivisor(
     ['--kind', 'os', '--tty', '--image', root, '--', '/program', 'a word'],

@@ -156,6 +156,15 @@ static void again(void) {
   puts(target);
   stat(path, &other);
   printf("same %d\n", one.st_ino == other.st_ino);
+  write(ends[1], "left", 4);
+  close(ends[1]);
+  close(writer);
+  snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+  int reader = open(path, O_RDONLY);
+  memset(target, 0, sizeof target);
+  tell("what was left", read(reader, target, sizeof target));
+  tell("end", read(reader, target, sizeof target));
+  tell("nobody reads", open(path, O_WRONLY | O_NONBLOCK) >= 0 ? 0 : -1);
   int event = eventfd(0, 0);
   snprintf(path, sizeof path, "/proc/self/fd/%d", event);
   memset(target, 0, sizeof target);
