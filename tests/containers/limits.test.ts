@@ -99,6 +99,11 @@ cpu 0 done
 cpu 20000 100000
 throttled 1, used 1
 period -1 EINVAL
+io 0 done
+io 0:1 rbps=max wbps=2000000 riops=max wiops=max
+no limit -1 EINVAL
+written slowly 1
+io 0:1 rbytes=1000 wbytes=900000 rios=1 wios=3 dbytes=0 dios=0
 weight -1 ERANGE
 by weight 1
 move another 0 done

@@ -15,6 +15,8 @@ export type Controller = (typeof CONTROLLERS)[number];
 export const WEIGHT_DEFAULT = 100;
 /** Nanoseconds: what cpu.max begins with. */
 const PERIOD_DEFAULT = 100_000_000;
+/** Pages above memory.high after which the caches are looked through again. */
+const RECLAIM_EVERY = 64;
 /** Groups of one guest, and how deep: keeps a guest from filling the kernel's own memory with them. */
 const GROUPS_MAX = 4096;
 const DEPTH_MAX = 32;
@@ -233,9 +235,9 @@ export class Cgroup implements MemoryAccount {
   }
 
   private aboveHigh(): void {
-    // Told and reclaimed once for each page above, as often as Linux slows its tasks down.
+    // Told for each page above, as often as Linux slows its tasks down; looked for in caches less often.
     this.tellMemory('high');
-    this.host.reclaim();
+    if (this.pages % RECLAIM_EVERY === 0) this.host.reclaim();
   }
 
   /** Counts an event here and in all that it lies in. */

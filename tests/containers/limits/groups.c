@@ -119,6 +119,18 @@ static long spin(double seconds) {
 
 static void half_second(void) { spin(0.5); }
 
+/** 900 KB at 2 MB a second, of which the last part waits for nobody. */
+static void writes(void) {
+  static char bytes[300000];
+  struct timespec began, now;
+  int fd = open("/tmp/file", O_CREAT | O_RDWR, 0600);
+  clock_gettime(CLOCK_MONOTONIC, &began);
+  for (int i = 0; i < 3; i++) write(fd, bytes, sizeof bytes);
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  printf("written slowly %d\n", now.tv_sec - began.tv_sec + (now.tv_nsec - began.tv_nsec) / 1e9 > 0.29);
+  pread(fd, bytes, 1000, 0);
+}
+
 int main(void) {
   printf("self %s", get("/proc/self/cgroup"));
   printf("controllers %s", get(ROOT "cgroup.controllers"));
@@ -156,6 +168,13 @@ int main(void) {
   long used = field(ROOT "slow/cpu.stat", "usage_usec ");
   printf("throttled %d, used %d\n", field(ROOT "slow/cpu.stat", "nr_throttled ") >= 2, used > 40000 && used < 350000);
   tell("period", put(ROOT "slow/cpu.max", "1000 5"));
+
+  mkdir(ROOT "disk", 0755);
+  tell("io", put(ROOT "disk/io.max", "0:1 wbps=2000000"));
+  printf("io %s", get(ROOT "disk/io.max"));
+  tell("no limit", put(ROOT "disk/io.max", "0:1 speed=9"));
+  in("disk", writes);
+  printf("io %s", get(ROOT "disk/io.stat"));
 
   mkdir(ROOT "light", 0755);
   mkdir(ROOT "heavy", 0755);
