@@ -134,10 +134,10 @@ pattern -1 EACCES
 helper -1 ENOENT
 memory by node -1 ENXIO
 disk by node -1 ENXIO
-port -1 ENOSYS
+port -1 EPERM
 module -1 ENOSYS
 kernel -1 ENOSYS
-restart -1 ENOSYS
+restart -1 EPERM
 time -1 EPERM
 overlay -1 ENODEV
 disk -1 ENODEV
@@ -148,7 +148,7 @@ kill -1 EPERM
 group -1 EACCES
 limit -1 EACCES
 namespace 0 done
-back by name -1 EPERM
+back by name -1 EBADF
 root's folder -1 EACCES
 host name -1 EPERM
 device -1 EPERM

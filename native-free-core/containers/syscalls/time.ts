@@ -125,7 +125,9 @@ function setAlarm(task: Task, which: number, value: number, interval: number): n
   const arm = (deadline: number): void => {
     const cancel = source.timers.at(deadline, () => {
       alarms[which] = undefined;
-      if (interval > 0) arm(deadline + interval);
+      // Those that were missed are told of once.
+      const missed = interval > 0 ? Math.max(0, Math.floor((source.now() - deadline) / interval)) : 0;
+      if (interval > 0) arm(deadline + (missed + 1) * interval);
       sendToProcess(kernel, process, { signal: ALARM_SIGNALS[which], code: SiCode.SI_KERNEL });
     });
     alarms[which] = { cancel, deadline, interval };
