@@ -17,6 +17,8 @@ const BOOT = 400;
 const ANSWER = 120;
 const COPY = 600;
 const BYTES = 32 * 2 ** 20;
+/** What passes a cable with losses. */
+const FEW = 4 * 2 ** 20;
 
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-nat-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -59,6 +61,7 @@ test('a Debian guest gets an address, reaches servers of the host through it, an
 }, async () => {
   const data = randomBytes(BYTES);
   const http = await listen(createHttp((_, response) => response.end(data)));
+  const few = await listen(createHttp((_, response) => response.end(data.subarray(0, FEW))));
   const uploaded = Promise.withResolvers<string>();
   const upload = await listen(
     createServer((socket) => {
@@ -74,7 +77,8 @@ test('a Debian guest gets an address, reaches servers of the host through it, an
   await using console = new GuestConsole(
     runCommand(
       patient,
-      ...['--net', `nat+host,forward=${forwarded}:7000`, '--net', 'nat,model=rtl8139', '--home', home],
+      ...['--net', `nat+host,forward=${forwarded}:7000`, '--net', 'nat,model=rtl8139'],
+      ...['--net', 'nat+host,model=virtio,loss=5', '--home', home],
     ),
   );
   await console.waitFor(prompt, BOOT);
@@ -103,6 +107,15 @@ test('a Debian guest gets an address, reaches servers of the host through it, an
   await ask('ping -c 3 -W 10 10.0.2.2 | grep -o "[1-3] packets received"', /^[1-3] packets received$/m);
   const [sum] = await ask(`wget -q -O - http://10.0.2.2:${http}/ | md5sum`, /^[0-9a-f]{32}(?= )/m, COPY);
   assert.equal(sum, createHash('md5').update(data).digest('hex'));
+  await ask('nslookup host.trivisor 10.0.2.3 | grep -o "10\\.0\\.2\\.2$"', /^10\.0\.2\.2$/m);
+  // The kernel makes itself an address of what the gateway advertises.
+  await ask(
+    'until ip -6 addr show dev eth0 scope global | grep -v tentative | grep -q fd74:; do sleep 1; done; echo has=6',
+    /^has=6$/m,
+  );
+  await ask('ping6 -c 3 -W 10 fd74:7276:6972:2::2 | grep -o "[1-3] packets received"', /^[1-3] packets received$/m);
+  const [sum6] = await ask(`wget -q -O - http://[fd74:7276:6972:2::2]:${http}/ | md5sum`, /^[0-9a-f]{32}(?= )/m, COPY);
+  assert.equal(sum6, sum);
   await ask(`head -c ${BYTES} /dev/zero | nc 10.0.2.2 ${upload}; echo sent=$?`, /^sent=0$/m, COPY);
   assert.equal(await uploaded.promise, createHash('md5').update(Buffer.alloc(BYTES)).digest('hex'));
   const reach = `nc 10.0.2.2 ${upload} < /dev/null > /dev/null 2>&1; echo reached=$?`;
@@ -121,6 +134,13 @@ test('a Debian guest gets an address, reaches servers of the host through it, an
     /^lease=10\.0\.2\.15,/m,
   );
   await ask(reach, /^reached=[1-9]\d*$/m);
+  // One frame in twenty is lost on the third one's cable, each way.
+  await ask(
+    'ifconfig eth1 down; ifconfig eth2 up; until udhcpc -i eth2 -n -q -t 10 -s /run/lease 2>/dev/null; do sleep 1; done',
+    /^lease=10\.0\.2\.16,/m,
+  );
+  const [lossy] = await ask(`wget -q -O - http://10.0.2.2:${few}/ | md5sum`, /^[0-9a-f]{32}(?= )/m, COPY);
+  assert.equal(lossy, createHash('md5').update(data.subarray(0, FEW)).digest('hex'));
   console.type('poweroff -f\n');
   assert.deepEqual(await console.end(ANSWER), { status: 0, signal: null });
 });
