@@ -387,6 +387,23 @@ const steps: readonly [string, Step][] = [
     },
   ],
   [
+    'the host’s reserve is shown and set',
+    async ({ page }) => {
+      await page.getByRole('button', { name: 'Reserve…' }).click();
+      const question = page.getByRole('dialog', { name: 'This host’s reserve' });
+      const share = question.getByRole('spinbutton', { name: /Processors/ });
+      await share.fill('95');
+      await question.getByText('It must be at most 90.').waitFor();
+      assert.equal(await question.getByRole('button', { name: 'Set' }).isDisabled(), true);
+      await share.fill('15');
+      await question.getByRole('button', { name: 'Set' }).click();
+      await question.waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: 'Reserve…' }).click();
+      await until(async () => (await share.inputValue()) === '15', 5000);
+      await question.getByRole('button', { name: 'Cancel' }).click();
+    },
+  ],
+  [
     'a snapshot is taken while it runs, and is one to go back to when it is off',
     async ({ page }) => {
       const card = page.getByRole('region', { name: 'Snapshots' });
