@@ -37,8 +37,6 @@ export interface ContainerConfig extends FirstProcess {
   readonly hasTerminal: boolean;
   /** The signal that asks the first process to end; SIGTERM where nothing is said. */
   readonly stopSignal?: number;
-  /** How many processors' time it may take, such as 1.5; left out: all there is. */
-  readonly processors?: number;
   /** Most processes and threads at once; left out: 4096. */
   readonly tasksMax?: number;
   /** What else is mounted: a folder of the host at an absolute path. */

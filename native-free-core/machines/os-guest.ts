@@ -59,8 +59,6 @@ import { HypervisorTime } from './hypervisor-time.ts';
 const MIB = 1 << 20;
 /** Processes and threads of a guest where nothing is said: a fork bomb ends there. */
 const TASKS_MAX = 4096;
-/** Nanoseconds in which a guest that may have part of a processor gets its part. */
-const CPU_PERIOD = 100_000_000;
 const MEMORY_MIN_MIB = 16;
 /** Pages are named by 20 bits, and lie below the hole of a PC's memory. */
 const MEMORY_MAX_MIB = 3072;
@@ -340,10 +338,9 @@ function commandStatus(waitStatus: number): number {
 }
 
 /** The guest's own limits are those of its outermost cgroup. */
-function limit({ cgroup, pool }: Kernel, { processors, tasksMax }: ContainerConfig): void {
+function limit({ cgroup, pool }: Kernel, { tasksMax }: ContainerConfig): void {
   cgroup.memoryMax = pool.total * PAGE;
   cgroup.tasksMax = tasksMax ?? TASKS_MAX;
-  if (processors !== undefined) cgroup.setQuota(processors * CPU_PERIOD, CPU_PERIOD);
 }
 
 function endOf(waitStatus: number): GuestEnd {

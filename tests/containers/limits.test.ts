@@ -52,10 +52,6 @@ test('a fork bomb ends at the number of tasks', { skip }, async () => {
   assert.equal(output, 'EAGAIN\nroom again 1\n');
 });
 
-test('a guest of a part of a processor gets that part', { skip }, async () => {
-  assert.equal(await run('hungry', ['time'], { container: { processors: 0.25 } }), 'held back 1\n');
-});
-
 test('damaged programs end, and the kernel goes on', { skip }, async () => {
   // Seeds of this run, so that a failure can be repeated; a different one each day.
   const seed = Math.floor(Date.now() / 86_400_000) * 1000;

@@ -1,4 +1,4 @@
-// Takes what it is told to take: memory, files in memory, processes, or processor time; and tells what came of it.
+// Takes what it is told to take: memory, files in memory, or processes; and tells what came of it.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static void memory(void) {
@@ -56,23 +55,11 @@ static void processes(void) {
   wait(NULL);
 }
 
-static void processor(void) {
-  struct timespec began, now, used;
-  clock_gettime(CLOCK_MONOTONIC, &began);
-  do {
-    for (volatile int i = 0; i < 20000; i++);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-  } while (now.tv_sec - began.tv_sec + (now.tv_nsec - began.tv_nsec) / 1e9 < 1);
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-  printf("held back %d\n", used.tv_sec + used.tv_nsec / 1e9 < 0.7);
-}
-
 int main(int count, char **values) {
   switch (values[1][0]) {
     case 'm': memory(); break;
     case 'f': files(); break;
-    case 'p': processes(); break;
-    default: processor();
+    default: processes();
   }
   return 0;
 }
