@@ -4,7 +4,15 @@
 
 import type { Command } from 'commander';
 import type { Client, GuestView } from '../contract.ts';
-import { Failure, type ForwardSettings, forwardText, type LinkSettings, linkWords, MTU_MAX } from '../contract.ts';
+import {
+  Failure,
+  type ForwardSettings,
+  forwardText,
+  joinWords,
+  type LinkSettings,
+  linkWords,
+  MTU_MAX,
+} from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
 import { type HomeOptions, visitHome } from '../home/home.ts';
 import { ensureOwner } from './daemon.ts';
@@ -56,9 +64,9 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
     .description('tell all about a guest')
     .argument('<name>')
     .action(async (name: string, flags: CommonFlags) => {
-      const view = await visit(flags, (client) => client.call('guests.get', { guest: name }));
-      if (flags.json) printJson(view);
-      else process.stdout.write(details(view));
+      const { view, unimplemented } = await visit(flags, (client) => inform(client, name));
+      if (flags.json) printJson(unimplemented ? { ...view, unimplemented } : view);
+      else process.stdout.write(details(view, unimplemented));
     });
 
   program
@@ -170,27 +178,37 @@ function row({ settings, state, saved }: GuestView): string[] {
   return [settings.name, settings.kind, saved ? 'saved' : state, `${settings.memoryMiB} MiB`, String(settings.cpus)];
 }
 
-function details({
-  settings,
-  id,
-  state,
-  createdAt,
-  startedAt,
-  pauseReason,
-  ejectedDisc,
-  lastEnd,
-  saved,
-}: GuestView): string {
+/** A guest, and of one of kind os the system calls its present or last run asked for in vain; null: nothing is known of a run. */
+async function inform(
+  client: Client,
+  guest: string,
+): Promise<{ view: GuestView; unimplemented: Record<string, number> | null }> {
+  const view = await client.call('guests.get', { guest });
+  if (view.settings.kind !== 'os') return { view, unimplemented: null };
+  try {
+    return { view, unimplemented: (await client.call('guests.report', { guest })).unimplemented };
+  } catch (error) {
+    if (error instanceof Failure && error.code === 'notFound') return { view, unimplemented: null };
+    throw error;
+  }
+}
+
+function details(view: GuestView, unimplemented: Record<string, number> | null): string {
+  const { settings, id, state, createdAt, startedAt, pauseReason, ejectedDisc, lastEnd, saved } = view;
   const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
   const lines: [string, string][] = Object.entries(settings)
     .filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))
     .map(([name, value]) => [name, Array.isArray(value) ? value.map(deviceText).join('; ') : String(value)]);
+  const command = lines.find(([name]) => name === 'command');
+  if (command) command[1] = joinWords(settings.command);
   lines.push(['id', id], ['state', state], ['created', time(createdAt)]);
   if (startedAt !== null) lines.push(['started', time(startedAt)]);
   if (pauseReason !== null) lines.push(['paused', pauseReason]);
   if (ejectedDisc !== null) lines.push(['ejected', ejectedDisc]);
   if (saved) lines.push(['saved state', `of ${time(saved.at)}, ${(saved.bytes / 2 ** 20).toFixed(1)} MiB`]);
   if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
+  const calls = Object.entries(unimplemented ?? {}).map(([name, count]) => `${name} ${count}`);
+  if (calls.length > 0) lines.push(['calls in vain', calls.join(', ')]);
   return table(lines);
 }
 

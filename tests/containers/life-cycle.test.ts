@@ -113,6 +113,10 @@ test('a guest of kind os lives in the inventory', { skip }, () => {
   assert.equal(readOnly.status, 2);
   assert.equal(existsSync(join(folder, 'y')), false);
 
+  const info = good('info', 'box');
+  assert.match(info, /^command +sh -c 'echo "begins in \$PWD/m);
+  assert.equal(typeof JSON.parse(good('info', 'box', '--json')).unimplemented, 'object');
+
   good('pause', 'box');
   assert.match(good('list'), /^box +os +paused/m);
   good('resume', 'box');
