@@ -36,6 +36,8 @@ test('settings fill in their defaults, and every field tells its option and labe
     kind: 'full',
     memoryMiB: 256,
     cpus: 1,
+    cpuWeight: 100,
+    cpuCap: null,
     kernel: '/k',
     initrd: null,
     paravirt: 'auto',

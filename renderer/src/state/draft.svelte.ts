@@ -110,11 +110,13 @@ export class Draft {
   readonly input: GuestSettingsInput = $derived.by(() => (this.isOs ? this.#container() : this.#machine()));
 
   #container(): GuestSettingsInput {
-    const { name, memoryMiB, image, command, env, workdir, user, volumes, tty } = this.fields;
+    const { name, memoryMiB, cpuWeight, cpuCap, image, command, env, workdir, user, volumes, tty } = this.fields;
     return {
       name,
       kind: 'os',
       memoryMiB: memoryMiB ?? Number.NaN,
+      cpuWeight: cpuWeight ?? Number.NaN,
+      cpuCap,
       image: image || null,
       command: splitWords(command) ?? [],
       env: lines(env),
