@@ -78,6 +78,8 @@ const TIMED_EVERY = 127;
 export interface TranslationOptions {
   /** Entries of a block after which its region is translated; 0: never, 1: at once. */
   readonly hotness: number;
+  /** Where blocks are translated at once: without code that has not been executed. Systems have too much of that. */
+  readonly onlyExecuted?: boolean;
   /** Who translates, where that is another thread. What the guest sees is then no longer the same in every run. */
   readonly background?: TranslationThread;
 }
@@ -86,7 +88,7 @@ export const TRANSLATION_DEFAULTS: TranslationOptions = { hotness: 2000 };
 
 /** The options that a guest's configuration names. */
 export function translationOptions(when: TranslationTime, background?: TranslationThread): TranslationOptions {
-  if (when !== 'hot') return { hotness: when === 'eager' ? 1 : 0 };
+  if (when !== 'hot') return { hotness: when === 'eager' ? 1 : 0, onlyExecuted: true };
   return background ? { ...TRANSLATION_DEFAULTS, background } : TRANSLATION_DEFAULTS;
 }
 
@@ -172,6 +174,7 @@ export class Cpu {
       (act) => meter.time('translation', act),
     );
     this.blocks.hotness = translation.hotness;
+    this.translator.onlyExecuted = translation.onlyExecuted === true;
     this.blocks.executed = () => this.executed;
   }
 

@@ -46,6 +46,8 @@ export class Translator {
   waiting = 0;
   /** The most of each that one region had since the vCPU exists. */
   readonly largest = { blocks: 0, instructions: 0, bytes: 0 };
+  /** No region takes in code that has not been executed, even where blocks are translated at once. */
+  onlyExecuted = false;
   private readonly system: SystemCpu;
   private readonly blocks: BlockCache;
   private readonly thread: TranslationThread;
@@ -138,7 +140,7 @@ export class Translator {
       // With a base or a limit on the code segment, an instruction pointer says little about where the next page is.
       linear: u32[S.linkKey >>> 2] !== 0xffffffff,
       // Where everything is translated at once, nothing has been executed yet.
-      everything: this.blocks.hotness <= 1,
+      everything: this.blocks.hotness <= 1 && !this.onlyExecuted,
       ...this.changing(),
     });
     if (reply) this.accept(reply);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { encodePng } from '../../../main/display/png.ts';
+import { patience } from '../engines.ts';
 
 export interface SystemDisk {
   file: string;
@@ -123,7 +124,7 @@ export abstract class SystemGuest implements AsyncDisposable {
 
   /** Waits until `look` answers something. Rejects with what the guest shows after `seconds`, or when it has ended. */
   async waitFor<Found>(what: string, seconds: number, look: () => Promise<Found | undefined>): Promise<Found> {
-    const deadline = performance.now() + seconds * 1000;
+    const deadline = performance.now() + seconds * patience * 1000;
     for (;;) {
       // Asked before the look, so that what was shown last still counts.
       const { ended } = this;
@@ -131,7 +132,9 @@ export abstract class SystemGuest implements AsyncDisposable {
       if (found !== undefined) return found;
       if (ended) throw new Error(`${this.pc.name} ended before ${what} came: ${ended.detail}\n${await this.#shown()}`);
       if (performance.now() > deadline)
-        throw new Error(`${this.pc.name}: ${what} did not come within ${seconds} seconds.\n${await this.#shown()}`);
+        throw new Error(
+          `${this.pc.name}: ${what} did not come within ${seconds * patience} seconds.\n${await this.#shown()}`,
+        );
       await sleep(INTERVAL);
     }
   }
