@@ -226,6 +226,8 @@ export const S = {
   translating: take(4),
   /** i32: how often the interpreter's loop goes over to translations until TypeScript times it. */
   untilTimed: take(4),
+  /** i32: where a translation's memory access raised an exception; see SLOW_FAILED in interpreter/module.ts. */
+  slowDetail: take(4),
 } as const;
 
 /** Bytes of the whole area, from STATE_BASE. */

@@ -29,6 +29,11 @@ export class ByteWriter {
     this.buffer[this.length++] = value;
   }
 
+  /** Exchanges a byte that has been written. */
+  replace(at: number, value: number): void {
+    this.buffer[at] = value;
+  }
+
   /** Unsigned LEB128 of an integer from 0 to 2^32 - 1. */
   unsigned(value: number): void {
     let rest = value >>> 0;

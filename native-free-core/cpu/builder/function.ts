@@ -21,6 +21,10 @@ export class FunctionBuilder {
   private readonly parameterCount: number;
   private free = new Map<ValueType, number[]>();
   private depth = 0;
+  /** Where the last local.set begins and ends, and of which local it is; the end is -1 where nothing may become of it. */
+  private lastSet = -1;
+  private lastSetEnd = -1;
+  private lastSetLocal = -1;
   private readonly hints: BranchHint[] = [];
   private readonly gaps: { readonly at: number; readonly build: () => void }[] = [];
 
@@ -32,6 +36,7 @@ export class FunctionBuilder {
 
   /** Leaves a place for code that is known only at the function's end, when {@link prologue} builds it. It holds no label. */
   gap(build: () => void): void {
+    this.lastSetEnd = -1;
     this.gaps.push({ at: this.code.length, build });
   }
 
@@ -41,6 +46,7 @@ export class FunctionBuilder {
    */
   prologue(build: () => void, into: ByteWriter = new ByteWriter(256)): void {
     const body = this.code;
+    this.lastSetEnd = -1;
     const moved = this.hints.splice(0);
     const gaps = this.gaps.splice(0);
     this.code = into;
@@ -114,8 +120,11 @@ export class FunctionBuilder {
   set(local: Node & { kind: 'local' }, value: Node): void {
     if (value.type !== local.type) throw new Error(`A local of type ${local.type} is set to a value of ${value.type}.`);
     this.emit(value);
+    this.lastSet = this.code.length;
     this.opcode(Code.localSet);
     this.code.unsigned(local.index);
+    this.lastSetEnd = this.code.length;
+    this.lastSetLocal = local.index;
   }
 
   /** Evaluates now and keeps the value: for what is used twice or must be read before something changes. */
@@ -303,6 +312,12 @@ export class FunctionBuilder {
         this.code.bytes(node.bytes);
         return;
       case 'local':
+        if (this.code.length === this.lastSetEnd && node.index === this.lastSetLocal) {
+          // Set and looked at: one instruction does both.
+          this.code.replace(this.lastSet, Code.localTee);
+          this.lastSetEnd = -1;
+          return;
+        }
         this.opcode(Code.localGet);
         this.code.unsigned(node.index);
         return;

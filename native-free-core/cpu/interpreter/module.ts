@@ -124,6 +124,15 @@ export const NO_RETURN = 1n << 62n;
  */
 export const NESTED_CALLS = 48;
 
+/**
+ * A slow access in a region is made by a function of its own, (linear i64, budget left i32, detail i32) -> i32: what is left of
+ * the budget afterwards, less than {@link SLOW_FAILED} where it raised an exception; then S.slowDetail is the detail. That is
+ * the instruction's offset in its page (bits 0 to 11), log2 of the bytes from bit {@link SLOW_SIZE_SHIFT} on, and from bit 16
+ * on the instructions of its block that had not been executed.
+ */
+export const SLOW_FAILED = -0x1000;
+export const SLOW_SIZE_SHIFT = 12;
+
 /** Translated regions that can be installed at once: entries of the function table behind the handlers. */
 export const REGION_SLOTS = 8192;
 
@@ -181,10 +190,10 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   const timedImport = module.importFunction('timed', [i32], i32);
 
   const named = new Map<string, FunctionReference>();
-  const slowWrite = module.declare('slow_write', [i64, i32], i32, true);
+  const slowWrite = module.declare('slow_write', [i64, i32], i32);
   const functions: InterpreterFunctions = {
     flags: declareFlagFunctions(module),
-    slowRead: module.declare('slow_read', [i64, i32], i32, true),
+    slowRead: module.declare('slow_read', [i64, i32], i32),
     slowReadForWrite: module.declare('slow_read_for_write', [i64, i32], i32),
     slowWrite,
     finishSlowWrite: slowWrite,
@@ -196,8 +205,8 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     badTarget: module.declare('bad_target', [i64], i32),
     named,
   };
-  const guardedReadForWrite = module.declare('guarded_read_for_write', [i64, i32], i32, true);
-  const guardedWrite = module.declare('guarded_write', [i64, i32], i32, true);
+  const guardedReadForWrite = module.declare('guarded_read_for_write', [i64, i32], i32);
+  const guardedWrite = module.declare('guarded_write', [i64, i32], i32);
   const followSlot = module.declare('follow_slot', [i32], i32, true);
   const checkPage = module.declare('check_page', [i32, i64], i32, true);
   for (const helper of helperFunctions) {
@@ -215,6 +224,14 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
     const f = new FunctionBuilder([i64, i32]);
     slowAccess(f, kind, named.get('walk_page')!, target);
     module.define(reference, f.finish());
+  }
+  for (const [name, access] of [
+    ['slow_read_in_region', functions.slowRead],
+    ['slow_read_for_write_in_region', guardedReadForWrite],
+    ['slow_write_in_region', guardedWrite],
+    ['finish_slow_write_in_region', slowWrite],
+  ] as const) {
+    module.define(module.declare(name, [i64, i32, i32], i32, true), slowInRegion(access));
   }
   module.define(functions.timestamp, timestamp(ticksImport));
   module.define(functions.segmentLinear, segmentLinear(segmentSlowImport));
@@ -524,6 +541,23 @@ function checkPageBody() {
     f.return(c32(1));
   });
   f.return(c32(0));
+  f.unreachable();
+  return f.finish();
+}
+
+/** See {@link SLOW_FAILED}. A block has not so many instructions that what is left could come close to it. */
+function slowInRegion(access: FunctionReference) {
+  const f = new FunctionBuilder([i64, i32, i32]);
+  const linear = f.parameter(0, i64);
+  const detail = f.parameter(2, i32);
+  const unexecuted = f.let(shrU(detail, c32(16)));
+  f.storeField(storeOp.i32_store, S.budget, add(f.parameter(1, i32), unexecuted));
+  const bytes = shl(c32(1), and(shrU(detail, c32(SLOW_SIZE_SHIFT)), c32(7)));
+  f.if(call(access, linear, bytes), () => {
+    f.storeField(storeOp.i32_store, S.slowDetail, detail);
+    f.return(c32(-0x80000000));
+  });
+  f.return(sub(field(loadOp.i32_load, S.budget), unexecuted));
   f.unreachable();
   return f.finish();
 }

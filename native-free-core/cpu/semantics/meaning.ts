@@ -91,6 +91,12 @@ const STORES: Record<MemorySize, StoreOperation> = {
 };
 export const typeOfMemory = (size: MemorySize): ValueType => (size === 128 ? v128 : size === 64 ? i64 : i32);
 
+/** The functions that make accesses which the TLB does not have. */
+export type SlowAccess = 'slowRead' | 'slowReadForWrite' | 'slowWrite' | 'finishSlowWrite';
+const PAGE_MASK = c64(~0xfffn);
+/** What selects an entry's address of a linear address shifted by 8. */
+const TLB_INDEX = c32((TLB_ENTRIES - 1) << 4);
+
 /** A memory operand that has been probed for writing: `finishWrite` cannot fault. */
 export interface WriteTarget {
   readonly host: Node & { kind: 'local' };
@@ -266,26 +272,29 @@ export abstract class Meaning extends FunctionBuilder {
 
   // ---- memory
 
-  /** Address of the TLB entry of a linear address. */
-  private tlbEntry(kind: TlbKind, linear: Node): Node & { kind: 'local' } {
-    const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
-    return this.let(add(add(this.tlbBase(), c32(kind)), index));
+  /** Address of a linear address's entry in the first of the TLB's tables; it is at the same place in each. */
+  private tlbEntry(linear: Node): Node & { kind: 'local' } {
+    return this.let(add(and(shrU(wrap(linear), c32(8)), TLB_INDEX), this.tlbBase()));
   }
 
   /** 1 when the entry maps the page of every byte of the access. */
-  private tlbHit(entry: Node, linear: Node, bytes: number): Node {
+  private tlbHit(kind: TlbKind, entry: Node, linear: Node, bytes: number): Node {
     // An access that crosses a page compares the next page's address with this page's tag, and so misses.
-    const page = and(add(linear, c64(bytes - 1)), c64(~0xfffn));
-    return eq(load(loadOp.i64_load, entry), page);
+    return eq(load(loadOp.i64_load, entry, kind), and(add(linear, c64(bytes - 1)), PAGE_MASK));
   }
 
-  private tlbHost(entry: Node, linear: Node): Node {
-    return add(wrap(linear), load(loadOp.i32_load, entry, 8));
+  private tlbHost(kind: TlbKind, entry: Node, linear: Node): Node {
+    return add(wrap(linear), load(loadOp.i32_load, entry, kind + 8));
   }
 
-  private slow(access: FunctionReference, linear: Node, size: MemorySize): void {
+  /** An access that the TLB does not have; the value travels through S.slowValue. Leaves where it raises an exception. */
+  protected slow(access: SlowAccess, linear: Node, size: MemorySize): void {
+    if (access === 'finishSlowWrite') {
+      this.aroundSlow(() => this.call(this.shared.finishSlowWrite, linear, c32(size >> 3)));
+      return;
+    }
     const failed = this.local(i32);
-    this.aroundSlow(() => this.set(failed, call(access, linear, c32(size >> 3))));
+    this.aroundSlow(() => this.set(failed, call(this.shared[access], linear, c32(size >> 3))));
     this.if(failed, () => this.leaveFault(), undefined, false);
     this.release(failed);
   }
@@ -298,12 +307,12 @@ export abstract class Meaning extends FunctionBuilder {
   /** Reads memory at a linear address (an i64 that may be emitted repeatedly: a local). */
   readMemory(linear: Node & { kind: 'local' }, size: MemorySize): Node & { kind: 'local' } {
     const value = this.local(typeOfMemory(size));
-    const entry = this.tlbEntry(TlbKind.read, linear);
+    const entry = this.tlbEntry(linear);
     this.if(
-      this.tlbHit(entry, linear, size >> 3),
-      () => this.set(value, load(LOADS[size], this.tlbHost(entry, linear))),
+      this.tlbHit(TlbKind.read, entry, linear, size >> 3),
+      () => this.set(value, load(LOADS[size], this.tlbHost(TlbKind.read, entry, linear))),
       () => {
-        this.slow(this.shared.slowRead, linear, size);
+        this.slow('slowRead', linear, size);
         this.set(value, field(LOADS[size], S.slowValue));
       },
       true,
@@ -314,13 +323,13 @@ export abstract class Meaning extends FunctionBuilder {
 
   writeMemory(linear: Node & { kind: 'local' }, size: MemorySize, value: Node): void {
     const kept = value.kind === 'const' || value.kind === 'local' ? value : this.let(value);
-    const entry = this.tlbEntry(TlbKind.write, linear);
+    const entry = this.tlbEntry(linear);
     this.if(
-      this.tlbHit(entry, linear, size >> 3),
-      () => this.store(STORES[size], this.tlbHost(entry, linear), kept),
+      this.tlbHit(TlbKind.write, entry, linear, size >> 3),
+      () => this.store(STORES[size], this.tlbHost(TlbKind.write, entry, linear), kept),
       () => {
         this.storeField(STORES[size], S.slowValue, kept);
-        this.slow(this.shared.slowWrite, linear, size);
+        this.slow('slowWrite', linear, size);
       },
       true,
     );
@@ -334,15 +343,15 @@ export abstract class Meaning extends FunctionBuilder {
   ): { target: WriteTarget; value: Node & { kind: 'local' } } {
     const host = this.local(i32);
     const value = this.local(typeOfMemory(size));
-    const entry = this.tlbEntry(TlbKind.write, linear);
+    const entry = this.tlbEntry(linear);
     this.if(
-      this.tlbHit(entry, linear, size >> 3),
+      this.tlbHit(TlbKind.write, entry, linear, size >> 3),
       () => {
-        this.set(host, this.tlbHost(entry, linear));
+        this.set(host, this.tlbHost(TlbKind.write, entry, linear));
         this.set(value, load(LOADS[size], host));
       },
       () => {
-        this.slow(this.shared.slowReadForWrite, linear, size);
+        this.slow('slowReadForWrite', linear, size);
         this.set(value, field(LOADS[size], S.slowValue));
         this.set(host, c32(0));
       },
@@ -363,8 +372,8 @@ export abstract class Meaning extends FunctionBuilder {
   }
 
   private hostOf(kind: TlbKind, linear: Node & { kind: 'local' }): Node & { kind: 'local' } {
-    const entry = this.tlbEntry(kind, linear);
-    const host = this.let(select(this.tlbHit(entry, linear, 1), this.tlbHost(entry, linear), c32(0)));
+    const entry = this.tlbEntry(linear);
+    const host = this.let(select(this.tlbHit(kind, entry, linear, 1), this.tlbHost(kind, entry, linear), c32(0)));
     this.release(entry);
     return host;
   }
@@ -376,7 +385,7 @@ export abstract class Meaning extends FunctionBuilder {
       () => this.store(STORES[target.size], target.host, value),
       () => {
         this.storeField(STORES[target.size], S.slowValue, value);
-        this.aroundSlow(() => this.call(this.shared.finishSlowWrite, target.linear, c32(target.size >> 3)));
+        this.slow('finishSlowWrite', target.linear, target.size);
       },
       true,
     );

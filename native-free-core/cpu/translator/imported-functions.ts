@@ -61,19 +61,19 @@ export class ImportedFunctions implements SharedFunctions {
   }
 
   get slowRead(): FunctionReference {
-    return this.import('slow_read', [i64, i32], i32);
+    return this.import('slow_read_in_region', [i64, i32, i32], i32);
   }
 
   get slowReadForWrite(): FunctionReference {
-    return this.import('guarded_read_for_write', [i64, i32], i32);
+    return this.import('slow_read_for_write_in_region', [i64, i32, i32], i32);
   }
 
   get slowWrite(): FunctionReference {
-    return this.import('guarded_write', [i64, i32], i32);
+    return this.import('slow_write_in_region', [i64, i32, i32], i32);
   }
 
   get finishSlowWrite(): FunctionReference {
-    return this.import('slow_write', [i64, i32], i32);
+    return this.import('finish_slow_write_in_region', [i64, i32, i32], i32);
   }
 
   get timestamp(): FunctionReference {

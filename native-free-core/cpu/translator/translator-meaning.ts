@@ -53,10 +53,12 @@ import {
   NESTED_CALLS,
   RETURNED,
   Shortcut,
+  SLOW_FAILED,
+  SLOW_SIZE_SHIFT,
   shortcutOf,
 } from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, ccOpOf, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
-import { Meaning, type OperandShape } from '../semantics/meaning.ts';
+import { Meaning, type MemorySize, type OperandShape, type SlowAccess } from '../semantics/meaning.ts';
 import { X87Stack } from '../semantics/x87-stack.ts';
 import { Exit, ModeBit, S, Seg, Slot, xmmAddress } from '../state.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
@@ -152,6 +154,9 @@ export class TranslatorMeaning extends Meaning {
   private readonly detail: Local;
   private leaveLabel!: Label;
   private faultLabel!: Label;
+  /** A memory access has failed: its function has said in the state where, and how much of the budget is left. */
+  private slowFaultLabel!: Label;
+  private mayFailSlowly = false;
   private coldLabel!: Label;
   private returnLabel!: Label;
 
@@ -208,16 +213,20 @@ export class TranslatorMeaning extends Meaning {
       this.coldLabel = cold;
       this.block((fault) => {
         this.faultLabel = fault;
-        this.block((leave) => {
-          this.leaveLabel = leave;
-          this.block((returned) => {
-            this.returnLabel = returned;
-            body();
-            this.unreachable();
+        this.block((slowFault) => {
+          this.slowFaultLabel = slowFault;
+          this.block((leave) => {
+            this.leaveLabel = leave;
+            this.block((returned) => {
+              this.returnLabel = returned;
+              body();
+              this.unreachable();
+            });
+            this.returnCode();
           });
-          this.returnCode();
+          this.leaveCode();
         });
-        this.leaveCode();
+        this.slowFaultCode();
       });
       this.faultCode();
     });
@@ -417,7 +426,13 @@ export class TranslatorMeaning extends Meaning {
   }
 
   private ipAtDetail(): Node {
-    return this.maskIp(add(this.codeBase(), extendU(and(this.detail, c32(0xffff)))), this.code64 ? 64 : 32);
+    return this.maskIp(add(this.codeBase(), extendU(and(this.detail, c32(0xfff)))), this.code64 ? 64 : 32);
+  }
+
+  private slowFaultCode(): void {
+    if (!this.mayFailSlowly) return;
+    this.set(this.detail, field(loadOp.i32_load, S.slowDetail));
+    this.set(this.left, sub(field(loadOp.i32_load, S.budget), shrU(this.detail, c32(16))));
   }
 
   private faultCode(): void {
@@ -753,12 +768,30 @@ export class TranslatorMeaning extends Meaning {
     );
   }
 
-  protected override aroundSlow(access: () => void): void {
-    // The device that is asked may look at the time, which the budget is part of, and may take the budget away.
-    const { remaining } = this.subject;
-    this.storeField(storeOp.i32_store, S.budget, add(this.left, c32(remaining)));
-    access();
-    this.set(this.left, sub(field(loadOp.i32_load, S.budget), c32(remaining)));
+  /**
+   * One call, which brings the budget up to date and takes what is left of it from there: the device that is asked may look at
+   * the time, which the budget is part of, and may take the budget away.
+   */
+  protected override slow(access: SlowAccess, linear: Node, size: MemorySize): void {
+    const { offset, remaining } = this.subject;
+    const log2 = 28 - Math.clz32(size);
+    const detail = c32((offset & 0xfff) | (log2 << SLOW_SIZE_SHIFT) | (remaining << 16));
+    this.set(this.left, call(this.shared[access], linear, this.left, detail));
+    if (access === 'finishSlowWrite') return;
+    this.mayFailSlowly = true;
+    const failed = ltS(this.left, c32(SLOW_FAILED));
+    if (pageOf(offset) === 0) this.brIf(this.slowFaultLabel, failed, false);
+    else {
+      this.if(
+        failed,
+        () => {
+          this.moveCodeBase(offset);
+          this.br(this.slowFaultLabel);
+        },
+        undefined,
+        false,
+      );
+    }
   }
 
   // ---- flags
