@@ -9,6 +9,8 @@ import { c32, type Node } from './nodes.ts';
 
 const VOID = 0x40;
 const { i32, i64, f32, f64 } = ValueType;
+/** Their codes follow each other downwards from i32's. */
+const VALUE_TYPES = Object.values(ValueType);
 
 /** A block that can be branched to: forward to its end, or back to the start of a loop. */
 export interface Label {
@@ -19,7 +21,8 @@ export class FunctionBuilder {
   private code: ByteWriter;
   private readonly locals: ValueType[] = [];
   private readonly parameterCount: number;
-  private free = new Map<ValueType, number[]>();
+  /** Released locals by type: each has its list, at the distance of the type's code from the highest. */
+  private free: number[][] = VALUE_TYPES.map(() => []);
   private depth = 0;
   /** Where the last local.set begins and ends, and of which local it is; the end is -1 where nothing may become of it. */
   private lastSet = -1;
@@ -62,7 +65,7 @@ export class FunctionBuilder {
     };
     // What is free at the end may be in use at a gap.
     const { free } = this;
-    this.free = new Map();
+    this.free = VALUE_TYPES.map(() => []);
     for (const gap of gaps) {
       copy(gap.at);
       this.scope(gap.build);
@@ -85,7 +88,7 @@ export class FunctionBuilder {
 
   /** A fresh (or released) local; its content is whatever it was. */
   local(type: ValueType): Node & { kind: 'local' } {
-    const released = this.free.get(type)?.pop();
+    const released = this.free[i32 - type].pop();
     if (released !== undefined) return { kind: 'local', type, index: released };
     this.locals.push(type);
     return { kind: 'local', type, index: this.parameterCount + this.locals.length - 1 };
@@ -93,24 +96,17 @@ export class FunctionBuilder {
 
   /** Gives a local back for reuse. Its node must not be used any more. */
   release(local: Node & { kind: 'local' }): void {
-    const list = this.free.get(local.type);
-    if (list) list.push(local.index);
-    else this.free.set(local.type, [local.index]);
+    this.free[i32 - local.type].push(local.index);
   }
 
   /** Runs `body`; the locals it took are free again afterwards, whether it released them or not. */
   scope(body: () => void): void {
-    const before = [...this.free].map(([type, list]) => [type, list.slice()] as const);
+    const { free } = this;
+    this.free = free.map((list) => list.slice());
     const count = this.locals.length;
     body();
-    for (const list of this.free.values()) list.length = 0;
-    for (const [type, list] of before) this.free.get(type)!.push(...list);
-    for (let i = count; i < this.locals.length; i++) {
-      const type = this.locals[i];
-      const list = this.free.get(type);
-      if (list) list.push(this.parameterCount + i);
-      else this.free.set(type, [this.parameterCount + i]);
-    }
+    this.free = free;
+    for (let i = count; i < this.locals.length; i++) free[i32 - this.locals[i]].push(this.parameterCount + i);
   }
 
   parameter(index: number, type: ValueType): Node & { kind: 'local' } {
@@ -220,7 +216,7 @@ export class FunctionBuilder {
   if(condition: Node, yes: () => void, no?: () => void, likely?: boolean): void {
     if (condition.kind === 'const') {
       // A condition known now leaves only the side that runs, still in a block so that depths agree.
-      const taken = condition.value !== 0 && condition.value !== 0n ? yes : no;
+      const taken = condition.value !== 0 ? yes : no;
       if (taken) this.block(taken);
       return;
     }
@@ -355,10 +351,11 @@ export class FunctionBuilder {
   private constant(type: ValueType, value: number | bigint): void {
     if (type === i32) {
       this.opcode(Code.i32Const);
-      this.code.signed32(Number(value));
+      this.code.signed32(value as number);
     } else if (type === i64) {
       this.opcode(Code.i64Const);
-      this.code.signed64(BigInt(value));
+      if (typeof value === 'number') this.code.signed32(value);
+      else this.code.signed64(value);
     } else if (type === f64) {
       this.opcode(Code.f64Const);
       this.code.float64(Number(value));

@@ -39,11 +39,13 @@ export type Node =
   | { readonly kind: 'call'; readonly type: ValueType; readonly index: number; readonly args: readonly Node[] };
 
 export const c32 = (value: number): Node => ({ kind: 'const', type: i32, value: value | 0 });
-export const c64 = (value: bigint | number): Node => ({
-  kind: 'const',
-  type: i64,
-  value: BigInt.asIntN(64, BigInt(value)),
-});
+/** Constants that fit 32 bits are numbers whatever their type: most do, and arithmetic with bigints takes far longer. */
+export const c64 = (value: bigint | number): Node => ({ kind: 'const', type: i64, value: canonical(value) });
+function canonical(value: bigint | number): bigint | number {
+  if (typeof value === 'number' && value === (value | 0)) return value;
+  const whole = BigInt.asIntN(64, BigInt(value));
+  return whole >= -0x80000000n && whole <= 0x7fffffffn ? Number(whole) : whole;
+}
 export const cf64 = (value: number): Node => ({ kind: 'const', type: f64, value });
 /** A vector constant from its sixteen bytes, lowest first. */
 export const cv128 = (bytes: Uint8Array): Node => ({ kind: 'v128', type: v128, bytes });
@@ -91,8 +93,8 @@ export const select = (condition: Node, yes: Node, no: Node): Node => {
 };
 
 export const isConst = (node: Node): node is Node & { kind: 'const' } => node.kind === 'const';
-const isValue = (node: Node, value: number): boolean => node.kind === 'const' && BigInt(node.value) === BigInt(value);
-const allOnes = (node: Node): boolean => node.kind === 'const' && BigInt(node.value) === -1n;
+const isValue = (node: Node, value: number): boolean => node.kind === 'const' && node.value === value;
+const allOnes = (node: Node): boolean => isValue(node, -1);
 
 type Fold32 = (a: number, b: number) => number;
 type Fold64 = (a: bigint, b: bigint) => bigint;

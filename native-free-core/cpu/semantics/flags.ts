@@ -159,7 +159,7 @@ export class FlagFormulas {
 
   /** The operand's bits of a value, so that they compare as they do in the operand size: in an i32 where that is 32 bits. */
   private cut(value: Node): Node {
-    return isConst(this.spare) && this.spare.value === 32n ? wrap(value) : shl(value, this.spare);
+    return isConst(this.spare) && this.spare.value === 32 ? wrap(value) : shl(value, this.spare);
   }
 
   /** The operand's sign bit of a value as 0 or 1. */
