@@ -7,7 +7,7 @@ import type { Report } from '../../main/contract.ts';
 import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
 import { GuestConsole } from './console.ts';
 import { architectures, debianGuest, exchanges, noDebian, prompt } from './debian.ts';
-import { needsTrivisor, runCommand, type TestGuest } from './engines.ts';
+import { needsTrivisor, patience, runCommand, type TestGuest } from './engines.ts';
 
 /** Seconds for a whole run. */
 const RUN = 400;
@@ -20,7 +20,7 @@ async function deterministicRun(guest: TestGuest & { release: string }): Promise
   const file = join(folder, 'report.json');
   const typed = [...exchanges(guest).map(({ type }) => type), 'poweroff -f\n'];
   const script = typed.flatMap((type) => ['--type-after', prompt.source, '--type', type.replaceAll('\n', '\\n')]);
-  const limit = ['--timeout', String(RUN)];
+  const limit = ['--timeout', String(RUN * patience)];
   await using console = new GuestConsole(runCommand(guest, '--deterministic', ...limit, ...script, '--report', file));
   const ended = await console.end(RUN + 30);
   assert.deepEqual(ended, { status: 0, signal: null }, console.errors);

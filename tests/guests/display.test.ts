@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { GuestConsole } from './console.ts';
 import { architectures, debianGuest, noDebian, prompt } from './debian.ts';
 import { driverGuest } from './driver-guest.ts';
-import { needsTrivisor, runCommand } from './engines.ts';
+import { needsTrivisor, patience, runCommand } from './engines.ts';
 import { readPicture } from './picture.ts';
 
 /** Seconds: a noisy machine is given several times what a boot takes. */
@@ -39,7 +39,7 @@ for (const architecture of architectures) {
         '--until-screen',
         'BusyBox v[0-9.]+ .* built-in shell',
         '--timeout',
-        String(BOOT),
+        String(BOOT * patience),
       ),
     );
     assert.deepEqual(await console.end(BOOT + ANSWER), { status: 0, signal: null });

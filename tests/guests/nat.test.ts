@@ -9,7 +9,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestConsole } from './console.ts';
 import { noDebian, prompt } from './debian.ts';
-import { needsTrivisor, runCommand } from './engines.ts';
+import { needsTrivisor, patience, runCommand } from './engines.ts';
 import { networkGuest } from './network-guest.ts';
 
 /** Seconds: a noisy machine is given several times what a boot, an answer and a copy take. */
@@ -41,7 +41,7 @@ async function freePort(): Promise<number> {
 
 /** Sends `data` to a port and gives what comes back; tries again while nobody listens inside. */
 async function visitor(port: number, data: Buffer): Promise<string> {
-  for (const deadline = performance.now() + ANSWER * 1000; ; await sleep(200)) {
+  for (const deadline = performance.now() + ANSWER * patience * 1000; ; await sleep(200)) {
     const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
     let heard = '';
     socket.setEncoding('utf8').on('data', (text: string) => {
