@@ -232,7 +232,7 @@ export class PhysicalMemory {
   // ---- directly mapped memory
 
   /**
-   * Memory of a device, zero to begin with, in the part of the guest's memory behind its RAM. `bytes` is a multiple of 4096;
+   * Memory of a device, zero as nobody has had it yet, in the part of the guest's memory behind its RAM. `bytes` is a multiple of 4096;
    * throws an Error where there is not so much. Windows of memories that were allocated first go before later ones'.
    */
   allocate(bytes: number): DirectMemory {
@@ -240,7 +240,6 @@ export class PhysicalMemory {
     if (bytes <= 0 || bytes % PAGE !== 0 || host + bytes > this.directLimit)
       throw new Error(`There is no room for ${bytes} bytes of device memory.`);
     this.directEnd += bytes;
-    this.bytes.fill(0, host, host + bytes);
     return new DirectMemory(this, this.bytes.subarray(host, host + bytes), host, this.memories++);
   }
 

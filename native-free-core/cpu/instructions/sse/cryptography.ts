@@ -42,20 +42,23 @@ function multiply(a: number, b: number): number {
   return product;
 }
 
-/** The S-box: the inverse in the field, then an affine map (FIPS 197, 5.1.1). */
+let knownBox: Uint8Array | undefined;
+
+/** The S-box: the inverse in the field, then an affine map (FIPS 197, 5.1.1). Only who builds the interpreter asks. */
 function substitutionBox(): Uint8Array {
-  return Uint8Array.from({ length: 256 }, (_, value) => {
+  knownBox ??= Uint8Array.from({ length: 256 }, (_, value) => {
     let inverse = 1;
     // The inverse is the 254th power; that of zero is zero.
     for (let i = 0; i < 254; i++) inverse = multiply(inverse, value);
     const rotated = (by: number): number => ((inverse << by) | (inverse >> (8 - by))) & 0xff;
     return inverse ^ rotated(1) ^ rotated(2) ^ rotated(3) ^ rotated(4) ^ 0x63;
   });
+  return knownBox;
 }
 
-function inverted(box: Uint8Array): Uint8Array {
+function invertedBox(): Uint8Array {
   const inverse = new Uint8Array(256);
-  box.forEach((to, from) => {
+  substitutionBox().forEach((to, from) => {
     inverse[to] = from;
   });
   return inverse;
@@ -64,10 +67,11 @@ function inverted(box: Uint8Array): Uint8Array {
 // ---- the steps of a round
 
 /** A helper that replaces every byte by its entry in a table of 256. */
-const substitution = (name: string, table: Uint8Array): HelperFunction =>
+const substitution = (name: string, tableOf: () => Uint8Array): HelperFunction =>
   helper(name, [v128], v128, (f) => {
     const index = f.parameter(0, v128);
     const result = f.local(v128);
+    const table = tableOf();
     f.set(result, zero128());
     for (let first = 0; first < 256; first += 16) {
       // A swizzle gives zero for the bytes that belong to the other fifteen parts.
@@ -200,11 +204,9 @@ const carrylessProduct = row('PCLMULQDQ', '66. 0F 3A 44 Vo,Wo,Ib', (m) => {
   m.writeVector(0, m.helper('sse.carryless', half(destination, 1), half(source, 0x10)));
 });
 
-const box = substitutionBox();
-
 export const cryptographyHelpers: readonly HelperFunction[] = [
-  substitution('sse.substitute', box),
-  substitution('sse.unsubstitute', inverted(box)),
+  substitution('sse.substitute', substitutionBox),
+  substitution('sse.unsubstitute', invertedBox),
   mixColumns,
   unmixColumns,
   carrylessLow,
