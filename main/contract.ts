@@ -117,7 +117,7 @@ const Environment = z
 const User = z.string().min(1, 'needs a name').max(128, 'must be at most 128 characters');
 
 /** Virtio devices beside disks and network cards. */
-export const virtioDevices = ['console', 'rng', 'balloon', 'gpu', 'input'] as const;
+export const virtioDevices = ['console', 'rng', 'balloon', 'gpu', 'input', 'vsock'] as const;
 /** Where a microvm's virtio devices are: PCI functions, or registers in memory. */
 export const virtioTransports = ['pci', 'mmio'] as const;
 /** Of them, cards on the ISA bus. */

@@ -354,6 +354,7 @@ export class GuestManager {
       machineModule: this.#machineModule,
       networks: this.#networks,
       peers: this.#peers,
+      vsock: record.settings.name,
       complained: (sentence) => process.emitWarning(`${record.settings.name}: ${sentence}`),
       identity: record.id,
       processors: this.#processors,

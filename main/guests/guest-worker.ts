@@ -319,7 +319,8 @@ class GuestThread {
       ? await import(machineModule)
       : await import('../../native-free-core/machines/create-guest.ts');
     if (!machineModule) (await import('./prepared-interpreter.ts')).loadPreparedInterpreter();
-    const config = { ...configOf(guest), nets: guest.nets.map(cardOf), shares: await this.#shares(guest) };
+    const socket = guest.socket === null ? {} : { socket: { cid: guest.socket.cid, port: portOf(guest.socket) } };
+    const config = { ...configOf(guest), nets: guest.nets.map(cardOf), ...socket, shares: await this.#shares(guest) };
     this.#outputs = new OutputFiles(guest.outputs);
     if (guest.container !== null) {
       const { openContainer } = await import('../containers/container-start.ts');
@@ -626,7 +627,7 @@ class GuestThread {
    * doorbell has another value than `doorbell`.
    */
   async #sleep(milliseconds: number, doorbell: number): Promise<void> {
-    if (this.#start.guest.nets.length > 0) {
+    if (this.#start.guest.nets.length > 0 || this.#start.guest.socket !== null) {
       // A wait for a shared word cannot be given up: it has to end by itself in time.
       const bell = Atomics.waitAsync(this.#control.slots, ControlSlot.doorbell, doorbell, milliseconds);
       if (!bell.async) return;
@@ -809,13 +810,17 @@ function answerOf(guest: Guest, ask: Exclude<Ask, { type: 'changeMedium' | 'retr
   return ask.type === 'screenText' ? { text: guest.screen.text() ?? null } : { picture: takePicture(guest)! };
 }
 
-function cardOf({ model, address, rom, cable, doorbell }: NetStart): NetworkCardConfig {
+function cardOf({ model, address, rom, ...wires }: NetStart): NetworkCardConfig {
+  return { model, address, ...(rom === null ? {} : { rom: readOptionRom(rom) }), port: portOf(wires) };
+}
+
+function portOf({ cable, doorbell }: Pick<NetStart, 'cable' | 'doorbell'>): RingPort {
   const bell = new Int32Array(doorbell);
   const wake = (): void => {
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
   };
-  return { model, address, ...(rom === null ? {} : { rom: readOptionRom(rom) }), port: new RingPort(cable, wake) };
+  return new RingPort(cable, wake);
 }
 
 /** Nanoseconds that this thread has executed on any of the host's processors. */

@@ -19,6 +19,8 @@ const USUAL_WEIGHT = 100;
 export interface Membership {
   /** What its thread needs to find itself. */
   readonly start: PeerStart;
+  /** Its address on virtio sockets. */
+  readonly cid: number;
   leave(): void;
 }
 
@@ -73,6 +75,7 @@ export class Peers {
     this.#changed();
     return {
       start: { table: this.#table.buffer, slot: peer.slot },
+      cid: peer.cid,
       leave: () => {
         if (!this.#members.delete(member)) return;
         this.#table.leave(peer);

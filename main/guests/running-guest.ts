@@ -77,6 +77,8 @@ export interface RunOptions {
   networks?: Networks | undefined;
   /** The guests of this process, which a guest of kind para knows; without them it knows nobody. */
   peers?: Peers | undefined;
+  /** What the guest's virtio socket is called on the host; without it the host's end is closed to the guest. */
+  vsock?: string | undefined;
   /** Told of nonsense that the guest does, in one sentence; not often. */
   complained?(sentence: string): void;
   /** What tells this guest from all others: its cards' addresses are made from it. The name where nothing is said. */
@@ -111,6 +113,8 @@ export class RunningGuest implements DisplaySource {
   /** The guest's place among those that share the processors. */
   readonly #place: number | undefined;
   readonly #plugs: readonly Plug[];
+  /** That of its virtio socket. */
+  readonly #socketPlug: Plug | undefined;
   readonly #arePlugged: Promise<unknown>;
   /** Why a cable could not be plugged in, in one sentence. */
   #unplugged: string | null = null;
@@ -182,6 +186,11 @@ export class RunningGuest implements DisplaySource {
     this.#membership = options.peers?.join(options.identity ?? options.settings.name, options.settings, this.#control);
     // A full guest knows nobody, and what a deterministic one would read could not be repeated.
     const isAware = kind === 'para' && !deterministic;
+    const hasSocket = !deterministic && (isAware || (kind === 'full' && virtio.includes('vsock')));
+    const cid = this.#membership?.cid;
+    const wires =
+      hasSocket && cid !== undefined ? networks?.plugSocket(cid, this.#control.buffer, options.vsock) : undefined;
+    this.#socketPlug = wires;
     const start: WorkerStart = {
       control: this.#control.buffer,
       processors: this.#place === undefined ? null : { buffer: options.processors!.buffer, client: this.#place },
@@ -215,6 +224,7 @@ export class RunningGuest implements DisplaySource {
         virtioTransport,
         balloonMiB,
         shares,
+        socket: wires && cid !== undefined ? { cid, cable: wires.cable, doorbell: wires.doorbell } : null,
         peers: (isAware && this.#membership?.start) || null,
         outputs: { serial2, printer, audio },
         translation: options.translation ?? 'hot',
@@ -547,6 +557,7 @@ export class RunningGuest implements DisplaySource {
       if (this.#place !== undefined) this.#processors?.leave(this.#place);
     });
     for (const plug of this.#plugs) plug.close();
+    this.#socketPlug?.close();
     this.#membership?.leave();
     this.#settleEnded(end);
   }

@@ -55,6 +55,8 @@ export interface GuestStart {
   shares: readonly ShareStart[];
   /** Where the guest finds its peers; null: it has none to know of. */
   peers: PeerStart | null;
+  /** Its virtio socket; null: it has none. */
+  socket: SocketStart | null;
   outputs: OutputPaths;
 }
 
@@ -87,6 +89,9 @@ export interface NetStart {
   /** Rung, at its first 32-bit word, for the thread of the networks. */
   doorbell: SharedArrayBuffer;
 }
+
+/** The virtio socket of a guest, and the cable that leads to all others. */
+export type SocketStart = Pick<NetStart, 'cable' | 'doorbell'> & { cid: number };
 
 /** A disk of a guest: its image, and how it is opened. */
 export interface DiskStart {

@@ -43,6 +43,15 @@ export type ToNetworks =
       mtu: number;
       link: LinkConditions;
     }
+  /** A guest's virtio socket. `path`: where the host's side of it is, or null. */
+  | {
+      type: 'plugSocket';
+      id: number;
+      cid: number;
+      cable: CableBuffers;
+      control: SharedArrayBuffer;
+      path: string | null;
+    }
   | { type: 'unplug'; id: number }
   | { type: 'ask'; id: number; ask: NetworkAsk };
 

@@ -17,6 +17,7 @@ import { CaptureFile } from './capture-file.ts';
 import type { FromNetworks, NetworkStart, NetworkStatus, PortStatus, ToNetworks } from './network-messages.ts';
 import { nodeSockets } from './node-sockets.ts';
 import { Trunk } from './trunk.ts';
+import { type SocketPort, VirtioSockets } from './virtio-sockets.ts';
 
 /** Milliseconds between two looks at what is due by time in a translated network. */
 const NAT_TICK = 100;
@@ -257,6 +258,8 @@ class NetworkThread {
   readonly #doorbell: Int32Array;
   readonly #networks = new Map<string, Network>();
   readonly #ports = new Map<number, GuestPort>();
+  readonly #socketPorts = new Map<number, SocketPort>();
+  #sockets: VirtioSockets | null = null;
 
   constructor({ doorbell }: NetworkStart) {
     this.#doorbell = new Int32Array(doorbell);
@@ -265,9 +268,12 @@ class NetworkThread {
   receive(message: ToNetworks): void {
     if (message.type === 'plug') this.#plug(message);
     else if (message.type === 'ask') void this.#answer(message);
+    else if (message.type === 'plugSocket') this.#plugSocket(message);
     else {
-      this.#ports.get(message.id)?.close();
-      this.#ports.delete(message.id);
+      for (const ports of [this.#ports, this.#socketPorts]) {
+        ports.get(message.id)?.close();
+        ports.delete(message.id);
+      }
     }
     this.ring();
   }
@@ -303,12 +309,19 @@ class NetworkThread {
     parentPort!.postMessage({ type: 'answer', id, status } satisfies FromNetworks);
   }
 
+  #plugSocket(message: ToNetworks & { type: 'plugSocket' }): void {
+    this.#sockets ??= new VirtioSockets(tell, () => this.ring());
+    this.#socketPorts.set(message.id, this.#sockets.plug(message));
+    parentPort!.postMessage({ type: 'plugged', id: message.id, problem: null } satisfies FromNetworks);
+  }
+
   /** Carries frames until the last cable is unplugged. */
   async run(): Promise<void> {
     do {
       const doorbell = Atomics.load(this.#doorbell, 0);
       let isBusy = false;
-      for (const port of this.#ports.values()) isBusy = port.carry() || isBusy;
+      for (const ports of [this.#ports, this.#socketPorts])
+        for (const port of ports.values()) isBusy = port.carry() || isBusy;
       for (const network of this.#networks.values()) network.flush();
       // Sockets and messages are served between turns of the event loop.
       if (isBusy) await nextTurn();
@@ -316,7 +329,7 @@ class NetworkThread {
         const bell = Atomics.waitAsync(this.#doorbell, 0, doorbell);
         if (bell.async) await bell.value;
       }
-    } while (this.#ports.size > 0);
+    } while (this.#ports.size + this.#socketPorts.size > 0);
   }
 }
 

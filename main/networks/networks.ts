@@ -11,6 +11,7 @@ import { DEFAULT_MTU } from '../../native-free-core/network/switch.ts';
 import { makeFolder } from '../files/folders.ts';
 import { localSocketPath } from '../home/socket-path.ts';
 import type { FromNetworks, NetworkAsk, NetworkStart, NetworkStatus, ToNetworks } from './network-messages.ts';
+import { vsockPath } from './vsock-path.ts';
 
 /** The worker lies beside this module, in a checkout; in a bundle beside the bundle. */
 const workerUrl = new URL(`./network-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
@@ -67,6 +68,10 @@ export class Networks {
     const meeting = this.#meeting(network);
     const card = { station, capture, forwards, name, vlan, mtu, link };
     const message: ToNetworks = { type: 'plug', id, network, cable, control, meeting, ...card };
+    return this.#connect(id, cable, message);
+  }
+
+  #connect(id: number, cable: CableBuffers, message: ToNetworks): Plug {
     const worker = (this.#worker ??= this.#start());
     const ready = Promise.withResolvers<void>();
     this.#plugs.set(id, (problem) => (problem === null ? ready.resolve() : ready.reject(new Error(problem))));
@@ -88,6 +93,18 @@ export class Networks {
       this.#asked.set(id, resolve);
       worker.postMessage({ type: 'ask', id, ask } satisfies ToNetworks);
     });
+  }
+
+  /**
+   * Plugs a guest's virtio socket in, to all others of this process. `name`: what its side on the host is called: a local
+   * socket of the home, {@link vsockPath}; without one the guest cannot reach the host, nor be reached from it.
+   */
+  plugSocket(cid: number, control: SharedArrayBuffer, name?: string): Plug {
+    const id = ++this.#ids;
+    const cable = newCable();
+    if (name !== undefined) makeFolder(this.#home, 'home folder');
+    const path = name === undefined ? null : vsockPath(this.#home, name);
+    return this.#connect(id, cable, { type: 'plugSocket', id, cid, cable, control, path });
   }
 
   /** Resolves when the threads are over whose last cable was unplugged: recordings are whole then. */

@@ -141,6 +141,8 @@ export interface GuestConfig {
   balloonMiB?: number;
   /** File systems that the guest mounts over virtio, in the order it finds them. */
   shares?: readonly ShareConfig[];
+  /** What its virtio socket is connected to; without it the guest has none. */
+  socket?: { cid: number; port: PacketPort };
   /** Network cards, in the order a guest finds them. */
   nets?: readonly NetworkCardConfig[];
 }
@@ -159,7 +161,7 @@ export const virtioTransports = ['pci', 'mmio'] as const;
 export type VirtioTransportKind = (typeof virtioTransports)[number];
 
 /** Virtio devices beside disks and network cards. */
-export const virtioKinds = ['console', 'rng', 'balloon', 'gpu', 'input'] as const;
+export const virtioKinds = ['console', 'rng', 'balloon', 'gpu', 'input', 'vsock'] as const;
 export type VirtioKind = (typeof virtioKinds)[number];
 
 /** A network card of a guest, and what it is plugged into. */

@@ -59,5 +59,7 @@ export class RingPort implements PacketPort {
 
   advance(): void {
     this.incoming.advance();
+    // Whoever fills the ring may have more than it takes.
+    if (this.incoming.takeWaiting()) this.wake();
   }
 }

@@ -18,6 +18,7 @@ import { VirtioGpu } from './gpu.ts';
 import { VirtioKeyboard, VirtioTablet } from './input.ts';
 import { VirtioNet } from './net.ts';
 import { VirtioPci } from './pci-transport.ts';
+import { VirtioSocket } from './socket.ts';
 import { Feature, Status } from './standard.ts';
 import { type Layout, TestDriver, TestMemory } from './testing.ts';
 
@@ -94,6 +95,22 @@ function cable(next: (below: number) => number): PacketPort {
   };
 }
 
+/** Packets of virtio sockets, one way and the other. */
+function packets(next: (below: number) => number): PacketPort {
+  let packet: Uint8Array | undefined;
+  return {
+    isUp: true,
+    send: (sent) => {
+      assert.ok(sent.length >= 44 && sent.length <= 44 + 0x10000, `a packet of ${sent.length} bytes`);
+      return next(4) > 0;
+    },
+    next: () => (next(3) === 0 ? packet : (packet ??= new Uint8Array(44 + next(2000)))),
+    advance: () => {
+      packet = undefined;
+    },
+  };
+}
+
 type Make = (memory: TestMemory, next: (below: number) => number, work: Promise<void>[]) => VirtioDevice;
 const devices: Readonly<Record<string, Make>> = {
   block: (memory, _, work) =>
@@ -120,6 +137,7 @@ const devices: Readonly<Record<string, Make>> = {
   tablet: (memory) => new VirtioTablet({ memory }),
   'file share': (memory) =>
     new VirtioFilesystem9p({ memory, tag: 'fuzz', server: new Server9p({ fileSystem: testFs(), now: () => 0n }) }),
+  socket: (memory, next) => new VirtioSocket({ memory, cid: 3, port: packets(next) }),
   entropy: (memory, next) =>
     new VirtioEntropy({
       memory,
@@ -205,7 +223,7 @@ async function attack(make: Make, layout: Layout, seed: number): Promise<void> {
         break;
     }
     for (let index = 0; index < device.queues.length; index++) pci.writeMmio(0x3000 + 4 * index, 2, index);
-    if (device instanceof VirtioNet) device.poll();
+    if (device instanceof VirtioNet || device instanceof VirtioSocket) device.poll();
     if (device instanceof VirtioConsole) device.input(next(2), new Uint8Array(next(20)));
     if (device instanceof VirtioKeyboard) device.key('KeyA', next(2) === 0);
     if (device instanceof VirtioTablet) device.report(next(0x10000), next(0x10000), next(8), next(3) - 1);

@@ -13,6 +13,7 @@ import { VirtioEntropy } from '../../devices/virtio/entropy.ts';
 import { VirtioFilesystem9p } from '../../devices/virtio/filesystem-9p.ts';
 import { VirtioGpu } from '../../devices/virtio/gpu.ts';
 import { VirtioKeyboard, VirtioTablet } from '../../devices/virtio/input.ts';
+import { VirtioSocket } from '../../devices/virtio/socket.ts';
 import type { VirtioKind } from '../../hypervisor/guest.ts';
 import { Server9p } from '../../shares/server.ts';
 import { GPU_SIZE } from './gpu-screen.ts';
@@ -73,6 +74,11 @@ export class VirtioDevices {
       : null;
     if (this.gpu) others.push(this.gpu);
     if (this.input) others.push(this.input.keyboard, this.input.tablet);
+    if (config.socket && has('vsock')) {
+      const socket = new VirtioSocket({ memory, ...config.socket });
+      wiring.network.add(socket);
+      others.push(socket);
+    }
     const now = () => BigInt(Math.floor(wiring.host.wallMilliseconds())) * 1_000_000n;
     for (const { tag, fileSystem } of config.shares ?? [])
       others.push(new VirtioFilesystem9p({ memory, tag, server: new Server9p({ fileSystem, now }) }));
