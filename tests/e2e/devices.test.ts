@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -8,8 +8,8 @@ import { build } from '../../main/build/build.ts';
 import { fakeKernel } from '../../main/guests/fake-machine.ts';
 import { drivers, type Running } from './drivers.ts';
 
-// What a person does with the devices of a guest: media, network cards, serial ports, sound, and a host that is full. The guest
-// is a small one that shows what comes to it, and does what it is told on its second serial port.
+// What a person does with the devices of a guest: media, network cards, serial ports, sound, shared folders, and a host that is
+// full; and with several guests. The guest is a small one that shows what comes to it, and does what it is told on its second serial port.
 
 const [driver] = drivers;
 const skip = driver!.unavailable ?? false;
@@ -337,6 +337,69 @@ test('what a guest plays is heard in its display, as loud as one likes, and made
   await waitForScreen(again, /heard\s*unheard\s*heard\s*unheard/);
   await again.close();
   await stop();
+});
+
+test('folders are shared by the dialog, and chosen as folders', { skip }, async () => {
+  const { page } = app;
+  const shared = join(folder, 'shared folder');
+  mkdirSync(join(shared, 'inner'), { recursive: true });
+  const dialog = await begin('Sharer', 'input');
+  const line = () => dialog.getByTestId('line').textContent();
+  await button(dialog, 'Shared folder').click();
+  const row = dialog.getByRole('group', { name: 'Shared folder 1' });
+  await row.getByText('The share needs a folder.').waitFor();
+  await row.getByLabel('Folder', { exact: true }).fill(shared);
+  await button(row, 'Choose the folder: Folder').click();
+  const chooser = page.getByRole('dialog', { name: 'Folder' });
+  await chooser.getByRole('button', { name: 'inner' }).click();
+  await chooser.getByText(join(shared, 'inner')).waitFor();
+  await look(page, 'choose-folder');
+  await button(chooser, 'Choose this folder').click();
+  await row.getByLabel('Tag').fill('not a tag');
+  await row.getByText(/^The tag must be a tag to mount it by/).waitFor();
+  await row.getByLabel('Tag').fill('work');
+  await row.getByLabel('Read-only').check();
+  assert.ok((await line())!.endsWith(` --share '${join(shared, 'inner')},tag=work,readonly'`), (await line())!);
+  await row.scrollIntoViewIfNeeded();
+  await look(page, 'dialog-share');
+  await create(dialog, 'Sharer');
+  const settings = page.getByRole('region', { name: 'Settings' });
+  await settings.getByText('as work, read-only').waitFor();
+});
+
+test('a page shows what the guests that run want, and who comes and goes', { skip }, async () => {
+  const { page } = app;
+  await create(await begin('Busy', 'spin'), 'Busy');
+  await start();
+  await create(await begin('Quiet', 'input'), 'Quiet');
+  await start();
+  await button(page, /^Guests together/).click();
+  const guests = page.getByRole('region', { name: 'Running guests' });
+  const row = (name: string) => guests.getByRole('row', { name: new RegExp(`^${name}`) });
+  const wants = async (name: string) =>
+    Number(
+      await row(name)
+        .getByRole('meter', { name: `CPU that ${name} wants` })
+        .getAttribute('aria-valuenow'),
+    );
+  await row('Quiet').waitFor();
+  // A machine of the tests that is busy says that it executes all the time.
+  for (let round = 0; (await wants('Busy')) < 20; round++) {
+    assert.ok(round < 100, 'the page shows what was measured');
+    await page.waitForTimeout(200);
+  }
+  assert.ok((await wants('Quiet')) < 20);
+  await page.getByRole('region', { name: 'This host' }).getByRole('meter', { name: 'CPU in use' }).waitFor();
+  await look(page, 'peers');
+  await button(guests, 'Quiet').click();
+  await page.getByRole('heading', { name: 'Quiet' }).waitFor();
+  await stop();
+  await button(page, /^Guests together/).click();
+  await row('Quiet').waitFor({ state: 'detached' });
+  await button(guests, 'Busy').click();
+  await stop();
+  await button(page, /^Guests together/).click();
+  await guests.getByText('No guest is running.').waitFor();
 });
 
 test('the pages break no rule and throw nothing', { skip }, () => assert.deepEqual(broken, []));

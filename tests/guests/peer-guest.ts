@@ -7,6 +7,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { GuestSettings, type GuestSettingsInput } from '../../main/contract.ts';
 import type { Peers } from '../../main/guests/peers.ts';
 import { RunningGuest } from '../../main/guests/running-guest.ts';
+import type { Networks } from '../../main/networks/networks.ts';
 import { prompt } from './debian.ts';
 import { patience, type TestGuest, translation } from './engines.ts';
 
@@ -19,16 +20,18 @@ export class PeerGuest implements AsyncDisposable {
   #raw = '';
   #read = 0;
 
+  /** `networks`: where its virtio socket is plugged in, and its side on the host. */
   constructor(
     name: string,
     { kernel, initrd, append }: TestGuest,
-    peers: Peers,
-    more: Partial<GuestSettingsInput> = {},
+    { peers, networks, more = {} }: { peers: Peers; networks?: Networks; more?: Partial<GuestSettingsInput> },
   ) {
     const settings = GuestSettings.parse({ name, kind: 'para', kernel, initrd, append, memoryMiB: 160, ...more });
     this.run = new RunningGuest({
       settings,
       peers,
+      networks,
+      vsock: name,
       translation,
       identity: randomUUID(),
       output: (bytes) => {

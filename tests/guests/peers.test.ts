@@ -22,8 +22,8 @@ test('guests of kind para know each other, and one’s agent yields to the other
   const guest = await shareGuest('amd64', folder);
   // As if the host had one core: two guests at work contend for it wherever this runs.
   const peers = new Peers({ cores: 1 });
-  await using left = new PeerGuest('left', guest, peers);
-  await using right = new PeerGuest('right', guest, peers);
+  await using left = new PeerGuest('left', guest, { peers });
+  await using right = new PeerGuest('right', guest, { peers });
   await Promise.all([left.waitFor(prompt, BOOT), right.waitFor(prompt, BOOT)]);
   for (const each of [left, right]) {
     await each.ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m, ANSWER);

@@ -13,6 +13,7 @@ import {
   type HostInfo,
   type ImageProgress,
   type MemoryPoolView,
+  type PeerList,
   type StarterAvailability,
   type StarterProgress,
   type StatsSample,
@@ -40,6 +41,8 @@ export class Session implements Caller {
   reason = $state('');
   host = $state.raw<HostInfo | null>(null);
   guests = $state.raw<readonly GuestView[]>([]);
+  /** The guests that run, as they see each other. */
+  peers = $state.raw<PeerList | null>(null);
   starter = $state.raw<StarterAvailability | null>(null);
   starterProgress = $state.raw<StarterProgress | null>(null);
   /** Memory of the running guests with balloons. */
@@ -108,16 +111,21 @@ export class Session implements Caller {
     client.on('images.progress', (progress) => {
       this.imageProgress = progress;
     });
+    client.on('peers.changed', (peers) => {
+      this.peers = peers;
+    });
     client.on('starter.progress', (progress) => {
       this.starterProgress = progress;
     });
-    const [host, guests, starter, pool] = await Promise.all([
+    const [host, guests, starter, pool, peers] = await Promise.all([
       client.call('host.info'),
       client.call('guests.list'),
       client.call('starter.available'),
       client.call('pool.get'),
+      client.call('peers.list'),
     ]);
     this.pool = pool;
+    this.peers = peers;
     this.host = host;
     this.starter = starter;
     this.guests = [...guests].sort(byAge);

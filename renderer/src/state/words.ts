@@ -48,6 +48,7 @@ export const virtioNames: Record<VirtioDevice, string> = {
   balloon: 'Virtio balloon',
   gpu: 'Virtio display',
   input: 'Virtio keyboard and tablet',
+  vsock: 'Virtio sockets',
 };
 export const virtioMeanings: Record<VirtioDevice, string> = {
   console: 'Ports for what a guest’s system and this host say to each other',
@@ -55,6 +56,7 @@ export const virtioMeanings: Record<VirtioDevice, string> = {
   balloon: 'Memory that the guest gives back when it is asked to',
   gpu: 'A display up to 2560 by 1600 that a guest draws in its own memory',
   input: 'A keyboard, and a pointer that is where the host’s is',
+  vsock: 'Streams to this host and to other guests, without a network',
 };
 
 export const paravirtNames: Record<GuestSettings['paravirt'], string> = {
