@@ -26,7 +26,7 @@ const folder = mkdtempSync(join(tmpdir(), 'trivisor-shares-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const ways = [
-  { architecture: 'amd64', what: 'the PC', options: ['--kind', 'full'] },
+  { architecture: 'amd64', what: 'the PC', options: ['--kind', 'full', '--virtio', 'vsock'] },
   { architecture: 'i386', what: 'a microvm over mmio', options: ['--kind', 'para', '--virtio-transport', 'mmio'] },
 ] as const;
 
@@ -52,6 +52,7 @@ for (const { architecture, what, options } of ways) {
       return match;
     };
     await ask('dmesg -n 1; cut -f 1 /proc/sys/kernel/printk', /^1$/m);
+    await ask('ls /sys/bus/virtio/drivers/vmw_vsock_virtio_transport | grep -c ^virtio', /^1$/m);
     await ask('mkdir /work /fixed; mount -t 9p -o trans=virtio,version=9p2000.L work /work; echo $?', /^0$/m);
     await ask('mount -t 9p -o trans=virtio,msize=8192 fixed /fixed; cat /fixed/greeting', /^from the host$/m);
     await ask('echo x > /fixed/x; rm /fixed/greeting; echo x >> /fixed/greeting; ls /fixed | wc -l', /^1$/m);
