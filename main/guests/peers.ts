@@ -65,6 +65,7 @@ export class Peers {
     if (peer === undefined) return undefined;
     const member = { id, peer, control, memoryMiB, ...reading(control) };
     this.#members.add(member);
+    peer.measure('memory', memoryMiB);
     if (this.#timer === undefined) {
       this.#hostBusy = hostTimes();
       this.#measuredAt = performance.now();

@@ -158,7 +158,8 @@ while :; do
     esac
   done < /proc/meminfo
   tell cpu-demand $wanted
-  tell memory-demand $(((total - available) / 1024))
+  # What it uses, and a sixth more, so that it need not wait for each page.
+  tell memory-demand $(((total - available) * 7 / 6 / 1024 + 16))
   tell io-demand $(((sectors - sectors0) / 2 / every))
   worked0=$worked wished0=$wished all0=$all sectors0=$sectors throttled0=$throttled
   if [ -n "$work" ]; then
