@@ -209,6 +209,48 @@ test('attributes are told and changed, times that the client leaves open are the
   assert.equal(setattr(8, 0, 2n ** 60n), EFBIG);
 });
 
+test('a session that is saved goes on, with its files where they are now', () => {
+  const fileSystem = testFs();
+  const client = new TestClient(new Server9p({ fileSystem, now }));
+  client.named(Request.mkdir, 0, 'folder', 0o755, 0);
+  client.walk(0, 1, 'folder');
+  client.walk(1, 2);
+  client.create(2, 'file');
+  client.write(2, 'content');
+  client.walk(0, 3, 'folder', 'file');
+  const moved = client.error(Request.renameat, (out) => {
+    out.u32(0);
+    out.string('folder');
+    out.u32(0);
+    out.string('elsewhere');
+  });
+  assert.equal(moved, 0);
+  const again = new TestClient(new Server9p({ fileSystem, now }), 0);
+  again.server.restore(client.server.save());
+  assert.equal(again.server.requestMax, client.server.requestMax);
+  assert.equal(text(again.read(2)), 'content');
+  assert.equal(again.write(2, 'more', 7), 0);
+  assert.equal(again.open(3), 0);
+  assert.equal(text(again.read(3)), 'contentmore');
+  assert.equal(again.walk(1, 4, 'file'), 1);
+  // A file that is gone meanwhile is gone; one that is open and has no name cannot be saved.
+  const state = again.server.save();
+  again.named(Request.unlinkat, 1, 'file', 0);
+  assert.throws(() => again.server.save(), /has no name there any more/);
+  const late = new TestClient(new Server9p({ fileSystem, now }), 0);
+  late.server.restore(state);
+  assert.equal(late.open(3), EBADF);
+  assert.equal(late.open(1), 0);
+  for (const bad of [
+    { version: 2 },
+    { ...state, messageBytes: 2 ** 40 },
+    { ...state, fids: [{ fid: -1, path: 'x', access: 0 }] },
+  ])
+    assert.throws(() => late.server.restore(bad), /saved state of the 9p session/);
+  late.server.restore({ ...state, fids: [{ fid: 1, path: '../elsewhere', access: 0 }] });
+  assert.equal(late.open(1), EBADF);
+});
+
 test('messages of any bytes are answered or refused, and never throw', () => {
   const seed = Date.now() & 0x7fff_ffff;
   let state = seed | 1;

@@ -23,6 +23,8 @@ import {
 } from '../containers/vfs/constants.ts';
 import { checkName } from '../containers/vfs/names.ts';
 import type { AttributeChanges, FileSystem, Inode, Nanoseconds, NewInode, OpenFile } from '../containers/vfs/types.ts';
+import type { SavedState } from '../devices/device.ts';
+import { openState } from '../devices/saved-state.ts';
 import { ERROR_BYTES, errorMessage, HEADER_BYTES, MessageReader, MessageWriter, Request } from './messages.ts';
 
 /** The longest message of a session: what Linux' virtio transport can put into its 128 descriptors. */
@@ -55,6 +57,11 @@ const UNLOCKED = 2;
 const SECOND = 1_000_000_000n;
 /** Entries of a directory before its own: '.' and '..'. */
 const DOTS = 2;
+
+/** Characters of a path in a saved session: no host has longer ones. */
+const PATHS_MAX = 1 << 16;
+/** In place of how a file is open. */
+const NOT_OPEN = -1;
 
 /** A name in the tree, as a fid was walked to it. */
 interface Place {
@@ -127,9 +134,60 @@ export class Server9p {
     return this.messageBytes || VERSION_BYTES_MAX;
   }
 
-  /** Whether the client holds anything: it has the share mounted. */
-  get isInUse(): boolean {
-    return this.fids.size > 0;
+  /**
+   * The session as plain data: files are known by their paths. Throws where the client has one open that has no name any
+   * more, which nobody could open again.
+   */
+  save(): SavedState {
+    const fids: { fid: number; path: string; access: number }[] = [];
+    for (const [fid, { place, file, access }] of this.fids) {
+      const path = pathOf(place);
+      if (this.find(path)?.inode.ino === place.inode.ino) fids.push({ fid, path, access: file ? access : NOT_OPEN });
+      else if (file)
+        throw new Error(
+          'the guest has a file of a shared folder open that has no name there any more: it can be saved later',
+        );
+    }
+    return { version: 1, messageBytes: this.messageBytes, fids };
+  }
+
+  /** What is not there any more, or cannot be opened, the client finds gone. */
+  restore(state: SavedState): void {
+    const reader = openState('9p session', 1, state);
+    this.reset();
+    const messageBytes = reader.integer('messageBytes', 0, MESSAGE_MAX);
+    this.begin(messageBytes);
+    for (const each of reader.records('fids', 0, FIDS_MAX)) {
+      const place = this.find(each.text('path', PATHS_MAX));
+      const number = each.dword('fid');
+      const access = each.integer('access', NOT_OPEN, O_ACCMODE);
+      if (place === null || this.fids.has(number)) continue;
+      this.add(number, place);
+      if (access === NOT_OPEN) continue;
+      try {
+        this.openAt(this.fids.get(number) as Fid, place, access);
+      } catch (error) {
+        if (!(error instanceof Errno)) throw error;
+        this.fids.delete(number);
+      }
+    }
+  }
+
+  /** Where a path of names leads, or null. */
+  private find(path: string): Place | null {
+    let place: Place = { inode: this.fileSystem.root, parent: null, name: '' };
+    try {
+      for (const name of path === '' ? [] : path.split('/')) {
+        checkWalkName(name);
+        const inode = place.inode.lookup(name);
+        if (inode === null) return null;
+        place = { inode, parent: place, name };
+      }
+      return place;
+    } catch (error) {
+      if (error instanceof Errno) return null;
+      throw error;
+    }
   }
 
   /** The client is gone: all that it held is let go. */
@@ -151,7 +209,7 @@ export class Server9p {
     const tag = view.getUint16(5, true);
     if (size < HEADER_BYTES || size > request.length) return undefined;
     try {
-      const writer = new MessageWriter(this.answerBytes.subarray(0, room));
+      const writer = new MessageWriter(this.answerBytes.subarray(0, Math.min(room, this.requestMax)));
       this.act(type, new MessageReader(request.subarray(0, size), HEADER_BYTES), writer);
       return writer.finish(type + 1, tag);
     } catch (error) {
@@ -177,12 +235,14 @@ export class Server9p {
     if (size < MESSAGE_MIN) throw errno('EMSGSIZE');
     const agreed = Math.min(size, MESSAGE_MAX);
     const isKnown = version === VERSION;
-    if (isKnown) {
-      this.messageBytes = agreed;
-      if (this.answerBytes.length !== agreed) this.answerBytes = new Uint8Array(agreed);
-    }
+    if (isKnown) this.begin(agreed);
     answer.u32(agreed);
     answer.string(isKnown ? VERSION : 'unknown');
+  }
+
+  private begin(messageBytes: number): void {
+    this.messageBytes = messageBytes;
+    if (messageBytes > this.answerBytes.length) this.answerBytes = new Uint8Array(messageBytes);
   }
 
   private attach(request: MessageReader, answer: MessageWriter): void {
@@ -489,9 +549,7 @@ export class Server9p {
     const { parent } = place;
     if (parent === null) throw errno('EBUSY');
     this.demandStillThere(place, parent);
-    this.move(parent.inode, place.name, into.inode, name);
-    place.parent = into;
-    place.name = name;
+    this.move(parent, place.name, into, name);
   }
 
   private renameat(request: MessageReader): void {
@@ -499,13 +557,26 @@ export class Server9p {
     const name = request.string();
     const into = this.fid(request).place;
     const newName = request.string();
-    this.move(from.inode, name, into.inode, newName);
+    this.move(from, name, into, newName);
   }
 
-  private move(from: Inode, name: string, into: Inode, newName: string): void {
-    this.demandChangeable(from, name);
-    this.demandChangeable(into, newName);
-    from.rename(name, into, newName, 0);
+  private move(from: Place, name: string, into: Place, newName: string): void {
+    this.demandChangeable(from.inode, name);
+    this.demandChangeable(into.inode, newName);
+    from.inode.rename(name, into.inode, newName, 0);
+    this.follow(from, name, into, newName);
+  }
+
+  /** What was walked to by a name that is another now is known by that. */
+  private follow(from: Place, name: string, into: Place, newName: string): void {
+    const seen = new Set<Place>();
+    for (const fid of this.fids.values())
+      for (let place: Place | null = fid.place; place !== null && !seen.has(place); place = place.parent) {
+        seen.add(place);
+        if (place.parent?.inode !== from.inode || place.name !== name) continue;
+        place.parent = into;
+        place.name = newName;
+      }
   }
 
   private unlinkat(request: MessageReader): void {
@@ -576,6 +647,12 @@ export class Server9p {
     const now = parent.inode.lookup(name);
     if (now === null || now.ino !== inode.ino) throw errno('ENOENT');
   }
+}
+
+function pathOf(place: Place): string {
+  const names: string[] = [];
+  for (let each: Place = place; each.parent !== null; each = each.parent) names.unshift(each.name);
+  return names.join('/');
 }
 
 /** Throws where a name can be nobody's: such a file is not there. */

@@ -20,8 +20,9 @@ export interface MessageServer {
   readonly requestMax: number;
   /** The answer, of at most `room` bytes; undefined where what came is no message. */
   answer(request: Uint8Array, room: number): Uint8Array | undefined;
-  /** Whether the client holds anything. */
-  readonly isInUse: boolean;
+  /** The client's session, as plain data. Throws where it cannot be that now. */
+  save(): SavedState;
+  restore(state: SavedState): void;
   /** The client is gone. */
   reset(): void;
 }
@@ -51,11 +52,13 @@ export class VirtioFilesystem9p extends VirtioDevice {
     this.server.reset();
   }
 
-  /** Throws while the guest has the share mounted: the files that it holds are the host's, and cannot be saved. */
   override save(): SavedState {
-    if (this.server.isInUse)
-      throw new Error(`the shared folder ${this.tag} is mounted: the guest can be saved once it is not`);
-    return super.save();
+    return { ...super.save(), session: this.server.save() };
+  }
+
+  override restore(state: SavedState): void {
+    super.restore(state);
+    this.server.restore(state.session as SavedState);
   }
 
   protected notified(_index: number, queue: VirtQueue): void {
