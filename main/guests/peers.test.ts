@@ -29,6 +29,9 @@ test('what guests do is measured, what they declare counts more, and who leaves 
   assert.equal(peers.memoryWish('1'), undefined);
   assert.deepEqual(peers.list()[1].declared, ['memory']);
   assert.ok(peers.host.cpu >= 100 && peers.host.memory > 0 && peers.host.reserve > 0);
+  assert.equal(first.weight, 100);
+  one.reweigh(400);
+  assert.equal(peers.list()[0].weight, 400);
   one.leave();
   one.leave();
   assert.deepEqual(

@@ -12,8 +12,6 @@ const KIB = 1024;
 const PAGE = 4096;
 /** Milliseconds between two measurements. */
 const MEASURE_EVERY = 1000;
-/** Every guest's share of the host, as long as nobody is given more than another. */
-const USUAL_WEIGHT = 100;
 
 /** A guest that is in the table. */
 export interface Membership {
@@ -21,6 +19,8 @@ export interface Membership {
   readonly start: PeerStart;
   /** Its address on virtio sockets. */
   readonly cid: number;
+  /** Its weight, once it is another. */
+  reweigh(weight: number): void;
   leave(): void;
 }
 
@@ -58,10 +58,10 @@ export class Peers {
   /** Takes a guest in; undefined where there are too many to know each other. */
   join(
     id: string,
-    { name, kind, cpus: vcpus, memoryMiB }: GuestSettings,
+    { name, kind, cpus: vcpus, memoryMiB, cpuWeight: weight }: GuestSettings,
     control: ControlBlock,
   ): Membership | undefined {
-    const peer = this.#table.join({ name, kind, vcpus, weight: USUAL_WEIGHT });
+    const peer = this.#table.join({ name, kind, vcpus, weight });
     if (peer === undefined) return undefined;
     const member = { id, peer, control, memoryMiB, ...reading(control) };
     this.#members.add(member);
@@ -77,6 +77,7 @@ export class Peers {
     return {
       start: { table: this.#table.buffer, slot: peer.slot },
       cid: peer.cid,
+      reweigh: (weight) => peer.reweigh(weight),
       leave: () => {
         if (!this.#members.delete(member)) return;
         this.#table.leave(peer);

@@ -435,6 +435,7 @@ export class RunningGuest implements DisplaySource {
 
   /** Changes what the guest has of the host's processors; at once. */
   setShare({ cpuWeight, cpuCap }: Pick<GuestSettings, 'cpuWeight' | 'cpuCap'>): void {
+    this.#membership?.reweigh(cpuWeight);
     if (this.#place === undefined) return;
     this.#processors?.set(this.#place, { weight: cpuWeight, cap: cpuCap === null ? 0 : cpuCap * 10 });
   }

@@ -104,6 +104,11 @@ export class Peer {
     this.table.setWord(this.slot, Word.measured + demands.indexOf(demand), Math.round(value));
   }
 
+  /** For main. */
+  reweigh(weight: number): void {
+    this.table.setWord(this.slot, Word.weight, weight);
+  }
+
   /** For the thread of the guest itself; undefined: it says nothing any more. */
   declare(demand: Demand, value: number | undefined): void {
     this.table.setWord(this.slot, Word.declared + demands.indexOf(demand), value ?? NOTHING);
