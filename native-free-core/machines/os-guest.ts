@@ -27,6 +27,8 @@ import type { Task } from '../containers/kernel/task.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
 import { PAGE } from '../containers/memory/page-pool.ts';
 import { ProgramTranslation } from '../containers/memory/translation.ts';
+import type { NetworkNamespace } from '../containers/sockets/network-namespace.ts';
+import { sysInterfaces } from '../containers/sockets/proc-network.ts';
 import { callName, RELEASE } from '../containers/syscalls/names.ts';
 import { callTable } from '../containers/syscalls/table.ts';
 import { MS_RDONLY } from '../containers/vfs/constants.ts';
@@ -144,9 +146,11 @@ export class OsGuest implements Guest {
     kernel.namespaces = firstNamespaces(mounts, container.hostName, kernel.cgroup);
     const source = new KernelProc(kernel, kernel.namespaces.pid);
     this.source = source;
+    /** The network of whoever asks. */
+    const networkNow = (): NetworkNamespace => (kernel.current ?? kernel.processes.get(1)!.leader).network;
     const more = new Map<string, FileSystem>([
       ['/proc', makeProc({ device: 5, now, source })],
-      ['/sys', makeSys({ device: 6, now, cpus: 1 })],
+      ['/sys', makeSys({ device: 6, now, cpus: 1, interfaces: () => sysInterfaces(networkNow()) })],
       ['/sys/fs/cgroup', makeCgroupFs(kernel, kernel.cgroup, { device: 7, now })],
     ]);
     mountSystem(mounts, devices, now, 2, more, { account: kernel.fileBudget, bytes: ramBytes });

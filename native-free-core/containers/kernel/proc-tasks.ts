@@ -10,6 +10,7 @@ import { Terminal } from '../devices/terminal.ts';
 import { Errno, errno } from '../errno.ts';
 import { PAGE } from '../memory/page-pool.ts';
 import { Protection } from '../memory/regions.ts';
+import { procNetworkFiles } from '../sockets/proc-network.ts';
 import { Socket } from '../sockets/socket.ts';
 import { S_IFSOCK } from '../vfs/constants.ts';
 import type { ProcDescriptor, ProcMachine, ProcRegion, ProcSource, ProcTask } from '../vfs/proc-source.ts';
@@ -312,6 +313,10 @@ class TaskView implements ProcTask {
   limit(resource: number): readonly [number, number] {
     const { soft, hard } = this.task.process.limits[resource];
     return [soft, hard];
+  }
+
+  networkFiles(): ReadonlyMap<string, () => string> {
+    return procNetworkFiles(this.task.network);
   }
 
   rename(name: string): void {

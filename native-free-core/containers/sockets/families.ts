@@ -7,6 +7,7 @@ import type { Task } from '../kernel/task.ts';
 import { CAP_NET_RAW, Family, Protocol, SocketType } from './constants.ts';
 import { TcpSocket } from './inet/tcp-socket.ts';
 import { UdpSocket } from './inet/udp-socket.ts';
+import { NetlinkSocket } from './netlink/netlink-socket.ts';
 import type { Socket } from './socket.ts';
 import { UnixDatagram } from './unix/unix-datagram.ts';
 import { UnixSocket } from './unix/unix-socket.ts';
@@ -24,6 +25,8 @@ export function makeSocket(task: Task, family: number, type: number, protocol: n
     case Family.inet:
     case Family.inet6:
       return makeInet(task, family, type, protocol);
+    case Family.netlink:
+      return makeNetlink(task, type, protocol);
     default:
       task.kernel.notImplemented(`socket: family ${family}`);
       throw errno('EAFNOSUPPORT');
@@ -64,6 +67,15 @@ function makeInet(task: Task, family: number, type: number, protocol: number): S
   }
   if (protocol < 0 || protocol > 255) throw errno('EINVAL');
   task.kernel.notImplemented(`socket: family ${family}, type ${type}, protocol ${protocol}`);
+  throw errno('EPROTONOSUPPORT');
+}
+
+const NETLINK_ROUTE = 0;
+
+function makeNetlink(task: Task, type: number, protocol: number): NetlinkSocket {
+  if (type !== SocketType.raw && type !== SocketType.datagram) throw errno('ESOCKTNOSUPPORT');
+  if (protocol === NETLINK_ROUTE) return new NetlinkSocket(task.network, type, protocol);
+  task.kernel.notImplemented(`socket: netlink protocol ${protocol}`);
   throw errno('EPROTONOSUPPORT');
 }
 

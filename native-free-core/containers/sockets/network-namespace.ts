@@ -2,12 +2,12 @@
 // Owns them, and the list of its sockets. No socket of one namespace is found from another.
 // Never carries out a call.
 
-import { errno } from '../errno.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Namespace } from '../kernel/namespace.ts';
 import { FIRST_USER_NAMESPACE, type UserNamespace } from '../kernel/user-namespace.ts';
 import type { UserMemory } from '../vfs/types.ts';
 import { type Interface, InternetStack } from './inet/stack.ts';
+import { interfaceIoctl } from './interface-ioctl.ts';
 import type { Socket } from './socket.ts';
 import type { UnixSocket } from './unix/unix-socket.ts';
 
@@ -39,7 +39,7 @@ export class NetworkNamespace extends Namespace {
   }
 
   /** What ioctl asks of interfaces, through any socket. Throws ENOTTY for what it does not know. */
-  ioctl(_request: number, _argument: number, _memory: UserMemory): number {
-    throw errno('ENOTTY');
+  ioctl(request: number, argument: number, memory: UserMemory): number {
+    return interfaceIoctl(this.stack, request, argument, memory);
   }
 }

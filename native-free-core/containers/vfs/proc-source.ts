@@ -103,6 +103,8 @@ export interface ProcTask {
   /** oom_score_adj; setting throws EACCES. */
   readonly oomAdjust: number;
   setOomAdjust(value: number): void;
+  /** Files of /proc/PID/net by name, and what they hold now; the same functions as long as it is the same network. */
+  networkFiles(): ReadonlyMap<string, () => string>;
   rename(name: string): void;
 }
 

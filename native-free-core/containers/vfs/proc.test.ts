@@ -82,6 +82,7 @@ function setup() {
     cgroup: '/',
     oomAdjust: 0,
     setOomAdjust: () => {},
+    networkFiles: () => new Map([['dev', () => 'lo:\n']]),
     rename: () => {},
     ...more,
   });

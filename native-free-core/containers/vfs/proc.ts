@@ -39,6 +39,7 @@ export function makeProc({ device, now, source }: ProcOptions): ProviderFs {
       self: fs.link({ target: () => String(source.current().group) }),
       'thread-self': fs.link({ target: () => `${source.current().group}/task/${source.current().pid}` }),
       mounts: fs.link({ target: () => 'self/mounts' }),
+      net: fs.link({ target: () => 'self/net' }),
       sys: systemTree(fs, source),
     },
     dynamic: {
@@ -172,7 +173,33 @@ function systemTree(fs: ProviderFs, { machine }: ProcSource): Inode {
       protected_hardlinks: fs.text('1\n'),
       protected_symlinks: fs.text('1\n'),
     }),
-    net: directory({ core: directory({ somaxconn: fs.text('4096\n') }) }),
+    net: directory({
+      core: directory({
+        somaxconn: fs.text('4096\n'),
+        rmem_default: fs.text('212992\n'),
+        rmem_max: fs.text('212992\n'),
+        wmem_default: fs.text('212992\n'),
+        wmem_max: fs.text('212992\n'),
+      }),
+      ipv4: directory({
+        ip_forward: fs.text('0\n'),
+        ip_local_port_range: fs.text('32768\t60999\n'),
+        ip_unprivileged_port_start: fs.text('1024\n'),
+        ping_group_range: fs.text('0\t2147483647\n'),
+        tcp_fin_timeout: fs.text('60\n'),
+        tcp_keepalive_time: fs.text('7200\n'),
+        tcp_max_syn_backlog: fs.text('4096\n'),
+        tcp_syncookies: fs.text('1\n'),
+      }),
+      ipv6: directory({
+        bindv6only: fs.text('0\n'),
+        conf: directory({
+          all: directory({ disable_ipv6: fs.text('0\n'), forwarding: fs.text('0\n') }),
+          default: directory({ disable_ipv6: fs.text('0\n'), forwarding: fs.text('0\n') }),
+        }),
+      }),
+      unix: directory({ max_dgram_qlen: fs.text('10\n') }),
+    }),
   });
 }
 
@@ -239,6 +266,13 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
       },
     }),
     cgroup: file(() => `0::${task.cgroup}\n`),
+    net: fs.directory({
+      dynamic: {
+        names: () => task.networkFiles().keys(),
+        find: (name) => task.networkFiles().get(name) ?? null,
+        make: (_name, read) => file(read as () => string),
+      },
+    }),
     limits: file(() => limitsText(task)),
     loginuid: file(() => '4294967295'),
     wchan: file(() => '0'),

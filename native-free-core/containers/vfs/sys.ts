@@ -8,8 +8,23 @@ import type { Inode, Nanoseconds } from './types.ts';
 /** SYSFS_MAGIC. */
 const sysfsMagic = 0x62656572;
 
+/** A network interface of whoever looks. The same object as long as it is there. */
+export interface SysInterface {
+  readonly name: string;
+  /** Texts by name, and those of its folder `statistics`. */
+  files(): Record<string, string>;
+  statistics(): Record<string, string>;
+}
+
+export interface SysOptions {
+  device: number;
+  now: () => Nanoseconds;
+  cpus: number;
+  interfaces?: () => readonly SysInterface[];
+}
+
 /** A guest's /sys: what the C library, language runtimes and tools look up. */
-export function makeSys({ device, now, cpus }: { device: number; now: () => Nanoseconds; cpus: number }): ProviderFs {
+export function makeSys({ device, now, cpus, interfaces = () => [] }: SysOptions): ProviderFs {
   const fs = new ProviderFs({ type: 'sysfs', magic: sysfsMagic, device, now });
   const directory = (fixed: Record<string, Inode> = {}): Inode => fs.directory({ mode: 0o755, fixed });
   const range = cpus === 1 ? '0\n' : `0-${cpus - 1}\n`;
@@ -22,10 +37,26 @@ export function makeSys({ device, now, cpus }: { device: number; now: () => Nano
       }),
     ]),
   );
+  const texts = (names: readonly string[], of: () => Record<string, string>): Record<string, Inode> =>
+    Object.fromEntries(names.map((name) => [name, fs.file({ read: () => of()[name] ?? '' })]));
+  const net = fs.directory({
+    mode: 0o755,
+    dynamic: {
+      names: () => interfaces().map(({ name }) => name),
+      find: (name) => interfaces().find((each) => each.name === name) ?? null,
+      make: (_name, found) => {
+        const { files, statistics } = found as SysInterface;
+        return directory({
+          ...texts(Object.keys(files()), files),
+          statistics: directory(texts(Object.keys(statistics()), statistics)),
+        });
+      },
+    },
+  });
   fs.root = directory({
     block: directory(),
     bus: directory(),
-    class: directory({ net: directory(), tty: directory() }),
+    class: directory({ net, tty: directory() }),
     dev: directory({ block: directory(), char: directory() }),
     devices: directory({
       system: directory({
