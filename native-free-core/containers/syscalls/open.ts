@@ -4,6 +4,7 @@
 
 import { Pipe, PipeFile } from '../devices/pipe.ts';
 import { errno } from '../errno.ts';
+import { ownerOf, setAsync, setOwner } from '../kernel/async-io.ts';
 import { Description } from '../kernel/descriptors.ts';
 import { fileLock } from '../kernel/file-locks.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
@@ -64,8 +65,10 @@ const FD_CLOEXEC = 1;
 /** Flags that matter only while opening. */
 const OPENING = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 /** What F_SETFL changes. */
-const SETTABLE = O_APPEND | O_DIRECT | O_NOATIME | O_NONBLOCK;
+const O_ASYNC = 0o20000;
+const SETTABLE = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;
 const FIONBIO = 0x5421;
+const FIOASYNC = 0x5452;
 const FIOCLEX = 0x5451;
 const FIONCLEX = 0x5450;
 
@@ -176,6 +179,7 @@ const fcntl: SystemCall = (task, fd, command, argument) => {
       return description.flags | 0o100000;
     case F_SETFL:
       description.flags = (description.flags & ~SETTABLE) | (argument & SETTABLE);
+      setAsync(task.kernel, description, (argument & O_ASYNC) !== 0);
       return 0;
     case F_GETLK:
     case F_SETLK:
@@ -186,9 +190,10 @@ const fcntl: SystemCall = (task, fd, command, argument) => {
     case F_OFD_SETLKW:
       return fileLock(task, description, command - F_OFD_GETLK, argument, description);
     case F_SETOWN:
+      setOwner(description, argument | 0);
       return 0;
     case F_GETOWN:
-      return 0;
+      return ownerOf(description);
     case F_SETPIPE_SZ:
     case F_GETPIPE_SZ: {
       if (!(description.file instanceof PipeFile)) throw errno('EBADF');
@@ -215,6 +220,12 @@ const ioctl: SystemCall = (task, fd, request, argument) => {
     case FIONBIO:
       description.flags = (description.flags & ~O_NONBLOCK) | (task.space.readU32(argument) ? O_NONBLOCK : 0);
       return 0;
+    case FIOASYNC: {
+      const isAsync = task.space.readU32(argument) !== 0;
+      description.flags = (description.flags & ~O_ASYNC) | (isAsync ? O_ASYNC : 0);
+      setAsync(task.kernel, description, isAsync);
+      return 0;
+    }
     case FIOCLEX:
     case FIONCLEX:
       task.files.setCloseOnExec(fd | 0, request >>> 0 === FIOCLEX);
