@@ -23,6 +23,8 @@ interface Interest {
   /** Edge-triggered: something has changed since it was last told. */
   armed: boolean;
   unsubscribe: () => void;
+  /** What the description calls when nobody holds it any more. */
+  readonly released: () => void;
 }
 
 export interface EpollEvent {
@@ -34,6 +36,8 @@ export class Epoll extends OpenFile {
   override readonly seekable = false;
   readonly inode: Inode | null = null;
   private readonly interests = new Map<string, Interest>();
+  /** Those that may be ready: all others are not, until they say that something has changed. */
+  private readonly candidates = new Set<Interest>();
   private readonly changed = new WaitQueue();
   private static keys = 0;
   private static readonly keyOf = new WeakMap<Description, number>();
@@ -61,13 +65,23 @@ export class Epoll extends OpenFile {
     if (file instanceof Epoll && file.depth(1) >= NESTED_MAX) throw errno('ELOOP');
     // Files that are always ready cannot be watched.
     if (file.seekable) throw errno('EPERM');
-    const interest: Interest = { description, fd, events, data, armed: true, unsubscribe: () => {} };
+    const interest: Interest = {
+      description,
+      fd,
+      events,
+      data,
+      armed: true,
+      unsubscribe: () => {},
+      released: () => this.drop(key),
+    };
     interest.unsubscribe = file.onReady(() => {
       interest.armed = true;
+      this.candidates.add(interest);
       this.changed.wake();
     });
     this.interests.set(key, interest);
-    description.onRelease.push(() => this.drop(key));
+    this.candidates.add(interest);
+    description.onRelease.push(interest.released);
     if (this.isReady(interest)) this.changed.wake();
   }
 
@@ -78,6 +92,7 @@ export class Epoll extends OpenFile {
     interest.events = events;
     interest.data = data;
     interest.armed = true;
+    this.candidates.add(interest);
     if (this.isReady(interest)) this.changed.wake();
   }
 
@@ -89,8 +104,16 @@ export class Epoll extends OpenFile {
   }
 
   private drop(key: string): void {
-    this.interests.get(key)?.unsubscribe();
+    const interest = this.interests.get(key);
+    if (!interest) return;
+    this.leave(interest);
     this.interests.delete(key);
+    this.candidates.delete(interest);
+  }
+
+  private leave({ unsubscribe, released, description: { onRelease } }: Interest): void {
+    unsubscribe();
+    onRelease.splice(onRelease.indexOf(released), 1);
   }
 
   private readyOf({ description, events }: Interest): number {
@@ -106,21 +129,24 @@ export class Epoll extends OpenFile {
   /** At most so many of what is ready. */
   collect(most: number): EpollEvent[] {
     const events: EpollEvent[] = [];
-    for (const [key, interest] of [...this.interests]) {
+    for (const interest of [...this.candidates]) {
       if (events.length >= most) break;
+      this.candidates.delete(interest);
       if (!this.isReady(interest)) continue;
       events.push({ events: this.readyOf(interest), data: interest.data });
       interest.armed = false;
       if (interest.events & EPOLLONESHOT) interest.events = EPOLLONESHOT;
-      // The others come first the next time.
-      this.interests.delete(key);
-      this.interests.set(key, interest);
+      // It may still be ready; the others come first the next time.
+      this.candidates.add(interest);
     }
     return events;
   }
 
   override poll(): number {
-    for (const interest of this.interests.values()) if (this.isReady(interest)) return POLLIN;
+    for (const interest of this.candidates) {
+      if (this.isReady(interest)) return POLLIN;
+      this.candidates.delete(interest);
+    }
     return 0;
   }
 
@@ -129,7 +155,8 @@ export class Epoll extends OpenFile {
   }
 
   override release(): void {
-    for (const { unsubscribe } of this.interests.values()) unsubscribe();
+    for (const interest of this.interests.values()) this.leave(interest);
     this.interests.clear();
+    this.candidates.clear();
   }
 }

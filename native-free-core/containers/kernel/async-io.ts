@@ -11,13 +11,15 @@ interface Watch {
   /** A process; negative: a process group; 0: nobody. */
   owner: number;
   stop: (() => void) | undefined;
+  /** The description calls when nobody holds it any more. */
+  isHooked: boolean;
 }
 
 const watches = new WeakMap<Description, Watch>();
 
 function watchOf(description: Description): Watch {
   let watch = watches.get(description);
-  if (!watch) watches.set(description, (watch = { owner: 0, stop: undefined }));
+  if (!watch) watches.set(description, (watch = { owner: 0, stop: undefined, isHooked: false }));
   return watch;
 }
 
@@ -44,5 +46,6 @@ export function setAsync(kernel: Kernel, description: Description, isAsync: bool
     const process = owner > 0 ? kernel.processes.get(owner) : undefined;
     if (process) sendToProcess(kernel, process, { signal: Signal.SIGIO, code: SiCode.SI_KERNEL });
   });
-  description.onRelease.push(() => watch.stop?.());
+  if (!watch.isHooked) description.onRelease.push(() => watch.stop?.());
+  watch.isHooked = true;
 }

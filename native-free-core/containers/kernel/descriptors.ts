@@ -40,7 +40,7 @@ export class Description {
     if (--this.holders > 0) return;
     if (this.location && !(this.flags & O_PATH))
       tellFile(this.location.dentry, this.flags & O_ACCMODE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
-    for (const act of this.onRelease) act();
+    for (const act of [...this.onRelease]) act();
     this.file.release();
   }
 }
@@ -76,6 +76,13 @@ export class Descriptors {
     this.put(fd, description, closeOnExec);
     if (from <= this.firstFree) this.firstFree = fd + 1;
     return fd;
+  }
+
+  /** Whether {@link add} would find a number below `limit`. */
+  hasRoom(limit: number): boolean {
+    let fd = this.firstFree;
+    while (this.slots[fd]) fd++;
+    return fd < limit;
   }
 
   /** Puts a description at a number; what was there is closed. */

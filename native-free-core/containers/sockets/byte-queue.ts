@@ -1,6 +1,9 @@
 // Bytes in order on their way to a reader.
-// Owns the pieces as they were written; nothing is copied but what a reader takes from several.
+// Owns the pieces as they were written; nothing is copied but small ones, and what a reader takes from several.
 // Never bounds itself: who writes does.
+
+/** Pieces are put together up to so many bytes. */
+const JOINED_MAX = 1024;
 
 export class ByteQueue {
   private readonly pieces: Uint8Array[] = [];
@@ -11,8 +14,17 @@ export class ByteQueue {
   /** Takes bytes that nobody changes any more. */
   push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.pieces.push(bytes);
     this.length += bytes.length;
+    const last = this.pieces.length - 1;
+    const joined = last >= this.first ? this.pieces[last].length + bytes.length : Infinity;
+    // Many small pieces would take far more memory than their bytes.
+    if (joined > JOINED_MAX) this.pieces.push(bytes);
+    else {
+      const whole = new Uint8Array(joined);
+      whole.set(this.pieces[last]);
+      whole.set(bytes, joined - bytes.length);
+      this.pieces[last] = whole;
+    }
   }
 
   /** The first bytes, at most `length`. */

@@ -98,7 +98,8 @@ const openat2: SystemCall = (task, fd, address, howAt, size) => {
 };
 const RESOLVE_KNOWN = 0x3f;
 
-const filesLimit = (task: Task): number => Math.min(task.process.limit(Rlimit.files), 1 << 20);
+/** A number that no descriptor reaches: RLIMIT_NOFILE, and the kernel's own bound. */
+export const filesLimit = (task: Task): number => Math.min(task.process.limit(Rlimit.files), 1 << 20);
 
 /** Gives a task a descriptor for a description. */
 export function addDescriptor(task: Task, description: Description, closeOnExec: boolean): number {

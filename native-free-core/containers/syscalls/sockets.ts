@@ -23,7 +23,7 @@ import {
   socketOf,
   waitOn,
 } from './messages.ts';
-import { addDescriptor } from './open.ts';
+import { addDescriptor, filesLimit } from './open.ts';
 
 const OPTION_MAX = 65_536;
 
@@ -102,6 +102,8 @@ function accept(task: Task, fd: number, at: number, lengthAt: number, flags: num
     task,
     of,
     () => {
+      // Who has no number left leaves the connection to wait.
+      if (!task.files.hasRoom(filesLimit(task))) throw errno('EMFILE');
       const accepted = of.socket.accept();
       const number = install(task, accepted, flags);
       if (at === 0) return number;
