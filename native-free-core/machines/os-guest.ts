@@ -19,6 +19,7 @@ import {
 import { Kernel } from '../containers/kernel/kernel.ts';
 import { mountSystem } from '../containers/kernel/mounts.ts';
 import { firstNamespaces } from '../containers/kernel/namespaces.ts';
+import { makeHosts } from '../containers/kernel/network-files.ts';
 import { KernelProc } from '../containers/kernel/proc-tasks.ts';
 import type { Process } from '../containers/kernel/process.ts';
 import { SIGNAL_MAX, SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
@@ -156,6 +157,7 @@ export class OsGuest implements Guest {
     mountSystem(mounts, devices, now, 2, more, { account: kernel.fileBudget, bytes: ramBytes });
     this.root = mounts.rootLocation;
     for (const volume of container.volumes ?? []) mountVolume(mounts, this.root, volume);
+    makeHosts(this.root);
     startFirstProcess(kernel, this.root, container, this.firstStreams());
   }
 

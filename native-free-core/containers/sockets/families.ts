@@ -5,6 +5,7 @@
 import { errno } from '../errno.ts';
 import type { Task } from '../kernel/task.ts';
 import { CAP_NET_RAW, Family, Protocol, SocketType } from './constants.ts';
+import { PingSocket } from './inet/ping-socket.ts';
 import { TcpSocket } from './inet/tcp-socket.ts';
 import { UdpSocket } from './inet/udp-socket.ts';
 import { NetlinkSocket } from './netlink/netlink-socket.ts';
@@ -51,16 +52,19 @@ function makeUnix(task: Task, type: number, protocol: number): UnixStream | Unix
 function makeInet(task: Task, family: number, type: number, protocol: number): Socket {
   const owner = task.credentials.euid;
   const isDefault = protocol === Protocol.ip;
+  const isPing = family === Family.inet && protocol === Protocol.icmp;
   switch (type) {
     case SocketType.stream:
       if (isDefault || protocol === Protocol.tcp) return new TcpSocket(task.network, family, owner);
       break;
     case SocketType.datagram:
       if (isDefault || protocol === Protocol.udp) return new UdpSocket(task.network, family, owner);
+      if (isPing) return new PingSocket(task.network, type, owner);
       break;
     case SocketType.raw:
       if (isDefault) throw errno('EPROTONOSUPPORT');
-      if (!task.credentials.capable(CAP_NET_RAW)) throw errno('EPERM');
+      if (!task.credentials.capableIn(task.network.owner, CAP_NET_RAW)) throw errno('EPERM');
+      if (isPing) return new PingSocket(task.network, type, owner);
       break;
     default:
       throw errno('ESOCKTNOSUPPORT');

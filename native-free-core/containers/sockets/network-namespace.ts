@@ -21,11 +21,13 @@ export class NetworkNamespace extends Namespace {
   readonly stack: InternetStack;
   private lastAutobind = 0;
 
-  constructor(kernel: Kernel, owner = FIRST_USER_NAMESPACE) {
+  /** One that a program makes has an owner, and its loopback is down at first. */
+  constructor(kernel: Kernel, owner?: UserNamespace) {
     super();
-    this.owner = owner;
+    this.owner = owner ?? FIRST_USER_NAMESPACE;
     this.kernel = kernel;
     this.stack = new InternetStack(kernel);
+    this.stack.loopback.isUp = owner === undefined;
   }
 
   /** A number for a name that nobody chose. */

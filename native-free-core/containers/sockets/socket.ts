@@ -252,7 +252,7 @@ export abstract class Socket extends OpenFile {
     if (KEPT.has(option)) {
       const isPrivileged =
         option === SocketOption.mark || (option === SocketOption.priority && (number < 0 || number > 6));
-      if (isPrivileged && !task.credentials.capable(CAP_NET_ADMIN)) throw errno('EPERM');
+      if (isPrivileged && !task.credentials.capableIn(this.network.owner, CAP_NET_ADMIN)) throw errno('EPERM');
       if (option === SocketOption.receiveLow) this.kept.set(option, number < 0 ? SHORT_MAX : number || 1);
       else this.kept.set(option, SWITCHES.has(option) ? Number(number !== 0) : number);
       return;

@@ -5,7 +5,7 @@
 import { errno } from '../../errno.ts';
 import { Level } from '../constants.ts';
 
-export const IpOption = { packetInformation: 8, receiveErrors: 11, timeToLive: 2 } as const;
+export const IpOption = { packetInformation: 8, receiveErrors: 11, timeToLive: 2, receiveTimeToLive: 12 } as const;
 export const Ipv6Option = { only: 26, packetInformation: 50, receivePacketInformation: 49 } as const;
 export const TcpOption = { segmentMax: 2, information: 11, congestion: 13, userTimeout: 18 } as const;
 

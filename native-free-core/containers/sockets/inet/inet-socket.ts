@@ -73,7 +73,8 @@ export abstract class InetSocket extends Socket {
     const { stack } = this.network;
     if (!isAny(ip) && !stack.isLocal(ip) && !isMulticast(ip) && !stack.isBroadcast(ip)) throw errno('EADDRNOTAVAIL');
     if (isMulticast(ip) && this.isStream) throw errno('EADDRNOTAVAIL');
-    if (port !== 0 && port < PRIVILEGED_PORTS && !task.credentials.capable(CAP_NET_BIND_SERVICE)) throw errno('EACCES');
+    const isPrivileged = port !== 0 && port < PRIVILEGED_PORTS;
+    if (isPrivileged && !task.credentials.capableIn(this.network.owner, CAP_NET_BIND_SERVICE)) throw errno('EACCES');
     if (this.isBound || this.remote) throw errno('EINVAL');
     const { ports } = this;
     if (ports && port !== 0 && ports.isTaken(this, ip, port)) throw errno('EADDRINUSE');

@@ -21,6 +21,7 @@ import {
   prefixOf,
 } from './inet-address.ts';
 import type { InetSocket } from './inet-socket.ts';
+import { ECHO, ECHO_REPLY, finishIcmp, type PingSocket } from './ping-socket.ts';
 import { Ports, takes } from './ports.ts';
 import { TcpSocket } from './tcp-socket.ts';
 import { type Datagram, UdpSocket } from './udp-socket.ts';
@@ -56,7 +57,7 @@ export interface Interface {
 export interface Uplink {
   readonly interface: Interface;
   /** The router, or null where there is none. */
-  readonly gateway: IpAddress | null;
+  gateway: IpAddress | null;
   /** Connects a socket to another machine; it is told what becomes of it. */
   callTcp(socket: TcpSocket, remote: Endpoint): void;
   sendUdp(datagram: Datagram): void;
@@ -64,6 +65,8 @@ export interface Uplink {
 }
 
 const LOOPBACK_MTU = 65_536;
+const IP_BYTES = 20;
+const TTL = 64;
 const IP_UDP_BYTES = 28;
 
 export class InternetStack {
@@ -83,6 +86,9 @@ export class InternetStack {
     counters: { bytesIn: 0, packetsIn: 0, bytesOut: 0, packetsOut: 0, dropped: 0 },
   };
   readonly uplinks: Uplink[] = [];
+  /** Sockets of ICMP. */
+  readonly pings = new Set<PingSocket>();
+  private lastPing = 0;
 
   constructor(kernel: Kernel) {
     const random = (): number => {
@@ -107,7 +113,7 @@ export class InternetStack {
 
   /** Whether an address is one of its own. */
   isLocal(address: IpAddress): boolean {
-    return isLoopback(address) || this.interfaceOf(address) !== undefined;
+    return this.interfaceOf(address)?.isUp ?? false;
   }
 
   isBroadcast(address: IpAddress): boolean {
@@ -117,18 +123,21 @@ export class InternetStack {
     );
   }
 
+  /** Whether an address is on an interface's own network. */
+  isDirect(uplink: Uplink, address: IpAddress): boolean {
+    return uplink.interface.addresses.some(
+      (own) =>
+        own.address.length === address.length && prefixOf(own.address, own.prefix) === prefixOf(address, own.prefix),
+    );
+  }
+
   /** The way to an address that is not its own. Throws ENETUNREACH. */
   uplinkTo(address: IpAddress): Uplink {
     const isV4 = isIpv4(address);
-    const able = this.uplinks.filter((uplink) =>
-      uplink.interface.addresses.some((own) => isIpv4(own.address) === isV4),
+    const able = this.uplinks.filter(
+      (uplink) => uplink.interface.isUp && uplink.interface.addresses.some((own) => isIpv4(own.address) === isV4),
     );
-    const direct = able.find((uplink) =>
-      uplink.interface.addresses.some(
-        (own) =>
-          own.address.length === address.length && prefixOf(own.address, own.prefix) === prefixOf(address, own.prefix),
-      ),
-    );
+    const direct = able.find((uplink) => this.isDirect(uplink, address));
     const isForAll = address === BROADCAST4 || isMulticast(address);
     const found = direct ?? able.find(({ gateway }) => isForAll || (gateway !== null && isIpv4(gateway) === isV4));
     if (!found) throw errno('ENETUNREACH');
@@ -137,7 +146,10 @@ export class InternetStack {
 
   /** The address that packets to `to` come from. Throws ENETUNREACH. */
   sourceFor(to: IpAddress): IpAddress {
-    if (isLoopback(to)) return isIpv4(to) ? LOOPBACK4 : LOOPBACK6;
+    if (isLoopback(to)) {
+      if (!this.loopback.isUp) throw errno('ENETUNREACH');
+      return isIpv4(to) ? LOOPBACK4 : LOOPBACK6;
+    }
     if (this.isLocal(to)) return to;
     const { addresses } = this.uplinkTo(to).interface;
     return addresses.find(({ address }) => isIpv4(address) === isIpv4(to))!.address;
@@ -215,6 +227,34 @@ export class InternetStack {
   udpRefused(from: Endpoint, by: Endpoint): void {
     for (const socket of this.udp.at(from.port))
       if (socket instanceof UdpSocket && takes(socket.local.address, socket.isV6Only, from.address)) socket.refused(by);
+  }
+
+  // ---- ICMP
+
+  /** An identifier for a socket of pings. */
+  nextPing(): number {
+    this.lastPing = (this.lastPing % 0xffff) + 1;
+    return this.lastPing;
+  }
+
+  sendIcmp(from: IpAddress, to: IpAddress, message: Uint8Array): void {
+    if (!this.isLocal(to)) {
+      this.uplinkTo(to).sendIcmp(from, to, message);
+      return;
+    }
+    this.countLoopback(message.length + IP_BYTES);
+    this.receiveIcmp(from, to, message);
+    if (message[0] !== ECHO) return;
+    const answer = message.slice();
+    answer[0] = ECHO_REPLY;
+    finishIcmp(answer);
+    this.countLoopback(message.length + IP_BYTES);
+    this.receiveIcmp(to, from, answer);
+  }
+
+  /** A message for the guest. */
+  receiveIcmp(from: IpAddress, to: IpAddress, message: Uint8Array, ttl = TTL): void {
+    for (const socket of this.pings) socket.deliver(from, to, message, ttl);
   }
 
   countLoopback(bytes: number): void {

@@ -5,7 +5,7 @@
 import { Errno, errno } from '../../errno.ts';
 import type { Task } from '../../kernel/task.ts';
 import { POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../../vfs/constants.ts';
-import { Family, Level, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLWRBAND } from '../constants.ts';
+import { CAP_NET_ADMIN, Family, Level, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLWRBAND } from '../constants.ts';
 import { familyOf } from '../inet/inet-address.ts';
 import { int32, numberIn, type Received, type ReceiveRequest, type SendRequest, Socket } from '../socket.ts';
 import { joined } from '../unix/unix-stream.ts';
@@ -73,11 +73,13 @@ export class NetlinkSocket extends Socket {
     if (address && this.readAddress(address).port !== 0) throw errno('ECONNREFUSED');
     if (!sender) throw errno('ENOTCONN');
     if (this.port === 0) this.autobind(sender);
+    const { stack, owner } = this.network;
+    const isAdmin = sender.credentials.capableIn(owner, CAP_NET_ADMIN);
     for (const request of requestsIn(data)) {
       if ((request.flags & NLM_F_REQUEST) === 0) continue;
       let answers: Uint8Array[];
       try {
-        answers = answerRoute(this.network.stack, request, this.port, sender.credentials);
+        answers = answerRoute(stack, request, this.port, isAdmin);
         if (request.flags & NLM_F_ACK && answers.length === 0) answers = [errorMessage(request, this.port, 0)];
       } catch (error) {
         if (!(error instanceof Errno)) throw error;

@@ -4,8 +4,7 @@
 
 import { errno } from '../../errno.ts';
 import { bytesToName } from '../../vfs/names.ts';
-import type { Credentials } from '../../vfs/types.ts';
-import { CAP_NET_ADMIN, Family } from '../constants.ts';
+import { Family } from '../constants.ts';
 import { bytesOf, type IpAddress, isIpv4, prefixOf } from '../inet/inet-address.ts';
 import { broadcastOf, type Interface, type InterfaceAddress, type InternetStack } from '../inet/stack.ts';
 import { attributesIn, body, done, NLM_F_DUMP, oneOfMany, type Request, single, text, u8, u32 } from './messages.ts';
@@ -15,8 +14,10 @@ const Type = {
   getLink: 18,
   setLink: 19,
   newAddress: 20,
+  deleteAddress: 21,
   getAddress: 22,
   newRoute: 24,
+  deleteRoute: 25,
   getRoute: 26,
   getNeighbour: 30,
   getRule: 34,
@@ -34,6 +35,8 @@ const ROUTE_UNICAST = 1;
 const ROUTE_LOCAL = 2;
 const ADDRESS_PERMANENT = 0x80;
 const FOR_EVER = 0xffffffff;
+/** Addresses of one interface. */
+const ADDRESSES_MAX = 64;
 
 export const interfaceFlags = ({ isLoopback, isUp }: Interface): number =>
   (isLoopback ? Flag.loopback : Flag.broadcast | Flag.multicast) | (isUp ? Flag.up | Flag.running | Flag.lowerUp : 0);
@@ -66,7 +69,7 @@ function linkBody(of: Interface): Uint8Array {
   return body(fixed, [
     [3, text(of.name)],
     [13, u32(1000)],
-    [16, u8(of.isLoopback ? 0 : of.isUp ? 6 : 2)],
+    [16, u8(of.isUp ? (of.isLoopback ? 0 : 6) : 2)],
     [17, u8(0)],
     [4, u32(of.mtu)],
     [27, u32(0)],
@@ -162,11 +165,7 @@ function wayBody(stack: InternetStack, request: Request): Uint8Array {
   const source = stack.sourceFor(address);
   const uplink = isLocal ? undefined : stack.uplinkTo(address);
   const of = uplink?.interface ?? stack.loopback;
-  const isDirect = uplink?.interface.addresses.some(
-    (own) =>
-      own.address.length === address.length && prefixOf(own.address, own.prefix) === prefixOf(address, own.prefix),
-  );
-  const gateway = uplink && !isDirect ? uplink.gateway : null;
+  const gateway = uplink && !stack.isDirect(uplink, address) ? uplink.gateway : null;
   const kind = isLocal ? ROUTE_LOCAL : ROUTE_UNICAST;
   const fixed = Uint8Array.of(request.body[0], 8 * wanted.length, 0, 0, TABLE_MAIN, 0, 0, kind, 0, 0, 0, 0);
   return body(fixed, [
@@ -189,8 +188,56 @@ function linkOf(stack: InternetStack, { body: asked }: Request): Interface {
   return found;
 }
 
+/** Gives an interface an address, or takes one away. Throws ENODEV, EINVAL, EEXIST, EADDRNOTAVAIL, EOPNOTSUPP. */
+function changeAddress(stack: InternetStack, { type, body: asked }: Request): void {
+  const attributes = attributesIn(asked, 8);
+  const index = new DataView(asked.buffer, asked.byteOffset).getUint32(4, true);
+  const of = stack.interfaces.find((each) => each.index === index);
+  if (!of) throw errno('ENODEV');
+  const value = attributes.get(2) ?? attributes.get(1);
+  const [family, prefix] = asked;
+  if (value?.length !== (family === Family.inet ? 4 : 16) || prefix > 8 * value.length) throw errno('EINVAL');
+  // Interfaces of virtual networks speak IPv4 alone.
+  if (family === Family.inet6 && !of.isLoopback) throw errno('EOPNOTSUPP');
+  const address = bytesToName(value);
+  const at = of.addresses.findIndex((own) => own.address === address && own.prefix === prefix);
+  if (type === Type.newAddress) {
+    if (at >= 0) throw errno('EEXIST');
+    if (of.addresses.length >= ADDRESSES_MAX) throw errno('ENOBUFS');
+    of.addresses.push({ address, prefix });
+  } else {
+    if (at < 0) throw errno('EADDRNOTAVAIL');
+    of.addresses.splice(at, 1);
+    // A router that cannot be reached any more is none.
+    for (const uplink of stack.uplinks)
+      if (uplink.gateway !== null && !stack.isDirect(uplink, uplink.gateway)) uplink.gateway = null;
+  }
+}
+
+/** Sets or clears the router, which is all that can be routed by hand. Throws ENODEV, ENETUNREACH, ESRCH, EOPNOTSUPP. */
+function changeRoute(stack: InternetStack, { type, body: asked }: Request): void {
+  const attributes = attributesIn(asked, 12);
+  const gateway = attributes.get(5);
+  const device = attributes.get(4);
+  const index = device && new DataView(device.buffer, device.byteOffset).getUint32(0, true);
+  if (asked[0] !== Family.inet || asked[1] !== 0) throw errno('EOPNOTSUPP');
+  const address = gateway?.length === 4 ? bytesToName(gateway) : undefined;
+  const able = stack.uplinks.filter((uplink) => index === undefined || uplink.interface.index === index);
+  if (index !== undefined && able.length === 0) throw errno('ENODEV');
+  if (type === Type.deleteRoute) {
+    const uplink = able.find((each) => each.gateway !== null && (address === undefined || each.gateway === address));
+    if (!uplink) throw errno('ESRCH');
+    uplink.gateway = null;
+    return;
+  }
+  const uplink = able.find((each) => address !== undefined && stack.isDirect(each, address));
+  if (!uplink || address === undefined) throw errno('ENETUNREACH');
+  if (uplink.gateway !== null) throw errno('EEXIST');
+  uplink.gateway = address;
+}
+
 /** The answers to a request: whole messages. Throws what NLMSG_ERROR shall say; nothing: it is only acknowledged. */
-export function answerRoute(stack: InternetStack, request: Request, port: number, who: Credentials): Uint8Array[] {
+export function answerRoute(stack: InternetStack, request: Request, port: number, isAdmin: boolean): Uint8Array[] {
   const { type, flags } = request;
   const isDump = (flags & NLM_F_DUMP) === NLM_F_DUMP;
   const all = (answer: number, bodies: readonly Uint8Array[]): Uint8Array[] => [
@@ -225,7 +272,7 @@ export function answerRoute(stack: InternetStack, request: Request, port: number
       return all(0, []);
     case Type.newLink:
     case Type.setLink: {
-      if (!who.capable(CAP_NET_ADMIN)) throw errno('EPERM');
+      if (!isAdmin) throw errno('EPERM');
       const of = linkOf(stack, request);
       const view = new DataView(request.body.buffer, request.body.byteOffset);
       const change = view.getUint32(12, true);
@@ -235,7 +282,17 @@ export function answerRoute(stack: InternetStack, request: Request, port: number
       if (change & Flag.up) of.isUp = (view.getUint32(8, true) & Flag.up) !== 0;
       return [];
     }
+    case Type.newAddress:
+    case Type.deleteAddress:
+      if (!isAdmin) throw errno('EPERM');
+      changeAddress(stack, request);
+      return [];
+    case Type.newRoute:
+    case Type.deleteRoute:
+      if (!isAdmin) throw errno('EPERM');
+      changeRoute(stack, request);
+      return [];
     default:
-      throw errno(who.capable(CAP_NET_ADMIN) ? 'EOPNOTSUPP' : 'EPERM');
+      throw errno(isAdmin ? 'EOPNOTSUPP' : 'EPERM');
   }
 }

@@ -187,7 +187,9 @@ export abstract class UnixSocket extends Socket {
   protected credentialsMessage(credentials: UnixCredentials | undefined): ControlMessage[] {
     if (!this.wantsCredentials) return [];
     const { pid, uid, gid } = credentials ?? NOBODY;
-    const data = new Uint8Array(Int32Array.of(pid, uid, gid).buffer);
+    const reader = this.network.kernel.current;
+    const data =
+      reader && credentials ? shownTo(reader, credentials) : new Uint8Array(Int32Array.of(pid, uid, gid).buffer);
     return [{ level: Level.socket, type: ControlType.credentials, data }];
   }
 
@@ -241,12 +243,12 @@ export abstract class UnixSocket extends Socket {
 
   override getOption(task: Task, level: number, option: number): Uint8Array {
     if (level === Level.socket && option === SocketOption.peerCredentials) {
-      const { pid, uid, gid } = this.peerCredentials ?? { pid: 0, uid: -1, gid: -1 };
-      return new Uint8Array(Int32Array.of(pid, uid, gid).buffer);
+      if (!this.peerCredentials) return new Uint8Array(Int32Array.of(0, -1, -1).buffer);
+      return shownTo(task, this.peerCredentials);
     }
     if (level === Level.socket && option === SocketOption.peerGroups) {
       if (!this.peerGroups) throw errno('ENODATA');
-      return new Uint8Array(Int32Array.from(this.peerGroups).buffer);
+      return new Uint8Array(Int32Array.from(this.peerGroups, (group) => task.gidSeen(group)).buffer);
     }
     return super.getOption(task, level, option);
   }
@@ -290,11 +292,17 @@ export function credentialsOf(task: Task): UnixCredentials {
   return { pid: task.process.pid, uid: task.credentials.euid, gid: task.credentials.egid };
 }
 
+/** Credentials with the numbers that a reader knows them by. */
+const shownTo = (reader: Task, { pid, uid, gid }: UnixCredentials): Uint8Array =>
+  new Uint8Array(Int32Array.of(reader.pidSeen(pid), reader.uidSeen(uid), reader.gidSeen(gid)).buffer);
+
 /** SCM_CREDENTIALS, checked against who sends them (net/core/scm.c). Throws EINVAL, EPERM. */
 function readCredentials({ data }: ControlMessage, sender: Task | undefined): UnixCredentials {
   if (data.length !== 12 || !sender) throw errno('EINVAL');
   const view = new DataView(data.buffer, data.byteOffset);
-  const [pid, uid, gid] = [0, 4, 8].map((at) => view.getInt32(at, true));
+  const pid = sender.pidMeant(view.getInt32(0, true));
+  const uid = sender.uidMeant(view.getInt32(4, true));
+  const gid = sender.gidMeant(view.getInt32(8, true));
   const { credentials } = sender;
   const may = (own: readonly number[], value: number, capability: number): boolean =>
     own.includes(value) || credentials.capable(capability);
