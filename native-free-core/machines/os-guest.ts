@@ -19,7 +19,7 @@ import {
 import { Kernel } from '../containers/kernel/kernel.ts';
 import { mountSystem } from '../containers/kernel/mounts.ts';
 import { firstNamespaces } from '../containers/kernel/namespaces.ts';
-import { makeHosts } from '../containers/kernel/network-files.ts';
+import { makeHosts, writeNetworkFiles } from '../containers/kernel/network-files.ts';
 import { KernelProc } from '../containers/kernel/proc-tasks.ts';
 import type { Process } from '../containers/kernel/process.ts';
 import { SIGNAL_MAX, SiCode, Signal } from '../containers/kernel/signal-numbers.ts';
@@ -28,6 +28,7 @@ import type { Task } from '../containers/kernel/task.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
 import { PAGE } from '../containers/memory/page-pool.ts';
 import { ProgramTranslation } from '../containers/memory/translation.ts';
+import type { EthernetLink } from '../containers/sockets/ethernet/ethernet-link.ts';
 import type { NetworkNamespace } from '../containers/sockets/network-namespace.ts';
 import { sysInterfaces } from '../containers/sockets/proc-network.ts';
 import { callName, RELEASE } from '../containers/syscalls/names.ts';
@@ -50,6 +51,7 @@ import type {
   GuestConfig,
   GuestEnd,
   GuestHost,
+  NetworkCardConfig,
   ProcessSummary,
   ProgramEvents,
   ProgramRequest,
@@ -58,11 +60,15 @@ import type {
 } from '../hypervisor/guest.ts';
 import { memoryPages } from '../memory/layout.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
+import { NetworkTraffic } from './network-traffic.ts';
 
 const MIB = 1 << 20;
 /** Processes and threads of a guest where nothing is said: a fork bomb ends there. */
 const TASKS_MAX = 4096;
 const MEMORY_MIN_MIB = 16;
+/** Nanoseconds for which programs wait to begin until the guest has its addresses, and until a full cable is tried again. */
+const LEASE_PATIENCE = 1e9;
+const SEND_AGAIN = 1e6;
 /** Pages are named by 20 bits, and lie below the hole of a PC's memory. */
 const MEMORY_MAX_MIB = 3072;
 /** Bytes of a command line that lists of processes show; a program may have two million. */
@@ -80,6 +86,10 @@ const NO_DEVICES: PortBus & MmioBus = {
 };
 
 export class OsGuest implements Guest {
+  /** Interfaces on virtual networks, their frames, and how many of them have no address yet. */
+  private readonly links: EthernetLink[] = [];
+  private readonly traffic = new NetworkTraffic();
+  private awaited = 0;
   readonly kernel: Kernel;
   private readonly host: GuestHost;
   private readonly cpu: Cpu;
@@ -158,7 +168,25 @@ export class OsGuest implements Guest {
     this.root = mounts.rootLocation;
     for (const volume of container.volumes ?? []) mountVolume(mounts, this.root, volume);
     makeHosts(this.root);
-    startFirstProcess(kernel, this.root, container, this.firstStreams());
+    const first = startFirstProcess(kernel, this.root, container, this.firstStreams());
+    for (const card of config.nets ?? []) this.plug(first.leader.network, card, container.hostName);
+  }
+
+  /** A network card of the guest: an interface of its network, with an address that the network gives. */
+  private plug(network: NetworkNamespace, { port, address }: NetworkCardConfig, hostName: string): void {
+    let isTold = false;
+    this.awaited++;
+    const told = (): void => {
+      if (!isTold) this.awaited--;
+      isTold = true;
+    };
+    const link = network.plug(this.traffic.port(port), address, hostName, (lease) => {
+      if (lease) writeNetworkFiles(this.root, hostName, lease);
+      told();
+    });
+    this.kernel.timers.at(this.kernel.now() + LEASE_PATIENCE, told);
+    this.links.push(link);
+    this.traffic.add(link);
   }
 
   private firstStreams(): StandardStreams {
@@ -183,16 +211,25 @@ export class OsGuest implements Guest {
     const until = host.monotonicNanoseconds() + milliseconds * 1e6;
     for (;;) {
       const before = host.monotonicNanoseconds();
-      const ran = kernel.runOne();
+      this.traffic.poll();
+      // Programs begin when the guest has its addresses, so that their first connection finds a network.
+      if (this.awaited > 0) kernel.timers.run(kernel.now());
+      const ran = this.awaited === 0 && kernel.runOne();
       const after = host.monotonicNanoseconds();
       this.time.ran(after - before);
       if (kernel.endStatus !== undefined) return { state: 'ended', end: endOf(kernel.endStatus) };
       if (!ran) {
         const wakeIn = kernel.timers.next - kernel.now();
-        if (wakeIn > 0) return { state: 'halted', wakeIn, slack: 0 };
+        if (wakeIn > 0)
+          return { state: 'halted', wakeIn: this.isSending ? Math.min(wakeIn, SEND_AGAIN) : wakeIn, slack: 0 };
       }
       if (after >= until) return { state: 'running' };
     }
+  }
+
+  /** Frames wait for room in a cable, of which nobody tells. */
+  private get isSending(): boolean {
+    return this.links.some(({ isSending }) => isSending);
   }
 
   serialInput(bytes: Uint8Array): void {
@@ -332,6 +369,7 @@ export class OsGuest implements Guest {
   publishCounters(): void {
     const { control } = this.host;
     this.time.publish(control, this.cpu);
+    this.traffic.publish(control);
     // What translations have touched is less than what programs have: files that were read, copies of pages.
     control.set('residentPages', this.kernel.pool.used);
   }

@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { NodeHostTree } from '../../main/containers/host-tree.ts';
 import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.ts';
 import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
-import type { ContainerConfig, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
+import type { ContainerConfig, NetworkCardConfig, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { OsGuest } from '../../native-free-core/machines/os-guest.ts';
 
 export interface OsRun {
@@ -24,13 +24,14 @@ export interface OsRunOptions {
   readonly memoryMiB?: number;
   /** Limits, volumes and whatever else a container's configuration has. */
   readonly container?: Partial<ContainerConfig>;
+  readonly nets?: readonly NetworkCardConfig[];
 }
 
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
 const ENVIRONMENT = ['PATH=/usr/bin:/bin', 'HOME=/root', 'TERM=dumb'];
 
 export async function osRun(folder: string, command: readonly string[], options: OsRunOptions = {}): Promise<OsRun> {
-  const { patience = 60_000, translation = 'hot', environment = ENVIRONMENT, input } = options;
+  const { patience = 60_000, translation = 'hot', environment = ENVIRONMENT, input, nets = [] } = options;
   const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   const layer = new HostFolderFs({ device: 100, tree: new NodeHostTree(folder), readOnly: true, self, now });
   let output = '';
@@ -42,6 +43,7 @@ export async function osRun(folder: string, command: readonly string[], options:
       deterministic: false,
       noReboot: true,
       translation,
+      nets,
       boot: { append: '' },
       container: {
         layers: [layer],
@@ -71,7 +73,7 @@ export async function osRun(folder: string, command: readonly string[], options:
   for (;;) {
     const result = guest.run(50);
     if (result.state === 'ended') return { output: output.replaceAll('\r\n', '\n'), status: result.end.status!, guest };
-    if (performance.now() > until || (result.state === 'halted' && result.wakeIn === Infinity)) {
+    if (performance.now() > until || (result.state === 'halted' && result.wakeIn === Infinity && nets.length === 0)) {
       const tasks = [...guest.kernel.tasks.values()].map(({ tid, name, state, callNumber }) =>
         [tid, name, state, callNumber].join(' '),
       );
@@ -79,6 +81,8 @@ export async function osRun(folder: string, command: readonly string[], options:
         `The container did not end; its tasks (number, name, state, call): ${tasks.join('; ')}\n${output}`,
       );
     }
-    if (result.state === 'halted') await new Promise((done) => setTimeout(done, Math.min(20, result.wakeIn / 1e6)));
+    const pause = result.state === 'halted' ? Math.min(nets.length > 0 ? 1 : 20, result.wakeIn / 1e6) : 0;
+    // Guests of one test take turns in its thread.
+    if (result.state === 'halted' || nets.length > 0) await new Promise((done) => setTimeout(done, pause));
   }
 }

@@ -2,10 +2,13 @@
 // Owns them, and the list of its sockets. No socket of one namespace is found from another.
 // Never carries out a call.
 
+import type { PacketPort } from '../../devices/packets.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Namespace } from '../kernel/namespace.ts';
 import { FIRST_USER_NAMESPACE, type UserNamespace } from '../kernel/user-namespace.ts';
 import type { UserMemory } from '../vfs/types.ts';
+import type { Lease } from './ethernet/dhcp-client.ts';
+import { EthernetLink } from './ethernet/ethernet-link.ts';
 import { type Interface, InternetStack } from './inet/stack.ts';
 import { interfaceIoctl } from './interface-ioctl.ts';
 import type { Socket } from './socket.ts';
@@ -34,6 +37,16 @@ export class NetworkNamespace extends Namespace {
   nextAutobind(): number {
     this.lastAutobind = (this.lastAutobind + 1) & 0xfffff;
     return this.lastAutobind;
+  }
+
+  /** Plugs a card in, as eth0 and so on; to be polled from then on. */
+  plug(port: PacketPort, hardware: Uint8Array, hostName: string, onLease: (lease: Lease | null) => void): EthernetLink {
+    const { kernel, stack } = this;
+    const number = stack.uplinks.length;
+    const options = { kernel, stack, port, hardware, hostName, onLease, index: 2 + number, name: `eth${number}` };
+    const link = new EthernetLink(options);
+    stack.uplinks.push(link);
+    return link;
   }
 
   interfaceNamed(name: string): Interface | undefined {
