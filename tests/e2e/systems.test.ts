@@ -81,11 +81,7 @@ async function screenshot(display: Page): Promise<Picture> {
   const [saved] = await Promise.all([display.waitForEvent('download'), button.click()]);
   const file = join(folder, 'screenshot.png');
   await saved.saveAs(file);
-  const { width, height, pixel } = readPicture(file);
-  const pixels = Buffer.alloc(width * height * 4, 255);
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++) pixels.set(Buffer.from(pixel(x, y), 'hex'), (y * width + x) * 4);
-  return { width, height, pixels };
+  return readPicture(file);
 }
 
 /** Waits until a screenshot is as `look` wants it, which answers undefined until it is. `again` is done before each. */

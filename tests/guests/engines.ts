@@ -1,9 +1,10 @@
-// Who executes a guest in these tests: Trivisor's own command line, or QEMU in its place.
+// Who executes a guest in these tests: Trivisor's own command line, its app, or QEMU in its place.
 // Owns the translation of one description of a guest into each one's arguments.
 // Never starts anything.
 //
 // TRIVISOR_TRANSLATION=eager or off runs every guest of these tests with its code translated from its first execution on,
-// or never; what a guest does must not depend on it. TRIVISOR_TEST_ENGINE=qemu proves the tests themselves: kernels, initramfs and typed scripts are right if QEMU passes.
+// or never; what a guest does must not depend on it. TRIVISOR_TEST_ENGINE=qemu proves the tests themselves: kernels, initramfs
+// and typed scripts are right if QEMU passes. TRIVISOR_TEST_ENGINE=window has the systems of the README's table in the app's windows.
 
 import { join } from 'node:path';
 import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
@@ -26,7 +27,12 @@ export interface CommandLine {
 }
 
 /** What executes the guests of this run of the tests. */
-export const engine: 'trivisor' | 'qemu' = process.env.TRIVISOR_TEST_ENGINE === 'qemu' ? 'qemu' : 'trivisor';
+export const engine: 'trivisor' | 'window' | 'qemu' = (() => {
+  const wanted = process.env.TRIVISOR_TEST_ENGINE || 'trivisor';
+  const known = (['trivisor', 'window', 'qemu'] as const).find((each) => each === wanted);
+  if (known === undefined) throw new Error(`TRIVISOR_TEST_ENGINE is trivisor, window or qemu, not ${wanted}.`);
+  return known;
+})();
 
 /** Why a test that needs more than a plain PC is skipped; false where it is not. */
 export const needsTrivisor: string | false =
@@ -53,7 +59,7 @@ export function trivisorCommand(...args: string[]): CommandLine {
 /** Boots the guest with its serial console on standard input and output; ends when the guest powers off. */
 export function runCommand(guest: TestGuest, ...options: string[]): CommandLine {
   const boot = ['--kernel', guest.kernel, '--initrd', guest.initrd, '--append', guest.append];
-  if (engine === 'trivisor') {
+  if (engine !== 'qemu') {
     const cpus = guest.cpus === undefined ? [] : ['--cpus', String(guest.cpus)];
     return trivisorCommand('run', ...boot, '--memory', String(guest.memoryMiB), ...cpus, ...options);
   }

@@ -36,13 +36,13 @@ const work = 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; echo done at $
 const answer = /^done at 20000$/m;
 
 systemTest('four-guests', noFreeDos || noIsolinux, async () => {
+  await using narrow = await linux('i386', true);
   await using dos = await startSystem({
     name: 'FreeDOS',
     memoryMiB: 16,
     floppy: { file: await freeDosFloppy() },
     boot: 'a',
   });
-  await using narrow = await linux('i386', true);
   await using wide = await linux('amd64');
   await using installer = await startSystem({
     name: 'the installer',

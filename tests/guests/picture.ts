@@ -8,6 +8,8 @@ import { inflateSync } from 'node:zlib';
 export interface TestPicture {
   width: number;
   height: number;
+  /** Red, green, blue, alpha; rows without gaps. */
+  pixels: Uint8Array;
   /** RRGGBB, in hexadecimal. */
   pixel(x: number, y: number): string;
 }
@@ -28,7 +30,9 @@ export function readPicture(file: string): TestPicture {
   }
   const stride = size.width * 3;
   const rows = unfiltered(inflateSync(Buffer.concat(parts)), stride, size.height);
-  return { ...size, pixel: (x, y) => rows.toString('hex', y * stride + 3 * x, y * stride + 3 * x + 3) };
+  const pixels = new Uint8Array(size.width * size.height * 4).fill(0xff);
+  for (let from = 0, to = 0; from < rows.length; from += 3, to += 4) pixels.set(rows.subarray(from, from + 3), to);
+  return { ...size, pixels, pixel: (x, y) => rows.toString('hex', y * stride + 3 * x, y * stride + 3 * x + 3) };
 }
 
 /** Each row begins with its filter: none, or what is added of the bytes left, above and above left. */

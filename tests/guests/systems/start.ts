@@ -7,6 +7,10 @@ import { startInQemu } from './qemu-guest.ts';
 import type { SystemGuest, SystemPc } from './system-guest.ts';
 import { startInTrivisor } from './trivisor-guest.ts';
 
-export function startSystem(pc: SystemPc): Promise<SystemGuest> {
-  return engine === 'qemu' ? startInQemu(pc) : startInTrivisor(pc);
+export async function startSystem(pc: SystemPc): Promise<SystemGuest> {
+  if (engine === 'qemu') return startInQemu(pc);
+  if (engine === 'trivisor') return startInTrivisor(pc);
+  // A browser's driver is loaded only where one is driven.
+  const { startInWindow } = await import('./window-guest.ts');
+  return startInWindow(pc);
 }

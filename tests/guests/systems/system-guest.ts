@@ -1,6 +1,6 @@
 // A PC that a real system runs on, as its tests see it: what is plugged in, what it shows, what a person does to it.
 // Owns the waiting for something to be shown, and the words for what did not come.
-// Never knows who executes the guest; qemu-guest.ts and trivisor-guest.ts do.
+// Never knows who executes the guest; qemu-guest.ts, trivisor-guest.ts and window-guest.ts do.
 
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

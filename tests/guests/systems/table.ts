@@ -48,7 +48,10 @@ export const systems = {
 } as const satisfies Record<string, SystemRow>;
 
 export type SystemId = keyof typeof systems;
-export type Results = Partial<Record<SystemId, 'works' | 'fails'>>;
+/** Where a system was tried: by itself, as the command line runs it, or in the app, by what its window shows and takes. */
+export type Place = 'alone' | 'window';
+export type Result = 'works' | 'fails';
+export type Results = Partial<Record<SystemId, Partial<Record<Place, Result>>>>;
 
 const resultsFile = join(repositoryRoot, 'tests/guests/systems/results.json');
 const readmeFile = join(repositoryRoot, 'README.md');
@@ -61,11 +64,12 @@ export function readResults(): Results {
 
 /** The table, as it stands between its markers. */
 export function renderTable(results: Results): string {
-  const rows = Object.entries(systems).map(
-    ([id, { system, from, shows }]) =>
-      `| ${system} | ${from} | ${shows} | ${results[id as SystemId] ?? 'not run yet'} |`,
-  );
-  return ['| system | starts from | what its test shows | |', '|---|---|---|---|', ...rows].join('\n');
+  const rows = Object.entries(systems).map(([id, { system, from, shows }]) => {
+    const came = (['alone', 'window'] as const).map((place) => results[id as SystemId]?.[place] ?? 'not run yet');
+    return `| ${[system, from, shows, ...came].join(' | ')} |`;
+  });
+  const heads = ['system', 'starts from', 'what its test shows', 'by itself', 'in the app’s window'];
+  return [`| ${heads.join(' | ')} |`, `|${'---|'.repeat(heads.length)}`, ...rows].join('\n');
 }
 
 /** What stands between the markers of a README. Throws if it has none. */
@@ -76,12 +80,15 @@ export function tableOf(readme: string): string {
 }
 
 /** Writes a result, and the README's table anew. */
-export function record(id: SystemId, result: 'works' | 'fails'): void {
+export function record(id: SystemId, place: Place, result: Result): void {
   const before = readResults();
   // In the list's order, so that recording twice changes nothing.
   const ids = Object.keys(systems) as SystemId[];
   const results = Object.fromEntries(
-    ids.flatMap((each) => (each === id ? [[each, result]] : before[each] ? [[each, before[each]]] : [])),
+    ids.flatMap((each) => {
+      const came: Results[SystemId] = each === id ? { ...before[each], [place]: result } : before[each];
+      return came ? [[each, { ...(came.alone && { alone: came.alone }), ...came }]] : [];
+    }),
   );
   writeFileSync(resultsFile, `${JSON.stringify(results, null, 2)}\n`);
   const readme = readFileSync(readmeFile, 'utf8');

@@ -116,7 +116,8 @@ class TrivisorGuest extends SystemGuest {
   }
 }
 
-function settingsOf(pc: SystemPc): GuestSettings {
+/** The settings of this PC, as the app and the command line make them. */
+export function settingsOf(pc: SystemPc): GuestSettings {
   const { kernel, floppy, disks, boot, mortal: _, ...rest } = pc;
   return GuestSettings.parse({
     ...rest,
