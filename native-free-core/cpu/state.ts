@@ -164,6 +164,8 @@ export const S = {
    * and 0x80 while an unmasked x87 exception is pending. Whoever changes CR0, fcw or fsw keeps it so.
    */
   fpuTrap: take(4),
+  /** i32: 0x80 while IGNNE# is asserted for the exception that is pending: x87 instructions execute despite it. Else 0. */
+  fpuIgnored: take(4),
   /** i32: 1 when an x87 instruction found that an unmasked exception withholds its result; its meaning clears it. */
   fpuWithheld: take(4),
   /** i32: MXCSR. */

@@ -155,7 +155,7 @@ function pc() {
   com2.attach(bus, 0x2f8);
   const lpt1 = new ParallelPort({ line: isa(7), output: () => void done.printed++ });
   lpt1.attach(bus, 0x378);
-  const numericError = new NumericError(isa(13));
+  const numericError = new NumericError(isa(13), () => {});
   // Schedules, rings and buffers are whatever the guest has in its memory.
   const ram = new TestMemory();
   const usbRam = {

@@ -4,6 +4,7 @@
 
 import { RunEnd } from '../cpu/cpu.ts';
 import { describeRegisters } from '../cpu/describe.ts';
+import { ignoreNumericError } from '../cpu/semantics/x87-control.ts';
 import { ApicBus } from '../devices/apic/apic-bus.ts';
 import { messageSink } from '../devices/apic/interrupt-messages.ts';
 import { IoBus } from '../devices/bus.ts';
@@ -142,6 +143,7 @@ export abstract class Machine {
       onA20: (open) => this.cpu.system.physical.setA20(open),
       onReset: () => this.askReset(),
       onProcessorReset: () => this.askProcessorReset(),
+      onNumericErrorIgnored: () => ignoreNumericError(this.cpu.system.view),
       onEnd: (end) => this.finish(end),
       onConsole: (bytes) => {
         for (const byte of bytes) this.transmit(byte);

@@ -2,6 +2,7 @@
 // Owns gates, the frames that handlers find, and how a fault during delivery becomes a double fault or shutdown.
 // Never decides when an interrupt is taken: the run loop does. SDM volume 3, chapter 6.
 
+import { updateFpuTrap } from '../semantics/x87-control.ts';
 import { Flag, S, Seg, Vector } from '../state.ts';
 import { Cr0, SystemType } from './architecture.ts';
 import { checkCodeSize, checkOffset, enterCode, is64BitCode } from './code-segment.ts';
@@ -78,6 +79,11 @@ export function deliverEvent(cpu: SystemCpu, event: Event): void {
  */
 export function deliverException(cpu: SystemCpu, vector: number, code: number): void {
   if (vector === Vector.x87 && (cpu.cr0 & Cr0.ne) === 0) {
+    if (cpu.get32(S.fpuIgnored) !== 0) {
+      // IGNNE#: the instruction executes, whatever is pending.
+      updateFpuTrap(cpu.view);
+      return;
+    }
     // The PC/AT's way: the processor says so on a pin and stops at the instruction until an interrupt comes.
     cpu.hooks.numericError();
     cpu.set32(S.halted, 1);

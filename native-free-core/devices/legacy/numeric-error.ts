@@ -1,6 +1,6 @@
 // The PC/AT's way of reporting x87 exceptions: FERR# of the processor becomes IRQ 13, a write to port F0h takes it back.
 // Owns the latch between them.
-// Never ignores an error on the processor's behalf: IGNNE# is not wired, handlers use the non-waiting instructions.
+// Never decides how long IGNNE# holds: the processor lets it go with the exception.
 
 import type { AccessSize, Bus, Device, InterruptLine, PortHandler, SavedState } from '../device.ts';
 import { openState } from '../saved-state.ts';
@@ -8,11 +8,13 @@ import { openState } from '../saved-state.ts';
 /** Port F0h, and F1h which resets the coprocessor of an 80286 and does nothing since. */
 export class NumericError implements Device, PortHandler {
   private readonly line: InterruptLine;
+  private readonly ignore: () => void;
   private latched = false;
 
-  /** `line` is IRQ 13. */
-  constructor(line: InterruptLine) {
+  /** `line` is IRQ 13; `ignore` asserts IGNNE#, so that a handler may use the coprocessor before it clears the exception. */
+  constructor(line: InterruptLine, ignore: () => void) {
     this.line = line;
+    this.ignore = ignore;
   }
 
   attach(bus: Bus): void {
@@ -30,7 +32,9 @@ export class NumericError implements Device, PortHandler {
   }
 
   writePort(port: number, _size: AccessSize, _value: number): void {
-    if (port === 0xf0) this.reset();
+    if (port !== 0xf0) return;
+    if (this.latched) this.ignore();
+    this.reset();
   }
 
   reset(): void {

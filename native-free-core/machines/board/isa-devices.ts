@@ -103,7 +103,7 @@ export class IsaDevices {
     this.backdoor.attach(bus);
     this.systemPorts = new SystemPorts({ onA20: a20.source(), onReset: () => wiring.onProcessorReset() });
     this.systemPorts.attach(bus);
-    this.numericError = new NumericError(irq(IRQ.numericError));
+    this.numericError = new NumericError(irq(IRQ.numericError), () => wiring.onNumericErrorIgnored());
     this.numericError.attach(bus);
     this.com1 = new Uart({ clock, timers, line: irq(COM1.irq), output: (byte) => wiring.onSerial(byte) });
     this.com1.attach(bus, COM1.base);

@@ -45,6 +45,8 @@ export interface BoardWiring {
   onReset(): void;
   /** A device pulled the processor's reset line, as programs did to come back from protected mode. */
   onProcessorReset(): void;
+  /** IGNNE#: the processor shall execute x87 instructions despite the exception that it has reported. */
+  onNumericErrorIgnored(): void;
   /** The guest is over. */
   onEnd(end: GuestEnd): void;
   /** Bytes that the guest sent to its virtio console. */

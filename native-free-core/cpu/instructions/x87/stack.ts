@@ -345,7 +345,7 @@ const extract: HelperFunction = {
   },
 };
 
-/** (): the summary bit and S.fpuTrap anew, after the control or status word changed. */
+/** (): the summary bit, S.fpuIgnored and S.fpuTrap anew, after the control or status word changed. */
 const summarize: HelperFunction = {
   name: 'x87.summarize',
   parameters: [],
@@ -355,11 +355,10 @@ const summarize: HelperFunction = {
     const both = c32(Status.summary | Status.busy);
     setStatus(f, or(and(fsw, not(both)), select(pending, both, c32(0))));
     const trap = field(loadOp.i32_load, S.fpuTrap);
-    f.storeField(
-      storeOp.i32_store,
-      S.fpuTrap,
-      or(and(trap, c32(~TRAP_PENDING)), select(pending, c32(TRAP_PENDING), c32(0))),
-    );
+    const bit = f.let(select(pending, c32(TRAP_PENDING), c32(0)));
+    const ignored = f.let(and(field(loadOp.i32_load, S.fpuIgnored), bit));
+    f.storeField(storeOp.i32_store, S.fpuIgnored, ignored);
+    f.storeField(storeOp.i32_store, S.fpuTrap, or(and(trap, c32(~TRAP_PENDING)), xor(bit, ignored)));
   },
 };
 
