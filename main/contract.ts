@@ -116,6 +116,9 @@ const Environment = z
 /** Characters of a user's and of a group's name. */
 const User = z.string().min(1, 'needs a name').max(128, 'must be at most 128 characters');
 
+/** What comes of a watchdog that the guest does not feed; none: it has no watchdog. */
+export const watchdogActions = ['reset', 'poweroff', 'none'] as const;
+
 /** Virtio devices beside disks and network cards. */
 export const virtioDevices = ['console', 'rng', 'balloon', 'gpu', 'input', 'vsock'] as const;
 /** Where a microvm's virtio devices are: PCI functions, or registers in memory. */
@@ -385,6 +388,11 @@ export const GuestSettings = z.strictObject({
     flag: '--no-reboot',
     label: 'Stop at reset',
     help: 'a guest that resets ends instead of starting over',
+  }),
+  watchdog: z.enum(watchdogActions).default('reset').register(settingInfo, {
+    flag: '--watchdog <action>',
+    label: 'Watchdog',
+    help: 'what happens to a guest of kind full that started its watchdog and does not feed it: reset or poweroff; none: it has no watchdog',
   }),
 });
 export type GuestSettings = z.output<typeof GuestSettings>;

@@ -145,7 +145,7 @@ export class RunningGuest implements DisplaySource {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
       options.settings;
     const { bootOrder, bios, cdromInterface, virtio, virtioTransport, balloonMiB, shares } = options.settings;
-    const { serial2, printer, audio, paravirt } = options.settings;
+    const { serial2, printer, audio, paravirt, watchdog } = options.settings;
     if ((kind === 'os') !== (options.container !== undefined))
       throw new Failure('wrong', 'A guest of kind os, and no other, has an image and a command.');
     const { networks } = options;
@@ -203,6 +203,7 @@ export class RunningGuest implements DisplaySource {
         uuid: deterministic || options.identity === undefined ? null : uuidBytes(options.identity),
         noReboot,
         savedState: options.savedState ?? null,
+        watchdog,
         kernel,
         bootOrder,
         bios,

@@ -12,6 +12,7 @@ import type {
   TranslationTime,
   VirtioKind,
   VirtioTransportKind,
+  WatchdogAction,
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { KeyStroke, PointerKind } from '../../native-free-core/hypervisor/guest-input.ts';
 import type { CableBuffers } from '../../native-free-core/network/ring-port.ts';
@@ -35,6 +36,7 @@ export interface GuestStart {
   noReboot: boolean;
   /** The file of a saved state, with which the guest goes on; null: it is powered on. */
   savedState: string | null;
+  watchdog: WatchdogAction;
   /** Null: the guest boots from its drives. */
   kernel: string | null;
   bootOrder: string;

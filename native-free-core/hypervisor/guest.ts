@@ -24,6 +24,9 @@ export interface BootSource {
   append: string;
 }
 
+/** What comes of a watchdog that is not fed; none: there is no watchdog. */
+export type WatchdogAction = 'reset' | 'poweroff' | 'none';
+
 /** When code is translated to WebAssembly. */
 export const translationTimes = ['hot', 'eager', 'off'] as const;
 export type TranslationTime = (typeof translationTimes)[number];
@@ -107,6 +110,8 @@ export interface GuestConfig {
   uuid?: Uint8Array;
   /** A guest that resets ends instead of starting over. */
   noReboot: boolean;
+  /** What comes of the watchdog of a PC that is not fed, `reset` where left out; none: the PC has no watchdog. */
+  watchdog?: WatchdogAction;
   /**
    * When code is translated to WebAssembly: once it is hot (the default), from its first execution on, or never. For
    * tests and measurements; what the guest sees is the same.

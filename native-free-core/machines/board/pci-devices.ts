@@ -59,7 +59,8 @@ export class PciDevices {
   private readonly cards: readonly Device[];
   readonly virtio: VirtioDevices;
   private readonly virtioFunctions: readonly VirtioPci[];
-  readonly watchdog: Watchdog;
+  /** Null where the guest is to have none. */
+  readonly watchdog: Watchdog | null;
   readonly sound: Ac97;
   readonly usb: Uhci;
   readonly tablet: UsbTablet;
@@ -111,8 +112,8 @@ export class PciDevices {
     this.bus.add(1, 2, this.usb.pci);
     this.sound = new Ac97({ clock, timers, memory: wiring.memory, output: wiring.audio });
     this.bus.add(SOUND_SLOT, 0, this.sound.pci);
-    this.watchdog = new Watchdog({ clock, timers, onReset: () => wiring.onReset() });
-    this.bus.add(WATCHDOG_SLOT, 0, this.watchdog.pci);
+    this.watchdog = watchdogOf(wiring);
+    if (this.watchdog) this.bus.add(WATCHDOG_SLOT, 0, this.watchdog.pci);
   }
 
   /** Resources and routes as firmware leaves them. */
@@ -136,11 +137,21 @@ export class PciDevices {
     const { bus, hostBridge, isaBridge, ide, ahci, smbus, powerManagement, display, watchdog, tablet, usb, sound } =
       this;
     return {
-      ...{ bus, hostBridge, isaBridge, ide, smbus, powerManagement, watchdog, tablet, usb, sound },
+      ...{ bus, hostBridge, isaBridge, ide, smbus, powerManagement, tablet, usb, sound },
       ...(ahci === null ? {} : { ahci }),
+      ...(watchdog === null ? {} : { watchdog }),
       ...(display ? { display: display.adapter } : {}),
       ...numbered('card', this.cards),
       ...numbered('virtio', this.virtioFunctions),
     };
   }
+}
+
+/** The watchdog, with what is to come of it where the guest does not feed it. */
+function watchdogOf({ config, clock, timers, onReset, onEnd }: PcWiring): Watchdog | null {
+  const { watchdog = 'reset' } = config;
+  if (watchdog === 'none') return null;
+  const detail = 'The guest did not feed its watchdog, which powered it off.';
+  const onTimeOut = { reset: onReset, poweroff: () => onEnd({ reason: 'powerOff', detail }) }[watchdog];
+  return new Watchdog({ clock, timers, onReset: onTimeOut });
 }

@@ -150,7 +150,7 @@ export class Draft {
         { kernel, initrd: initrd || null, append, bios: null }
       : { kernel: null, initrd: null, append: '', bios: bios || null };
     const { isMicrovm } = this;
-    const { bootOrder, cdromInterface, virtioTransport } = defaults;
+    const { bootOrder, cdromInterface, virtioTransport, watchdog } = defaults;
     return {
       ...fields,
       ...boot,
@@ -169,7 +169,7 @@ export class Draft {
       // A drive without a disk in it is no setting.
       floppies: filled(floppies),
       ...(isMicrovm
-        ? { bootOrder, cdromInterface, cdrom: null, floppies: [], serial2: null, printer: null, audio: null }
+        ? { bootOrder, cdromInterface, watchdog, cdrom: null, floppies: [], serial2: null, printer: null, audio: null }
         : { virtioTransport }),
     };
   }

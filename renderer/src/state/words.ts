@@ -66,6 +66,12 @@ export const paravirtNames: Record<GuestSettings['paravirt'], string> = {
   hyperv: 'Hyper-V',
 };
 
+export const watchdogNames: Record<GuestSettings['watchdog'], string> = {
+  reset: 'Resets the guest',
+  poweroff: 'Powers the guest off',
+  none: 'No watchdog',
+};
+
 /** A guest's state in a few words, and why it is so where nobody asked for it. */
 export function stateName({ state, pauseReason, lastEnd, saved }: GuestView): string {
   if (saved && state === 'off') return 'Saved';
