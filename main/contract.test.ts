@@ -66,6 +66,7 @@ test('settings fill in their defaults, and every field tells its option and labe
     audio: null,
     deterministic: false,
     noReboot: false,
+    watchdog: 'reset',
   });
   for (const [name, field] of Object.entries(GuestSettings.shape)) assert.ok(settingInfo.get(field)?.flag, name);
 });

@@ -872,12 +872,26 @@ export const calls = {
   /** Ends the run without asking the guest and starts it anew. */
   'guests.reset': { input: guestRef, output: GuestView },
   /**
+   * Makes another guest like one that is off, with disks of its own: copies beside the original's, or, `linked`, images over
+   * them, over which the original then goes on as well. Disks that are only read are shared; addresses of cards and files that take
+   * what a guest puts out are not taken over.
+   */
+  'guests.clone': {
+    input: guestRef.extend({ name: GuestSettings.shape.name, linked: z.boolean().default(false) }),
+    output: GuestView,
+  },
+  /**
    * Only while the guest is off. Files the guest was made from stay, as they were at its first snapshot: a guest that has any is
-   * only removed with `snapshots`, which are gone then with all that came after them.
+   * only removed with `snapshots`, which are gone then with all that came after them. With `disks` what the guest wrote to, disks
+   * and floppies, is deleted, unless another guest needs it.
    */
   'guests.remove': {
-    input: guestRef.extend({ snapshots: z.boolean().default(false) }),
-    output: z.object({ id: z.string() }),
+    input: guestRef.extend({ snapshots: z.boolean().default(false), disks: z.boolean().default(false) }),
+    output: z.object({
+      id: z.string(),
+      deleted: z.array(z.string()),
+      kept: z.array(z.object({ file: z.string(), reason: z.string() })),
+    }),
   },
   /** What guests may not take of this host, which is the hypervisor's and the host's own. */
   'reserve.get': { input: nothing, output: HostReserve },

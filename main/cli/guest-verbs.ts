@@ -1,4 +1,4 @@
-// The verbs over the inventory: create, list, info, set, rm, start, stop, pause, resume, reset.
+// The verbs over the inventory: create, list, info, set, clone, rm, start, stop, pause, resume, reset.
 // Owns their options and what they print.
 // Never does anything that is not a call of the contract.
 
@@ -84,14 +84,30 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
     });
 
   program
+    .command('clone')
+    .description('make another guest like one that is off, with copies of its disks')
+    .argument('<name>')
+    .argument('<new>', 'what the clone is called')
+    .option('--linked', 'with images over its disks instead of copies; both guests go on in images of their own')
+    .action(async (guest: string, name: string, flags: CommonFlags & { linked?: boolean }) => {
+      const input = { guest, name, linked: flags.linked === true };
+      const view = await visit(flags, (client) => client.call('guests.clone', input));
+      report(flags, view, `${view.settings.name} is created. Start it with: trivisor start ${quote(name)}`);
+    });
+
+  program
     .command('rm')
     .description('remove a guest that is off; the files it was made from stay')
     .argument('<name>')
+    .option('--disks', 'also delete the disks and floppies that it wrote to, unless another guest needs them')
     .option('--snapshots', 'its snapshots as well: its disks are as they were at the first then')
-    .action(async (name: string, flags: CommonFlags & { snapshots?: boolean }) => {
-      const snapshots = flags.snapshots === true;
-      const removed = await visit(flags, (client) => client.call('guests.remove', { guest: name, snapshots }));
+    .action(async (name: string, flags: CommonFlags & { disks?: boolean; snapshots?: boolean }) => {
+      const input = { guest: name, disks: flags.disks === true, snapshots: flags.snapshots === true };
+      const removed = await visit(flags, (client) => client.call('guests.remove', input));
       report(flags, removed, `${name} is removed.`);
+      if (flags.json) return;
+      for (const file of removed.deleted) tell(`${file} is deleted.`);
+      for (const { file, reason } of removed.kept) tell(`${file} stays: ${reason}`);
     });
 
   program

@@ -120,16 +120,20 @@ export async function openHostFile(path: string, mode: OpenMode): Promise<HostFi
   }
 }
 
+/** Where the backing file lies that an image names. */
+export function backingPath(image: string, name: string): string {
+  return resolve(dirname(image), name);
+}
+
 /** What images ask of this host; `mode` is how backing files are opened. */
 export function nodeDiskHost(mode: 'read' | 'look' = 'read'): DiskHost {
-  const pathOf = (name: string, child: HostFile): string => resolve(dirname(child.name), name);
   return {
     identifyBacking: async (name, child) => {
-      const file = await openHostFile(pathOf(name, child), 'look');
+      const file = await openHostFile(backingPath(child.name, name), 'look');
       await file.close();
       return file.identity;
     },
-    openBacking: (name, child) => openHostFile(pathOf(name, child), mode),
+    openBacking: (name, child) => openHostFile(backingPath(child.name, name), mode),
     decompress,
   };
 }

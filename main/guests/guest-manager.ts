@@ -3,6 +3,7 @@
 // Never speaks to a front end itself, and never lets one guest's fault reach another.
 
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import type { ProgramRequest } from '../../native-free-core/hypervisor/guest.ts';
 import { checkKindOfSettings, GuestContainers } from '../containers/guest-containers.ts';
@@ -28,6 +29,7 @@ import {
   type StatsSample,
   type TerminalSize,
 } from '../contract.ts';
+import { checkUnshared, cloneDisks, deleteDisks } from '../disks/guest-disks.ts';
 import { encodePng } from '../display/png.ts';
 import { checkAgainstHost, defaultReserve, hostMemoryMiB } from '../host.ts';
 import type { GuestRecord, Inventory } from '../inventory/inventory.ts';
@@ -92,6 +94,7 @@ export class GuestManager {
   readonly #snapshots: Snapshots;
   /** The networks that the guests are plugged into. */
   readonly networks: NetworkControl;
+  readonly #home: string;
   /** The present run, or the last one of this session, of each guest by id. */
   readonly #runs = new Map<string, RunningGuest>();
   readonly #consoles = new Map<string, Record<SerialPort, SerialConsole>>();
@@ -110,6 +113,7 @@ export class GuestManager {
     this.#machineModule = options.machineModule;
     this.#processors = CpuShares.create(availableParallelism(), this.reserve.cpuPercent * 10);
     this.#states = new SavedStates(options.home);
+    this.#home = options.home;
     this.#snapshots = new Snapshots({ ...options, states: this.#states });
     this.#networks = new Networks({ home: options.home });
     this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
@@ -299,7 +303,54 @@ export class GuestManager {
     this.#recordMedia(id, { cdrom: null });
   }
 
-  async remove(guest: string, withSnapshots = false): Promise<CallOutput<'guests.remove'>> {
+  async clone(guest: string, name: string, isLinked: boolean): Promise<GuestView> {
+    const record = this.#find(guest);
+    const { settings } = record;
+    if (settings.kind === 'os') throw new Failure('wrong', 'A guest of kind os cannot be cloned: create another.');
+    this.#requireCloneable(record);
+    if (this.#inventory.find(name)) throw new Failure('conflict', `There is a guest called ${name} already.`);
+    const hasSnapshots = this.#inventory.snapshots.list(record.id).length > 0;
+    if (isLinked && hasSnapshots)
+      throw new Failure(
+        'conflict',
+        `${settings.name} has snapshots, whose disks change as they are deleted: a clone of it needs disks of its own.`,
+      );
+    if (isLinked) await checkUnshared(settings, this.#others(record.id));
+    // The folder of its snapshots is not the clone's.
+    const made = await cloneDisks(settings, name, isLinked, hasSnapshots ? join(this.#home, 'disks') : null);
+    try {
+      this.#requireCloneable(this.#find(record.id));
+      // The original first: it must never write again to what the clone stands on.
+      if (isLinked) this.#inventory.set(record.id, { ...this.#find(record.id).settings, disks: made.original });
+      const nets = settings.nets.map((net) => ({ ...net, mac: null, capture: null }));
+      return this.create({ ...settings, name, nets, serial2: null, printer: null, audio: null, ...made.clone });
+    } catch (error) {
+      if (isLinked) this.#inventory.set(record.id, { ...this.#find(record.id).settings, disks: settings.disks });
+      await made.undo();
+      throw error;
+    } finally {
+      if (isLinked) this.#changed(record.id);
+    }
+  }
+
+  #requireCloneable(record: GuestRecord): void {
+    this.#requireOff(record, 'cloned');
+    if (record.saved)
+      throw new Failure(
+        'conflict',
+        `${record.settings.name} has a saved state, which fits its disks as they are: start it, or discard the state first.`,
+      );
+  }
+
+  /** The settings of all guests but one, with those that their snapshots would bring back. */
+  #others(id: string): GuestSettings[] {
+    return this.#inventory
+      .list()
+      .filter((record) => record.id !== id)
+      .flatMap((record) => [record.settings, ...this.#inventory.snapshots.list(record.id).map((one) => one.settings)]);
+  }
+
+  async remove(guest: string, withSnapshots = false, withDisks = false): Promise<CallOutput<'guests.remove'>> {
     const record = this.#find(guest);
     this.#requireOff(record, 'removed');
     const { length } = this.#snapshots.tree(record).snapshots;
@@ -308,6 +359,7 @@ export class GuestManager {
         'conflict',
         `${record.settings.name} has ${length} ${length === 1 ? 'snapshot' : 'snapshots'}, without which its disks are as they were at the first: delete ${length === 1 ? 'it' : 'them'}, or remove the guest with ${length === 1 ? 'it' : 'them'}.`,
       );
+    const all = [record.settings, ...this.#inventory.snapshots.list(record.id).map(({ settings }) => settings)];
     await this.#snapshots.removeAll(record.id);
     await this.#states.remove(record.id);
     this.#inventory.remove(record.id);
@@ -320,7 +372,8 @@ export class GuestManager {
     this.#displays.get(record.id)?.close();
     this.#displays.delete(record.id);
     this.#emit('guest.removed', { id: record.id });
-    return { id: record.id };
+    const files = withDisks ? await deleteDisks(all, this.#others(record.id)) : { deleted: [], kept: [] };
+    return { id: record.id, ...files };
   }
 
   async start(guest: string): Promise<GuestView> {
@@ -731,7 +784,7 @@ function checkMemory(settings: GuestSettings): void {
 }
 
 /** Throws where settings name what a microvm does not have; its disks and cards are those of virtio, whatever is left at its default. */
-function checkPara({ cdrom, floppies, bios, serial2, printer, audio, disks, nets }: GuestSettings): void {
+function checkPara({ cdrom, floppies, bios, serial2, printer, audio, watchdog, disks, nets }: GuestSettings): void {
   const lacks = (what: string): never => {
     throw new Failure('wrong', `A guest of kind para has no ${what}.`);
   };
@@ -741,6 +794,7 @@ function checkPara({ cdrom, floppies, bios, serial2, printer, audio, disks, nets
   if (serial2 !== null) lacks('second serial port');
   if (printer !== null) lacks('parallel port');
   if (audio !== null) lacks('sound card');
+  if (watchdog === 'poweroff') lacks('watchdog');
   if (disks.some((disk) => disk.interface === 'ahci')) lacks('AHCI controller: its disks are on virtio');
   for (const { model, rom } of nets) {
     if (model !== 'virtio' && model !== 'e1000') lacks(`network card ${model}: its cards are of virtio`);
