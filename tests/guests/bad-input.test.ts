@@ -98,6 +98,24 @@ for (const [name, args, status, names] of wrong) {
   });
 }
 
+test('a CD without a boot record is told on the screen', options, async () => {
+  const disc = Buffer.alloc(40 * 2048);
+  disc.write('\x01CD001\x01', 16 * 2048, 'latin1');
+  writeFileSync(file('plain.iso'), disc);
+  const told = ['--until-screen', 'The CD: it has no boot record', '--timeout', '60'];
+  const { status, errors } = await trivisor(
+    'run',
+    '--cdrom',
+    file('plain.iso'),
+    '--boot',
+    'd',
+    '--memory',
+    '32',
+    ...told,
+  );
+  assert.equal(status, 0, errors);
+});
+
 test('a refused create leaves no guest behind', options, async () => {
   const refused = await trivisor('create', 'half', '--kernel', file('text'));
   assert.notEqual(refused.status, 0);
