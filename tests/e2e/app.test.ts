@@ -306,8 +306,9 @@ const steps: readonly [string, Step][] = [
   [
     'its text is copied, and what is copied is typed',
     async (_app, files) => {
-      await button(display, 'Copy text').click();
-      await display.getByText('The screen’s text is copied.').waitFor();
+      // It is told for a moment only.
+      const told = display.getByText('The screen’s text is copied.').waitFor();
+      await Promise.all([told, button(display, 'Copy text').click()]);
       const copied = await display.evaluate('navigator.clipboard.readText()');
       assert.match(String(copied), files.answer);
       await display.evaluate(`navigator.clipboard.writeText(${JSON.stringify(`${files.pasted}\n`)})`);

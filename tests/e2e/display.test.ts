@@ -49,8 +49,9 @@ async function open(name: string, pointer: PointerKind): Promise<Page> {
 async function seen(display: Page): Promise<string[]> {
   await display.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await display.evaluate('navigator.clipboard.writeText("")');
-  await display.getByRole('button', { name: 'Copy text' }).click();
-  await display.getByText('The screen’s text is copied.').waitFor();
+  // It is told for a moment only.
+  const told = display.getByText('The screen’s text is copied.').waitFor();
+  await Promise.all([told, display.getByRole('button', { name: 'Copy text' }).click()]);
   return String(await display.evaluate('navigator.clipboard.readText()'))
     .split('\n')
     .filter((row) => row !== '');
@@ -58,7 +59,7 @@ async function seen(display: Page): Promise<string[]> {
 
 async function waitForSeen(display: Page, row: RegExp): Promise<string[]> {
   let rows: string[] = [];
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 200; round++) {
     rows = await seen(display);
     if (rows.some((text) => row.test(text))) return rows;
     await sleep(100);

@@ -9,7 +9,7 @@ import { build } from '../../main/build/build.ts';
 import { readPicture } from '../guests/picture.ts';
 import { freeDosFloppy, noFreeDos } from '../guests/systems/freedos.ts';
 import { installerCd, noIsolinux } from '../guests/systems/isolinux.ts';
-import { bandsOf, type Colour, difference } from '../guests/systems/picture.ts';
+import { bandsOf, type Colour, difference, LIST_LINE, MENU_LINE } from '../guests/systems/picture.ts';
 import type { Picture } from '../guests/systems/system-guest.ts';
 import { nightly } from '../guests/systems/system-test.ts';
 import { drivers, type Running } from './drivers.ts';
@@ -20,10 +20,6 @@ import { drivers, type Running } from './drivers.ts';
 const BOOT = 120_000;
 const INSTALLER = 900_000;
 const ANSWER = 60_000;
-
-/** The chosen line of the installer's boot menu, and that of its list of languages. */
-const MENU_LINE: Colour = [118, 161, 208];
-const LIST_LINE: Colour = [41, 134, 126];
 
 const [driver] = drivers;
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-e2e-systems-'));

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { displayGuest } from './systems/display-shell.ts';
 import { freeDosFloppy, noFreeDos } from './systems/freedos.ts';
 import { installerCd, noIsolinux } from './systems/isolinux.ts';
+import { bandsOf, MENU_LINE } from './systems/picture.ts';
 import { startSystem } from './systems/start.ts';
 import type { SystemGuest } from './systems/system-guest.ts';
 import { systemTest } from './systems/system-test.ts';
@@ -57,8 +58,11 @@ systemTest('four-guests', noFreeDos || noIsolinux, async () => {
     wide.waitForSerial(shell, BOOT),
     // Its boot menu, left for the prompt: the installer then starts while the others work.
     (async () => {
-      await installer.waitFor('its boot menu', BOOT, async () => (await installer.screen()) === undefined || undefined);
-      await sleep(2000);
+      await installer.waitForPicture(
+        'its boot menu',
+        BOOT,
+        (picture) => bandsOf(picture, MENU_LINE).length === 1 || undefined,
+      );
       await installer.press('Escape');
       await installer.waitForScreen(/boot:\s*$/, ANSWER);
       await installer.type('vgatext\n');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { architectures } from './debian.ts';
 import { installerCd, noIsolinux } from './systems/isolinux.ts';
-import { bandsOf, type Colour, difference } from './systems/picture.ts';
+import { bandsOf, type Colour, difference, LIST_LINE, MENU_LINE } from './systems/picture.ts';
 import { startSystem } from './systems/start.ts';
 import { nightly, systemTest } from './systems/system-test.ts';
 
@@ -12,10 +12,6 @@ const ANSWER = 60;
 
 /** MiB: with less, the installer asks no language but tells that there is little memory. */
 const MEMORY = { i386: 768, amd64: 1024 } as const;
-
-/** The chosen line of the boot menu, and that of the installer's list, as the two draw it. */
-const MENU_LINE: Colour = [118, 161, 208];
-const LIST_LINE: Colour = [41, 134, 126];
 
 for (const architecture of architectures) {
   systemTest(`installer-text-${architecture}`, noIsolinux, async () => {

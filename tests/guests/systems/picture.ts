@@ -6,6 +6,10 @@ import type { Picture } from './system-guest.ts';
 
 export type Colour = readonly [red: number, green: number, blue: number];
 
+/** The chosen line of the installer's boot menu, and that of its list of languages, as the two draw it. */
+export const MENU_LINE: Colour = [118, 161, 208];
+export const LIST_LINE: Colour = [41, 134, 126];
+
 /** A horizontal band: rows from `top` up to `bottom`, which is not part of it. */
 export interface Band {
   top: number;
