@@ -51,7 +51,8 @@ systemTest('four-guests', noFreeDos || noIsolinux, async () => {
     cdrom: await installerCd('i386'),
     boot: 'd',
   });
-  const shell = /trivisor:\S+# *$/;
+  // Not at the end: the kernel of a slow host may have something to say behind it.
+  const shell = /trivisor:\S+# /;
   await Promise.all([
     dos.waitForScreen(/A:\\>\s*$/, BOOT),
     narrow.waitForSerial(shell, BOOT),
@@ -81,7 +82,6 @@ systemTest('four-guests', noFreeDos || noIsolinux, async () => {
   await sleep(500);
   await narrow.kill();
   assert.notEqual(narrow.ended?.reason, 'powerOff');
-  await wide.waitForSerial(shell, ANSWER);
   wide.typeSerial(work.replace('done at', 'done again at'));
   await wide.waitForSerial(/^done again at 20000$/m, ANSWER);
   assert.equal(wide.ended, undefined);
