@@ -111,8 +111,9 @@ test('the client matches answers to calls and checks both ways', async () => {
   const removed = client.call('guests.remove', { guest: 'a' });
   const refused = client.call('guests.start', { guest: 'b' });
   receive({ type: 'failure', id: 2, code: 'notFound', message: 'There is no guest b.' });
-  receive({ type: 'result', id: 1, output: { id: 'x' } });
-  assert.deepEqual(await removed, { id: 'x' });
+  const output = { id: 'x', deleted: [], kept: [] };
+  receive({ type: 'result', id: 1, output });
+  assert.deepEqual(await removed, output);
   await assert.rejects(refused, new Failure('notFound', 'There is no guest b.'));
   await assert.rejects(client.call('guests.get', { guest: '' }), Failure);
   assert.equal(sent.length, 2);
