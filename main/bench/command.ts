@@ -5,6 +5,7 @@
 import { Command, Option } from 'commander';
 import { type BenchOptions, runBench } from './bench.ts';
 import { peers, trivisor } from './engines.ts';
+import { networkTable, runNetworkBench } from './network/network-bench.ts';
 import { listOf, wholeNumber } from './options.ts';
 import { resultsTable } from './results.ts';
 import { type Width, type Workload, widths, workloads } from './workloads.ts';
@@ -20,11 +21,19 @@ interface Flags {
   idle: boolean;
   trivisor: boolean;
   timeout: number;
+  network: boolean;
   json: boolean;
 }
 
 function widthList(text: string): Width[] {
   return listOf(widths.map(String))(text).map((width) => Number(width) as Width);
+}
+
+async function networkBench({ runs, scale, timeout, json }: Flags): Promise<void> {
+  const progress = (message: string): boolean => process.stderr.write(`bench: ${message}\n`);
+  const results = await runNetworkBench({ runs, scale, timeout, progress });
+  process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : networkTable(results));
+  if (!results.figures.some(({ engine }) => engine === trivisor.name)) process.exitCode = 1;
 }
 
 /** The command, for whoever parses the whole command line. Sets the process's exit status when it has run. */
@@ -45,9 +54,14 @@ export function benchCommand(): Command {
     )
     .option('--native', 'run the workloads on the bare processor too', false)
     .option('--no-idle', 'leave out what a guest takes that waits')
+    .option('--network', 'measure networks instead: address translation against QEMU’s', false)
     .addOption(new Option('--no-trivisor', 'leave our own engine out').hideHelp())
     .option('--json', 'print one JSON document', false)
     .action(async (flags: Flags) => {
+      if (flags.network) {
+        await networkBench(flags);
+        return;
+      }
       const options: BenchOptions = {
         peers: flags.peers,
         widths: flags.width ?? widths,

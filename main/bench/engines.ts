@@ -43,13 +43,15 @@ export function bundledCommandLine(): string {
 export const trivisor: Engine = {
   name: 'trivisor',
   missing: () => null,
-  command: ({ kernel, initrd, append, memoryMiB }, reportFile) => ({
+  command: ({ kernel, initrd, append, memoryMiB, network }, reportFile) => ({
     file: process.execPath,
     args: [
       bundledCommandLine(),
       'run',
       ...['--kernel', kernel, '--initrd', initrd, '--append', append, '--memory', String(memoryMiB)],
       ...['--report', reportFile],
+      // As QEMU's: the host's services are at the gateway.
+      ...(network ? ['--net', 'nat+host,model=virtio'] : []),
     ],
   }),
 };
@@ -60,10 +62,11 @@ const qemuProgram = (width: Width): string => (width === 32 ? 'qemu-system-i386'
 const qemu: Engine = {
   name: 'qemu',
   missing: (width) => (onPath(qemuProgram(width)) ? null : `${qemuProgram(width)} is not installed`),
-  command: ({ width, kernel, initrd, append, memoryMiB }) => ({
+  command: ({ width, kernel, initrd, append, memoryMiB, network }) => ({
     file: qemuProgram(width),
     args: [
-      ...['-accel', 'tcg', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot', '-nic', 'none'],
+      ...['-accel', 'tcg', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
+      ...(network ? ['-nic', 'user,model=virtio-net-pci'] : ['-nic', 'none']),
       ...['-m', String(memoryMiB), '-kernel', kernel, '-initrd', initrd, '-append', append],
     ],
   }),

@@ -19,6 +19,8 @@ export interface BenchGuest {
   /** The workloads as a program of this host's, and its arguments: the native column. */
   program: string;
   programArguments: readonly string[];
+  /** A virtio card on a network that reaches the host's own services. */
+  network?: boolean;
 }
 
 /**

@@ -19,12 +19,18 @@ const LONGEST = 8192;
 
 /**
  * Resolves once the guest has said that it is done. Rejects with one sentence if it ends before, fails, or takes longer
- * than `seconds`. The process is gone in every case.
+ * than `seconds`. The process is gone in every case; `started` is told its number.
  */
-export async function timeGuest({ file, args }: Command, seconds: number, signal?: AbortSignal): Promise<Timing> {
+export async function timeGuest(
+  { file, args }: Command,
+  seconds: number,
+  signal?: AbortSignal,
+  started?: (process: number) => void,
+): Promise<Timing> {
   signal?.throwIfAborted();
-  const started = performance.now();
+  const startedAt = performance.now();
   const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  if (child.pid !== undefined) started?.(child.pid);
   const timing: Timing = { bootSeconds: Number.NaN, workloads: new Map() };
   const begun = new Map<string, number>();
   let errors = '';
@@ -50,7 +56,7 @@ export async function timeGuest({ file, args }: Command, seconds: number, signal
     const [name, ...rest] = words[2].trim().split(' ');
     switch (words[1]) {
       case 'boot':
-        timing.bootSeconds = (now - started) / 1000;
+        timing.bootSeconds = (now - startedAt) / 1000;
         return;
       case 'begin':
         begun.set(name, now);
