@@ -67,6 +67,8 @@ class GuestPort {
   readonly #outward: LinkDirection;
   readonly #inward: LinkDirection;
   readonly recording = new Recording();
+  /** What the guest's end of the cable has taken. */
+  readonly #given = { framesOut: 0, bytesOut: 0 };
   #link = perfectLink;
   #isClosed = false;
 
@@ -98,7 +100,11 @@ class GuestPort {
 
   #give(frame: Uint8Array, header: Uint8Array | undefined): boolean {
     const result = this.#toGuest.push(frame, header);
-    if (result !== 'full') this.recording.add(frame, 'in');
+    if (result !== 'full') {
+      this.recording.add(frame, 'in');
+      this.#given.framesOut++;
+      this.#given.bytesOut += frame.length;
+    }
     if (result === 'first') this.#wakeGuest();
     return result !== 'full';
   }
@@ -150,7 +156,8 @@ class GuestPort {
   status(): PortStatus {
     return {
       id: this.id,
-      counters: this.#port.counters,
+      // What a cable loses has left the switch, and has not reached the guest.
+      counters: { ...this.#port.counters, ...this.#given },
       lost: this.#inward.lost + this.#outward.lost,
       link: this.#link,
       addresses: this.#network.nat?.addressesOf(this.#station) ?? [],
