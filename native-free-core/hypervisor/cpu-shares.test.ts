@@ -145,7 +145,9 @@ test('a thread that ends gives up its processor, its wait and a lock that it hel
   assert.equal(clients[0]!.acquire(0), true);
   assert.equal(clients[1]!.acquire(0), false);
   // As if it had been ended in the midst of an act.
-  new Int32Array(shares.buffer)[0] = one + 2;
+  const words = new Int32Array(shares.buffer);
+  words[0] = one + 2;
+  words[3]++;
   shares.leave(one);
   assert.deepEqual(shares.load, { executing: 1, waiting: 0 });
   assert.equal(clients[1]!.has, true);

@@ -88,10 +88,15 @@ export class CpuShares {
     if (Atomics.compareExchange(this.words, Word.lock, client + 2, 0) === client + 2)
       Atomics.notify(this.words, Word.lock);
     this.locked(0, () => {
-      const state = this.get(client, ClientWord.state);
-      if (state === State.executing) this.handOver();
-      if (state === State.waiting) this.words[Word.waiting]--;
       this.put(client, ClientWord.state, State.free);
+      // It may have been ended in the midst of a change: the states tell what is so.
+      const count = (state: number) =>
+        Array.from({ length: SHARES_MAX }, (_, each) => each).filter(
+          (each) => this.get(each, ClientWord.state) === state,
+        ).length;
+      this.words[Word.executing] = count(State.executing);
+      this.words[Word.waiting] = count(State.waiting);
+      while (this.words[Word.executing] < this.words[Word.processors] && this.giveToFirst());
     });
   }
 
@@ -133,16 +138,20 @@ export class CpuShares {
     }
   }
 
-  /** Gives the processor of a client that lets go of it to whoever waits with the least virtual time. */
+  /** A client lets go of its processor, which goes to whoever waits with the least virtual time. */
   protected handOver(): void {
+    this.words[Word.executing]--;
+    this.giveToFirst();
+  }
+
+  private giveToFirst(): boolean {
     const next = this.first();
-    if (next === undefined) {
-      this.words[Word.executing]--;
-      return;
-    }
+    if (next === undefined) return false;
     this.words[Word.waiting]--;
+    this.words[Word.executing]++;
     this.put(next, ClientWord.state, State.executing);
     Atomics.notify(this.words, Word.clients + next * CLIENT_WORDS + ClientWord.state);
+    return true;
   }
 
   /** Who waits with the least virtual time. */
