@@ -204,4 +204,8 @@ test('a linked clone keeps its snapshot from being deleted', async () => {
   manager.create(settingsSchema.parse({ name: 'linked', kernel, memoryMiB: 16, disks: [{ file: linked }] }));
   await assert.rejects(manager.deleteSnapshot('origin', 'more'), /linked is a linked clone that needs the disks/);
   assert.equal(await read('linked'), 'more');
+  // The same where the clone has gone on behind a snapshot of its own.
+  await manager.takeSnapshot('linked', 'own');
+  await assert.rejects(manager.deleteSnapshot('origin', 'more'), /linked is a linked clone that needs the disks/);
+  assert.equal(await read('linked'), 'more');
 });

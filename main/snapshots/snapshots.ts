@@ -3,6 +3,7 @@
 // Never stops or starts a guest; those it works on are off.
 
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { copyFile, link, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { Failure, type GuestSettings, type SnapshotTree } from '../contract.ts';
@@ -153,17 +154,19 @@ export class Snapshots {
     }
   }
 
-  /** Refuses to change an image that a guest elsewhere is made over: a linked clone. */
+  /** Refuses to change an image that a guest elsewhere stands on, however far above it: a linked clone, and its snapshots. */
   async #requireNoOthers(guest: string, file: string): Promise<void> {
+    const { snapshots } = this.#inventory;
     for (const other of this.#inventory.list()) {
       if (other.id === guest) continue;
-      for (const disk of other.settings.disks) {
-        const below = await imageBelow(imageOf(disk)).catch(() => undefined);
-        if (below?.file === file || resolve(disk.file) === file)
-          throw new Failure(
-            'conflict',
-            `${other.settings.name} is a linked clone that needs the disks of this snapshot.`,
-          );
+      const all = [other.settings, ...snapshots.list(other.id).map(({ settings }) => settings)];
+      for (const disk of all.flatMap(({ disks }) => disks)) {
+        // A disk that is gone stands on nothing.
+        if (!existsSync(disk.file) || !(await chainOf(imageOf(disk))).includes(file)) continue;
+        throw new Failure(
+          'conflict',
+          `${other.settings.name} is a linked clone that needs the disks of this snapshot.`,
+        );
       }
     }
   }
@@ -206,10 +209,8 @@ export class Snapshots {
     ];
     const used = new Set<string>();
     for (const settings of all) {
-      for (const file of this.#own(guest, settings)) {
-        for (let at: Image | undefined = { file, format: 'qcow2' }; at && !used.has(at.file); at = await imageBelow(at))
-          used.add(at.file);
-      }
+      for (const file of this.#own(guest, settings))
+        for (const each of await chainOf({ file, format: 'qcow2' })) used.add(each);
     }
     await removeFiles(files.filter((file) => !used.has(file)));
   }
@@ -224,6 +225,13 @@ async function imageBelow({ file, format }: Image): Promise<Image | undefined> {
   const { backing, backingFormats } = await diskInfo(file, format);
   if (backing[0] === undefined) return undefined;
   return { file: resolve(dirname(resolve(file)), backing[0]), format: backingFormats[0]! };
+}
+
+/** An image's file, and those of all that shows through it, the nearest first. */
+async function chainOf(image: Image): Promise<string[]> {
+  const files: string[] = [];
+  for (let at: Image | undefined = image; at; at = await imageBelow(at)) files.push(at.file);
+  return files;
 }
 
 /** The disk whose image stands right on `file`. */
