@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Client } from '../contract.ts';
 import { explainFileError, homeFolder } from '../files/folders.ts';
-import { visitHome } from '../home/home.ts';
+import { withHome } from '../home/home.ts';
 import { pieceStrokes, readEscapes } from '../keyboard/us-layout.ts';
 import type { CommonFlags } from './guest-verbs.ts';
 import { printJson, tell, UsageError } from './output.ts';
@@ -56,11 +56,5 @@ export function addDisplayVerbs(program: Command): void {
 }
 
 /** Does one act with a client, and closes it. */
-async function visit<Result>(flags: CommonFlags, act: (client: Client) => Promise<Result>): Promise<Result> {
-  const { client, close } = await visitHome({ home: homeFolder(flags.home) });
-  try {
-    return await act(client);
-  } finally {
-    await close();
-  }
-}
+const visit = <Result>(flags: CommonFlags, act: (client: Client) => Promise<Result>): Promise<Result> =>
+  withHome({ home: homeFolder(flags.home) }, act);

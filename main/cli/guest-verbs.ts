@@ -14,7 +14,7 @@ import {
   MTU_MAX,
 } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
-import { type HomeOptions, visitHome } from '../home/home.ts';
+import { type HomeOptions, withHome } from '../home/home.ts';
 import { ensureOwner } from './daemon.ts';
 import { printJson, table, tell } from './output.ts';
 import { addSettingOptions, changeOf, commandIn, settingsOf } from './settings.ts';
@@ -31,14 +31,8 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
   const optionsOf = (flags: CommonFlags): HomeOptions => ({ home: homeFolder(flags.home), machineModule });
 
   /** Does one act with a client, and closes it. */
-  async function visit<Result>(flags: CommonFlags, act: (client: Client) => Promise<Result>): Promise<Result> {
-    const { client, close } = await visitHome(optionsOf(flags));
-    try {
-      return await act(client);
-    } finally {
-      await close();
-    }
-  }
+  const visit = <Result>(flags: CommonFlags, act: (client: Client) => Promise<Result>): Promise<Result> =>
+    withHome(optionsOf(flags), act);
 
   const create = program.command('create').description('add a guest').argument('<name>', 'what it is called');
   create.argument('[command...]', 'of a guest of kind os: what it runs, behind --; without one what its image names');

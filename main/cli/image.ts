@@ -7,7 +7,7 @@ import { Command } from 'commander';
 import type { Client, ImageView } from '../contract.ts';
 import { sizeText } from '../disks/inspect.ts';
 import { homeFolder } from '../files/folders.ts';
-import { visitHome } from '../home/home.ts';
+import { withHome } from '../home/home.ts';
 import { printJson, progressBar, table, tell, UsageError } from './output.ts';
 
 interface ImageFlags {
@@ -23,14 +23,8 @@ const SHORT_ID = 12;
 export function addImage(program: Command, machineModule: string | undefined): void {
   const image = new Command('image').description('images of OS-level guests').copyInheritedSettings(program);
 
-  async function visit<Result>(flags: ImageFlags, act: (client: Client) => Promise<Result>): Promise<Result> {
-    const { client, close } = await visitHome({ home: homeFolder(flags.home), machineModule });
-    try {
-      return await act(client);
-    } finally {
-      await close();
-    }
-  }
+  const visit = <Result>(flags: ImageFlags, act: (client: Client) => Promise<Result>): Promise<Result> =>
+    withHome({ home: homeFolder(flags.home), machineModule }, act);
 
   image
     .command('import')

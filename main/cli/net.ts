@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { type Client, type LinkSettings, linkWords, type NetworkCardView, type NetworkView } from '../contract.ts';
 import { sizeText } from '../disks/inspect.ts';
 import { homeFolder } from '../files/folders.ts';
-import { visitHome } from '../home/home.ts';
+import { withHome } from '../home/home.ts';
 import { printJson, table, tell, UsageError } from './output.ts';
 
 interface NetFlags {
@@ -31,14 +31,8 @@ function number(text: string): number {
 export function addNet(program: Command, machineModule: string | undefined): void {
   const net = new Command('net').description('networks of guests').copyInheritedSettings(program);
 
-  async function visit<Result>(flags: NetFlags, act: (client: Client) => Promise<Result>): Promise<Result> {
-    const { client, close } = await visitHome({ home: homeFolder(flags.home), machineModule });
-    try {
-      return await act(client);
-    } finally {
-      await close();
-    }
-  }
+  const visit = <Result>(flags: NetFlags, act: (client: Client) => Promise<Result>): Promise<Result> =>
+    withHome({ home: homeFolder(flags.home), machineModule }, act);
 
   net
     .command('list')

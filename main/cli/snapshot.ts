@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import type { Client, SnapshotTree } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
-import { visitHome } from '../home/home.ts';
+import { withHome } from '../home/home.ts';
 import { printJson, tell } from './output.ts';
 
 interface SnapshotFlags {
@@ -16,14 +16,8 @@ interface SnapshotFlags {
 export function addSnapshot(program: Command, machineModule: string | undefined): void {
   const snapshot = new Command('snapshot').description('what guests can be made again').copyInheritedSettings(program);
 
-  async function visit<Result>(flags: SnapshotFlags, act: (client: Client) => Promise<Result>): Promise<Result> {
-    const { client, close } = await visitHome({ home: homeFolder(flags.home), machineModule });
-    try {
-      return await act(client);
-    } finally {
-      await close();
-    }
-  }
+  const visit = <Result>(flags: SnapshotFlags, act: (client: Client) => Promise<Result>): Promise<Result> =>
+    withHome({ home: homeFolder(flags.home), machineModule }, act);
 
   snapshot
     .command('take')

@@ -141,6 +141,19 @@ export async function visitHome(
   };
 }
 
+/** {@link visitHome} for one act, after which the client is closed. */
+export async function withHome<Result>(
+  options: HomeOptions,
+  act: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const { client, close } = await visitHome(options);
+  try {
+    return await act(client);
+  } finally {
+    await close();
+  }
+}
+
 /** Resolves once nobody has been connected and no guest in memory for a while. */
 export function idle(server: Server): Promise<void> {
   return new Promise((resolve) => {
