@@ -309,7 +309,7 @@ export class GuestManager {
     if (settings.kind === 'os') throw new Failure('wrong', 'A guest of kind os cannot be cloned: create another.');
     this.#requireCloneable(record);
     if (this.#inventory.find(name)) throw new Failure('conflict', `There is a guest called ${name} already.`);
-    const hasSnapshots = this.#inventory.snapshots.list(record.id).length > 0;
+    const hasSnapshots = this.#inventory.snapshots.count(record.id) > 0;
     if (isLinked && hasSnapshots)
       throw new Failure(
         'conflict',
@@ -353,7 +353,7 @@ export class GuestManager {
   async remove(guest: string, withSnapshots = false, withDisks = false): Promise<CallOutput<'guests.remove'>> {
     const record = this.#find(guest);
     this.#requireOff(record, 'removed');
-    const { length } = this.#snapshots.tree(record).snapshots;
+    const length = this.#inventory.snapshots.count(record.id);
     if (length > 0 && !withSnapshots)
       throw new Failure(
         'conflict',
@@ -681,7 +681,7 @@ export class GuestManager {
       pauseReason: run?.pauseReason ?? null,
       ejectedDisc: run ? (this.#ejectedDiscs.get(record.id) ?? null) : null,
       lastEnd: run ? null : record.lastEnd,
-      snapshots: this.#inventory.snapshots.list(record.id).length,
+      snapshots: this.#inventory.snapshots.count(record.id),
       saved: record.saved && { at: record.saved.at, bytes: record.saved.bytes },
     };
   }

@@ -47,14 +47,23 @@ export class SnapshotTable {
   /** All of a guest, the oldest first; of every guest where none is named. */
   list(guest?: string): SnapshotRecord[] {
     const rows = this.#database
-      .prepare<[], Row>('SELECT * FROM snapshots ORDER BY created_at, id')
-      .all()
-      .filter(({ guest_id }) => guest === undefined || guest_id === guest);
+      .prepare<{ guest: string | null }, Row>(
+        'SELECT * FROM snapshots WHERE @guest IS NULL OR guest_id = @guest ORDER BY created_at, id',
+      )
+      .all({ guest: guest ?? null });
     return rows.map((row) => ({
       ...{ id: row.id, guest: row.guest_id, parent: row.parent, name: row.name, createdAt: row.created_at },
       settings: GuestSettings.parse(JSON.parse(row.settings)),
       saved: row.saved === null ? null : SavedRecord.parse(JSON.parse(row.saved)),
     }));
+  }
+
+  /** How many a guest has. */
+  count(guest: string): number {
+    const row = this.#database
+      .prepare<[string], { count: number }>('SELECT count(*) AS count FROM snapshots WHERE guest_id = ?')
+      .get(guest);
+    return row?.count ?? 0;
   }
 
   /** The snapshot that a guest is right behind; null: none. */
