@@ -5,6 +5,7 @@
 import './styles/tokens.css';
 import './styles/base.css';
 import './state/theme.svelte.ts';
+import './strings/language.svelte.ts';
 import { mount } from 'svelte';
 import App from './App.svelte';
 import ConsoleWindow from './console/ConsoleWindow.svelte';

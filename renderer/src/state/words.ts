@@ -1,100 +1,46 @@
 // How numbers, times and states are told to a person.
-// Owns the wording; no state.
+// Owns the forms of numbers and times; the words are in the catalogue (strings/).
 // Never decides anything.
 
-import type { DiskSettings, EndReason, GuestKind, GuestSettings, GuestState, GuestView } from '../contract.ts';
+import type { EndReason, GuestView } from '../contract.ts';
+import { spoken } from '../strings/section.ts';
+import { bootNames, endNames, exitNames, stateNames, stateWords, timeWords } from '../strings/words.ts';
 
-export const kindNames: Record<GuestKind, string> = { full: 'Full', para: 'Para', os: 'OS-level' };
-
-export const kindMeanings: Record<GuestKind, string> = {
-  full: 'A whole emulated PC. The system runs unmodified and unaware.',
-  para: 'A guest that works with the hypervisor. Less to emulate.',
-  os: 'A container on one shared Linux-compatible kernel.',
-};
-
-export const stateNames: Record<GuestState, string> = {
-  off: 'Off',
-  starting: 'Starting',
-  running: 'Running',
-  paused: 'Paused',
-  stopping: 'Stopping',
-  saving: 'Saving',
-};
-
-const endNames: Record<EndReason, string> = {
-  powerOff: 'Powered off',
-  reset: 'Stopped at reset',
-  tripleFault: 'Stopped by a triple fault',
-  error: 'Stopped by an error',
-  exited: 'Command ended',
-  forced: 'Stopped by force',
-  saved: 'Saved',
-  crashed: 'The hypervisor failed',
-};
+export {
+  interfaceNames,
+  kindMeanings,
+  kindNames,
+  paravirtNames,
+  stateNames,
+  virtioMeanings,
+  virtioNames,
+  watchdogNames,
+} from '../strings/words.ts';
 
 export const isBadEnd = (reason: EndReason): boolean =>
   reason === 'tripleFault' || reason === 'error' || reason === 'crashed';
 
-export const interfaceNames: Record<DiskSettings['interface'], string> = {
-  ide: 'IDE',
-  ahci: 'AHCI (SATA)',
-  virtio: 'Virtio',
-};
-
-type VirtioDevice = GuestSettings['virtio'][number];
-export const virtioNames: Record<VirtioDevice, string> = {
-  console: 'Virtio console',
-  rng: 'Virtio random numbers',
-  balloon: 'Virtio balloon',
-  gpu: 'Virtio display',
-  input: 'Virtio keyboard and tablet',
-  vsock: 'Virtio sockets',
-};
-export const virtioMeanings: Record<VirtioDevice, string> = {
-  console: 'Ports for what a guest’s system and this host say to each other',
-  rng: 'This host’s randomness, so that a guest has enough of it at its start',
-  balloon: 'Memory that the guest gives back when it is asked to',
-  gpu: 'A display up to 2560 by 1600 that a guest draws in its own memory',
-  input: 'A keyboard, and a pointer that is where the host’s is',
-  vsock: 'Streams to this host and to other guests, without a network',
-};
-
-export const paravirtNames: Record<GuestSettings['paravirt'], string> = {
-  auto: 'By kind: KVM for para, nothing for full',
-  none: 'Nothing',
-  kvm: 'KVM',
-  hyperv: 'Hyper-V',
-};
-
-export const watchdogNames: Record<GuestSettings['watchdog'], string> = {
-  reset: 'Resets the guest',
-  poweroff: 'Powers the guest off',
-  none: 'No watchdog',
-};
-
 /** A guest's state in a few words, and why it is so where nobody asked for it. */
 export function stateName({ state, pauseReason, lastEnd, saved }: GuestView): string {
-  if (saved && state === 'off') return 'Saved';
-  if (state === 'paused' && pauseReason !== null) return 'Paused: host full';
-  return state === 'off' && lastEnd !== null && isBadEnd(lastEnd.reason) ? 'Off after an error' : stateNames[state];
+  if (saved && state === 'off') return stateWords.saved;
+  if (state === 'paused' && pauseReason !== null) return stateWords.hostFull;
+  return state === 'off' && lastEnd !== null && isBadEnd(lastEnd.reason) ? stateWords.offAfterError : stateNames[state];
 }
 
 /** What the state means beyond its name: `Powered off 3 minutes ago`. */
 export function stateDetail(guest: GuestView, now: number): string {
   if (guest.startedAt !== null) {
     const since = duration((now - guest.startedAt) / 1000);
-    return guest.state === 'running' ? `for ${since}` : `started ${since} ago`;
+    return guest.state === 'running' ? stateWords.since(since) : stateWords.startedAgo(since);
   }
   if (guest.saved) return `${ago(guest.saved.at, now)}, ${bytes(guest.saved.bytes)}`;
   if (guest.lastEnd) return `${endNames[guest.lastEnd.reason]} ${ago(guest.lastEnd.at, now)}`;
-  return 'Never started';
+  return stateWords.neverStarted;
 }
 
 export function endName(reason: EndReason): string {
   return endNames[reason];
 }
-
-const bootNames: Record<string, string> = { c: 'disk', d: 'CD', a: 'floppy', n: 'network' };
 
 /** A boot order: `Disk, CD, floppy, network`. */
 export function bootOrderText(order: string): string {
@@ -113,11 +59,11 @@ export function duration(seconds: number): string {
 /** A moment in the past, in milliseconds since the epoch: `just now`, `3 min ago`. */
 export function ago(at: number, now: number): string {
   const seconds = (now - at) / 1000;
-  if (seconds < 10) return 'just now';
-  if (seconds < 60) return 'less than a minute ago';
-  if (seconds < 3600) return `${Math.floor(seconds / 60)}\xa0min ago`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}\xa0h ago`;
-  return `on ${new Date(at).toLocaleDateString()}`;
+  if (seconds < 10) return timeWords.justNow;
+  if (seconds < 60) return timeWords.withinMinute;
+  if (seconds < 3600) return timeWords.minutesAgo(Math.floor(seconds / 60));
+  if (seconds < 86_400) return timeWords.hoursAgo(Math.floor(seconds / 3600));
+  return timeWords.onDay(new Date(at).toLocaleDateString(spoken()));
 }
 
 /** A size in MiB: `96 MiB`, `1.5 GiB`. */
@@ -150,19 +96,6 @@ export function quantity(value: number): string {
 export function percent(value: number): string {
   return `${value > 0 && value < 9.95 ? value.toFixed(1) : Math.round(value)}\xa0%`;
 }
-
-const exitNames: Record<string, string> = {
-  portIo: 'Port I/O',
-  mmio: 'MMIO',
-  hypercall: 'Hypercall',
-  msr: 'MSR',
-  cpuid: 'CPUID',
-  controlRegister: 'Control register',
-  descriptorTable: 'Descriptor table',
-  hlt: 'HLT',
-  interrupt: 'Interrupt',
-  exception: 'Exception',
-};
 
 /** An exit reason in words; one this version does not know keeps its own name. */
 export function exitName(reason: string): string {
