@@ -4,11 +4,13 @@
 
 import { z } from 'zod';
 import { cardIndex, LinkChange, NETS_MAX, NetSettings, NetworkView, networkModels, path } from './contract-networks.ts';
+import { GuestUsage, HostUsage, usageQuery } from './contract-usage.ts';
 import { keyCodes } from './keyboard/key-codes.ts';
 
 export * from './contract-client.ts';
 export * from './contract-frames.ts';
 export * from './contract-networks.ts';
+export * from './contract-usage.ts';
 export * from './display/display-frames.ts';
 export * from './guests/command-words.ts';
 export * from './guests/program-frames.ts';
@@ -528,6 +530,19 @@ export const HypervisorSeconds = z.object({
 });
 export type HypervisorSeconds = z.output<typeof HypervisorSeconds>;
 
+/** Seconds in which a guest had something to do, by what came of it. */
+export const ProcessorSeconds = z.object({
+  /** One of the host's processors executed its thread. */
+  executed: z.number(),
+  /** It had its turn, and the host did something else. */
+  stolen: z.number(),
+  /** Others had their turns, or it rested for its cap or the host's reserve. */
+  waited: z.number(),
+  /** Of its thread's time, what finding out who has a turn took. */
+  sharing: z.number(),
+});
+export type ProcessorSeconds = z.output<typeof ProcessorSeconds>;
+
 /** Frames of a guest's network cards since the run began: `in` is what the guest took. */
 export const NetTotals = z.object({
   packetsIn: z.number(),
@@ -542,6 +557,8 @@ export const DiskTotals = z.object({
   writes: z.number(),
   bytesRead: z.number(),
   bytesWritten: z.number(),
+  /** From each read's and write's request to its answer, added up. */
+  seconds: z.number(),
 });
 
 /** Counters of one guest. Percentages are of one host core over `seconds`; totals are since the run began. */
@@ -553,11 +570,15 @@ export const StatsSample = z.object({
   hypervisorPercent: z.number(),
   /** Of the shared kernel, for a guest of kind os; others have their own, whose time is the guest's. */
   kernelPercent: z.number(),
+  /** It had something to do, and others had the processor. */
+  stealPercent: z.number(),
   idlePercent: z.number(),
   instructionsPerSecond: z.number(),
   exitsPerSecond: z.number(),
   residentMiB: z.number(),
+  balloonMiB: z.number(),
   totals: z.object({
+    processor: ProcessorSeconds,
     instructions: z.number(),
     guestSeconds: z.number(),
     kernelSeconds: z.number(),
@@ -613,6 +634,8 @@ export const Report = z.object({
   /** In the shared kernel, of a guest of kind os, which has no hypervisor: its parts there are all 0. */
   kernelSeconds: z.number(),
   hypervisorSeconds: HypervisorSeconds,
+  /** Of the guest's thread. */
+  processor: ProcessorSeconds,
   /** Hypervisor seconds / (guest + hypervisor seconds), measured. */
   hypervisorShare: z.number(),
   exits: z.record(z.string(), z.number()),
@@ -936,6 +959,10 @@ export const calls = {
   'guests.report': { input: guestRef, output: Report },
   /** One sample a second, oldest first, of the present or last run: at most the last ten minutes. */
   'stats.history': { input: guestRef, output: z.array(StatsSample) },
+  /** What a guest used, at most as far back as the range goes, whether it runs or not. */
+  'usage.guest': { input: usageQuery.extend({ guest: z.string().min(1) }), output: GuestUsage },
+  /** The same of the host, while guests ran or somebody asked for it. */
+  'usage.host': { input: usageQuery, output: HostUsage },
   'peers.list': { input: nothing, output: PeerList },
   'pool.get': { input: nothing, output: MemoryPoolView },
   /** How much the guests with balloons may have together; null: as much as follows from the host's memory. */

@@ -2,7 +2,7 @@
 // Owns the readings of the operating system and the limits that follow from them.
 // Never changes anything.
 
-import { availableParallelism, freemem, totalmem } from 'node:os';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { RAM_LIMIT } from '../native-free-core/memory/layout.ts';
 import { Failure, type GuestKind, type GuestSettings, type HostInfo, type HostReserve } from './contract.ts';
 import { version } from './version.ts';
@@ -22,6 +22,18 @@ export function hostMemoryMiB(): number {
 /** The most memory one guest can be given here, in MiB. */
 export function guestMemoryLimitMiB(): number {
   return Math.min(hostMemoryMiB(), Math.floor(RAM_LIMIT / MIB));
+}
+
+/** What the host's processors have done since it was started, all together, in milliseconds, and how many they are. */
+export function hostProcessorTimes(): { busy: number; all: number; cores: number } {
+  let [busy, all] = [0, 0];
+  const each = cpus();
+  for (const { times } of each) {
+    const sum = times.user + times.nice + times.sys + times.irq;
+    busy += sum;
+    all += sum + times.idle;
+  }
+  return { busy, all, cores: Math.max(1, each.length) };
 }
 
 export function hostInfo(home: string): HostInfo {

@@ -170,6 +170,8 @@ export class Server {
       'networks.link': (input) => guests.networks.link(input),
       'networks.capture': (input) => guests.networks.capture(input),
       'stats.history': ({ guest }) => guests.history(guest),
+      'usage.guest': ({ guest, range, since }) => guests.usage(guest, range, since),
+      'usage.host': ({ range, since }) => guests.hostUsage(range, since),
       'peers.list': () => guests.peers,
       'pool.get': () => guests.pool.view,
       'pool.set': ({ budgetMiB }) => guests.setMemoryBudget(budgetMiB),

@@ -21,6 +21,7 @@ import { addRun } from './run.ts';
 import { addServe } from './serve.ts';
 import { addSnapshot } from './snapshot.ts';
 import { addTop } from './top.ts';
+import { addUsage } from './usage.ts';
 
 export interface ProgramOptions {
   /** Module whose `createGuest` replaces the core's, for tests. */
@@ -46,6 +47,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   addExec(program, ended);
   addDisplayVerbs(program);
   addTop(program);
+  addUsage(program);
   addPool(program);
   addReserve(program);
   addServe(program, machineModule, ended);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ControlBlock, type CounterName, counterNames } from '../../native-free-core/hypervisor/control-block.ts';
 import { Report } from '../contract.ts';
-import { makeReport } from './accounts.ts';
+import { givenPart, History, makeReport, stealSeconds } from './accounts.ts';
 
 const facts = { kind: 'full', memoryMiB: 64, wallSeconds: 9, marks: [], end: null } as const;
 
@@ -51,4 +51,21 @@ test('each counter of the engine comes out at one place of the report', () => {
   const report = reportOf(Object.fromEntries(shown.map((name, index) => [name, values[index]])));
   const found = numbersIn(report.engine).filter((value) => value >= 1000);
   assert.deepEqual(found.toSorted(), values);
+});
+
+test('time that the host gave others is neither the guest’s nor the hypervisor’s', () => {
+  const control = new ControlBlock();
+  const history = new History(control, 'full');
+  // By the clock the guest had its turn for 0.4 s, of which the host's processors executed half.
+  control.set('guestNanoseconds', 0.3e9);
+  control.set('devicesNanoseconds', 0.1e9);
+  control.set('processorNanoseconds', 0.2e9);
+  control.set('stolenNanoseconds', 0.2e9);
+  control.set('waitedNanoseconds', 0.5e9);
+  const { totals } = history.sample();
+  const { processor } = totals;
+  const none = { executed: 0, stolen: 0, waited: 0, sharing: 0 };
+  assert.equal(givenPart(none, processor), 0.5);
+  assert.equal(givenPart(none, none), 1);
+  assert.equal(stealSeconds(none, processor), 0.7);
 });

@@ -8,7 +8,7 @@ import {
   type HypervisorPart,
   hypervisorParts,
 } from '../../native-free-core/hypervisor/control-block.ts';
-import type { EngineWork, GuestKind, HypervisorSeconds, Report, StatsSample } from '../contract.ts';
+import type { EngineWork, GuestKind, HypervisorSeconds, ProcessorSeconds, Report, StatsSample } from '../contract.ts';
 import type { ToldMemory } from './memory-pool.ts';
 
 /** Samples kept: ten minutes at one a second. */
@@ -17,7 +17,7 @@ const HISTORY_LENGTH = 600;
 const PAGE_MIB = 4096 / 2 ** 20;
 
 /** One reading of the counters that are shown. */
-export type Totals = StatsSample['totals'] & { residentMiB: number };
+export type Totals = StatsSample['totals'] & { residentMiB: number; balloonMiB: number };
 
 /** `kind`: what is not execution of the guest is its hypervisor's; that of a guest of kind os is the shared kernel's. */
 export function readTotals(control: ControlBlock, kind: GuestKind): Totals {
@@ -28,6 +28,7 @@ export function readTotals(control: ControlBlock, kind: GuestKind): Totals {
   const kernelSeconds = kind === 'os' ? hypervisorParts.reduce((total, part) => total + seconds(part), 0) : 0;
   const exits = Object.fromEntries(exitReasons.map((reason) => [reason, control.get(`exits.${reason}`)]));
   return {
+    processor: readProcessor(control),
     instructions: control.get('instructions'),
     guestSeconds: control.get('guestNanoseconds') / 1e9,
     kernelSeconds,
@@ -38,6 +39,7 @@ export function readTotals(control: ControlBlock, kind: GuestKind): Totals {
       writes: control.get('diskWrites'),
       bytesRead: control.get('diskBytesRead'),
       bytesWritten: control.get('diskBytesWritten'),
+      seconds: control.get('diskNanoseconds') / 1e9,
     },
     net: {
       packetsIn: control.get('netPacketsIn'),
@@ -46,6 +48,16 @@ export function readTotals(control: ControlBlock, kind: GuestKind): Totals {
       bytesOut: control.get('netBytesOut'),
     },
     residentMiB: control.get('residentPages') * PAGE_MIB,
+    balloonMiB: control.get('balloonPages') * PAGE_MIB,
+  };
+}
+
+function readProcessor(control: ControlBlock): ProcessorSeconds {
+  return {
+    executed: control.get('processorNanoseconds') / 1e9,
+    stolen: control.get('stolenNanoseconds') / 1e9,
+    waited: control.get('waitedNanoseconds') / 1e9,
+    sharing: control.get('sharesNanoseconds') / 1e9,
   };
 }
 
@@ -98,6 +110,21 @@ function sum(values: object): number {
   return Object.values(values).reduce((total: number, value: number) => total + value, 0);
 }
 
+/**
+ * Which part of the time that a guest's thread had its turn the host's processors executed it. Guest and hypervisor time are
+ * measured by the clock: the rest of it is not theirs.
+ */
+export function givenPart(before: ProcessorSeconds, after: ProcessorSeconds): number {
+  const executed = after.executed - before.executed;
+  const whole = executed + after.stolen - before.stolen;
+  return whole > 0 ? executed / whole : 1;
+}
+
+/** Seconds in which the guest had something to do and others had the processor. */
+export function stealSeconds(before: ProcessorSeconds, after: ProcessorSeconds): number {
+  return after.stolen - before.stolen + after.waited - before.waited;
+}
+
 /** Samples of one run, made at whatever pace `sample` is called. */
 export class History {
   readonly #control: ControlBlock;
@@ -121,26 +148,30 @@ export class History {
   sample(): StatsSample {
     const now = performance.now();
     const seconds = Math.max((now - this.#beforeAt) / 1000, 1e-3);
-    const { residentMiB, ...totals } = readTotals(this.#control, this.#kind);
+    const { residentMiB, balloonMiB, ...totals } = readTotals(this.#control, this.#kind);
     const before = this.#before;
     // Readings are not taken in one instant, so a share may come out a hair outside 0 to 100.
     const percent = (spent: number): number => Math.min(100, Math.max(0, (100 * spent) / seconds));
-    const guestPercent = percent(totals.guestSeconds - before.guestSeconds);
-    const hypervisorPercent = percent(sum(totals.hypervisorSeconds) - sum(before.hypervisorSeconds));
-    const kernelPercent = percent(totals.kernelSeconds - before.kernelSeconds);
+    const given = givenPart(before.processor, totals.processor);
+    const guestPercent = percent(given * (totals.guestSeconds - before.guestSeconds));
+    const hypervisorPercent = percent(given * (sum(totals.hypervisorSeconds) - sum(before.hypervisorSeconds)));
+    const kernelPercent = percent(given * (totals.kernelSeconds - before.kernelSeconds));
+    const stealPercent = percent(stealSeconds(before.processor, totals.processor));
     const sample: StatsSample = {
       at: Date.now(),
       seconds,
       guestPercent,
       hypervisorPercent,
       kernelPercent,
-      idlePercent: Math.max(0, 100 - guestPercent - hypervisorPercent - kernelPercent),
+      stealPercent,
+      idlePercent: Math.max(0, 100 - guestPercent - hypervisorPercent - kernelPercent - stealPercent),
       instructionsPerSecond: Math.max(0, totals.instructions - before.instructions) / seconds,
       exitsPerSecond: Math.max(0, sum(totals.exits) - sum(before.exits)) / seconds,
       residentMiB,
+      balloonMiB,
       totals,
     };
-    this.#before = { ...totals, residentMiB };
+    this.#before = { ...totals, residentMiB, balloonMiB };
     this.#beforeAt = now;
     this.#samples.push(sample);
     if (this.#samples.length > HISTORY_LENGTH) this.#samples.shift();
@@ -159,7 +190,7 @@ export interface RunFacts {
 
 /** The report of a run, from its control block and what main knows of it. */
 export function makeReport(control: ControlBlock, facts: RunFacts): Report {
-  const { residentMiB, ...totals } = readTotals(control, facts.kind);
+  const { residentMiB, balloonMiB, ...totals } = readTotals(control, facts.kind);
   const hypervisor = sum(totals.hypervisorSeconds);
   const busy = totals.guestSeconds + totals.kernelSeconds + hypervisor;
   return {
@@ -169,7 +200,7 @@ export function makeReport(control: ControlBlock, facts: RunFacts): Report {
     ...totals,
     hypervisorShare: busy > 0 ? hypervisor / busy : 0,
     engine: readEngineWork(control),
-    memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB: control.get('balloonPages') * PAGE_MIB },
+    memory: { configuredMiB: facts.memoryMiB, residentMiB, balloonMiB },
     unimplemented: facts.unimplemented ?? {},
     end: facts.end,
   };

@@ -17,8 +17,10 @@ import {
   type GuestEnd,
   GuestSettings,
   type GuestSettingsChange,
+  type GuestUsage,
   type GuestView,
   type HostReserve,
+  type HostUsage,
   type LinkSettings,
   type MemoryPoolView,
   type PeerList,
@@ -28,6 +30,7 @@ import {
   type SnapshotTree,
   type StatsSample,
   type TerminalSize,
+  type UsageRange,
 } from '../contract.ts';
 import { checkUnshared, cloneDisks, deleteDisks } from '../disks/guest-disks.ts';
 import { encodePng } from '../display/png.ts';
@@ -40,6 +43,7 @@ import { NetworkControl } from '../networks/network-control.ts';
 import { Networks } from '../networks/networks.ts';
 import { SavedStates } from '../saved-states/saved-states.ts';
 import { Snapshots } from '../snapshots/snapshots.ts';
+import { Sampler } from '../usage/sampler.ts';
 import {
   checkBiosFile,
   checkBootFile,
@@ -56,9 +60,6 @@ import type { ProgramMessage } from './program-frames.ts';
 import { type ProgramHandle, RunningGuest } from './running-guest.ts';
 import { SCROLLBACK_BYTES, SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
-
-/** Milliseconds between two samples of a guest's counters. */
-const SAMPLE_EVERY = 1000;
 
 /** Settings that can be changed while a guest runs. */
 const mediaSettings = ['cdrom', 'floppies'] as const;
@@ -103,9 +104,10 @@ export class GuestManager {
   readonly #ejectedDiscs = new Map<string, string>();
   readonly #displays = new Map<string, GuestDisplay>();
   #memoryBudget: number | null;
-  #sampler: NodeJS.Timeout | undefined;
   /** Memory of the guests with balloons. */
   readonly pool: MemoryPool;
+  /** What guests and the host use, now and before. */
+  readonly #sampler: Sampler;
 
   constructor(options: GuestManagerOptions) {
     this.#inventory = options.inventory;
@@ -126,6 +128,12 @@ export class GuestManager {
       hostMiB: hostMemoryMiB(),
       changed: (view) => this.#emit('pool.changed', view),
       wish: (id) => this.#peers.memoryWish(id),
+    });
+    this.#sampler = new Sampler({
+      table: options.inventory.usage,
+      runs: () => this.#runs,
+      reserve: () => this.reserve,
+      emit: this.#emit,
     });
     this.networks = new NetworkControl(this.#networks, {
       list: () => this.list(),
@@ -362,6 +370,7 @@ export class GuestManager {
     const all = [record.settings, ...this.#inventory.snapshots.list(record.id).map(({ settings }) => settings)];
     await this.#snapshots.removeAll(record.id);
     await this.#states.remove(record.id);
+    this.#sampler.forget(record.id);
     this.#inventory.remove(record.id);
     this.#containers.remove(record.id);
     this.#runs.delete(record.id);
@@ -418,7 +427,7 @@ export class GuestManager {
     sound.begin(run);
     const number = this.#inventory.runStarted(record.id, run.startedAt);
     void run.ended.then((end) => this.#ended(record.id, number, end));
-    this.#sample();
+    this.#sampler.begin();
     this.#changed(record.id);
     await run.started;
     this.pool.begin();
@@ -581,6 +590,15 @@ export class GuestManager {
     return [...(this.#runs.get(this.#find(guest).id)?.history.samples ?? [])];
   }
 
+  /** What a guest used, whether it runs or not. */
+  usage(guest: string, range: UsageRange, since: number): GuestUsage {
+    return this.#sampler.guest(this.#find(guest).id, range, since);
+  }
+
+  hostUsage(range: UsageRange, since: number): HostUsage {
+    return this.#sampler.host(range, since);
+  }
+
   /** A serial console of a guest, there before its first start and after its last. */
   console(guest: string, port: SerialPort = 1): SerialConsole {
     const { id, settings } = this.#find(guest);
@@ -643,7 +661,7 @@ export class GuestManager {
   /** Ends every run without asking the guests, and answers when all are recorded. */
   async close(): Promise<void> {
     await Promise.all([...this.#runs.values()].map((run) => run.forceStop()));
-    clearInterval(this.#sampler);
+    this.#sampler.end();
     this.pool.end();
   }
 
@@ -707,17 +725,6 @@ export class GuestManager {
     const { settings } = this.#changed(id);
     this.pool.tick();
     this.#emit('guest.ended', { id, name: settings.name, end });
-  }
-
-  /** Samples while there is anything to sample. */
-  #sample(): void {
-    this.#sampler ??= setInterval(() => {
-      for (const [id, run] of this.#runs)
-        if (run.end === null) this.#emit('guest.counters', { id, sample: run.history.sample() });
-      if (this.isBusy) return;
-      clearInterval(this.#sampler);
-      this.#sampler = undefined;
-    }, SAMPLE_EVERY);
   }
 }
 

@@ -128,6 +128,11 @@ class GuestThread {
   readonly #nobody = new Int32Array(new SharedArrayBuffer(4));
   /** Milliseconds that the guest waited for a processor, or rested. */
   #waited = 0;
+  /** Milliseconds that it took this thread to find out who has a processor. */
+  #sharing = 0;
+  /** Nanoseconds of slices: executed by the host's processors, and given to others by the host. */
+  #processed = 0;
+  #stolen = 0;
   readonly #output: OutputBatch;
   readonly #secondOutput: OutputBatch;
   #isHeard = false;
@@ -510,9 +515,10 @@ class GuestThread {
         continue;
       }
       this.#setState(GuestState.running);
-      const before = this.#processor ? processorNanoseconds() : 0;
+      const before = processorNanoseconds();
+      const began = performance.now();
       const result = guest.run(SLICE);
-      const rest = this.#executed(result, before);
+      const rest = this.#executed(result, before, began);
       const now = (busySince = performance.now());
       this.#flush();
       this.#screen.show(guest, now);
@@ -553,19 +559,27 @@ class GuestThread {
     const processor = this.#processor;
     if (!processor || processor.has) return true;
     const asked = performance.now();
-    const has = processor.acquire(SLICE);
-    this.#waited += performance.now() - asked;
+    const hasAtOnce = processor.ask();
+    const answered = performance.now();
+    this.#sharing += answered - asked;
+    if (hasAtOnce) return true;
+    const has = processor.wait(SLICE);
+    this.#waited += performance.now() - answered;
     if (!has) await nextTurn();
     return has;
   }
 
-  /** Accounts for a slice that began at a processor time. Milliseconds for which the guest is not to execute. */
-  #executed({ state }: SliceResult, before: number): number {
+  /** Accounts for a slice that began at a processor time, and a time. Milliseconds for which the guest is not to execute. */
+  #executed({ state }: SliceResult, before: number, began: number): number {
     const processor = this.#processor;
-    if (!processor) return 0;
+    const ended = performance.now();
     const nanoseconds = processorNanoseconds() - before;
-    if (state !== 'running') return processor.release(nanoseconds).rest / 1e6;
-    const { keeps, rest } = processor.renew(nanoseconds);
+    this.#processed += nanoseconds;
+    this.#stolen += Math.max(0, (ended - began) * 1e6 - nanoseconds);
+    if (!processor) return 0;
+    const { keeps, rest } = state === 'running' ? processor.renew(nanoseconds) : processor.release(nanoseconds);
+    this.#sharing += performance.now() - ended;
+    if (state !== 'running') return rest / 1e6;
     this.#waited += rest / 1e6;
     if (!keeps || rest === 0) return rest / 1e6;
     // Too short for the event loop, and nobody else is to have the processor meanwhile.
@@ -615,6 +629,9 @@ class GuestThread {
     const machine = this.#control.get('schedulingNanoseconds');
     this.#control.set('schedulingNanoseconds', machine + this.#scheduling * 1e6);
     this.#control.set('waitedNanoseconds', this.#waited * 1e6);
+    this.#control.set('processorNanoseconds', this.#processed);
+    this.#control.set('stolenNanoseconds', this.#stolen);
+    this.#control.set('sharesNanoseconds', this.#sharing * 1e6);
     const calls = guest.unimplemented?.() ?? {};
     const inVain = Object.values(calls).reduce((total, count) => total + count, 0);
     if (inVain > this.#toldInVain) this.#send({ type: 'unimplemented', calls });

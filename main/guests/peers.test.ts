@@ -22,7 +22,8 @@ test('what guests do is measured, what they declare counts more, and who leaves 
   await measured.promise;
   const [first, second] = peers.list();
   assert.deepEqual([first.name, first.demand.cpu, first.demand.memory], ['one', 200, 256]);
-  assert.ok(first.demand.io > 0 && first.demand.io <= 64 * 1024);
+  // A timer may be a millisecond early.
+  assert.ok(first.demand.io > 0 && first.demand.io <= 66 * 1024);
   assert.deepEqual([second.demand, second.declared], [{ cpu: 0, memory: 512, io: 0 }, []]);
   new PeerTable(two.start.table).at(two.start.slot)!.declare('memory', 77);
   assert.equal(peers.memoryWish('2'), 77);

@@ -2,10 +2,11 @@
 // Owns the measuring: once a second, while anybody is there.
 // Never decides what a guest gets; what guests declare comes from their own threads.
 
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { availableParallelism, freemem, totalmem } from 'node:os';
 import { type ControlBlock, hypervisorParts } from '../../native-free-core/hypervisor/control-block.ts';
 import { demands, type Peer, PeerTable } from '../../native-free-core/hypervisor/peer-table.ts';
 import type { GuestSettings, PeerView } from '../contract.ts';
+import { hostProcessorTimes } from '../host.ts';
 
 const MIB = 2 ** 20;
 const KIB = 1024;
@@ -46,7 +47,7 @@ export class Peers {
   readonly #cores: number;
   #timer: NodeJS.Timeout | undefined;
   #measuredAt = 0;
-  #hostBusy = hostTimes();
+  #hostBusy = hostProcessorTimes();
 
   /** `changed` is called after each measurement, and when somebody came or went; `cores` are those that guests may count on. */
   constructor({ changed = () => {}, cores = availableParallelism() }: { changed?: () => void; cores?: number } = {}) {
@@ -67,7 +68,7 @@ export class Peers {
     this.#members.add(member);
     peer.measure('memory', memoryMiB);
     if (this.#timer === undefined) {
-      this.#hostBusy = hostTimes();
+      this.#hostBusy = hostProcessorTimes();
       this.#measuredAt = performance.now();
       this.#timer = setInterval(() => this.#measure(), MEASURE_EVERY);
       // A process that is about to end does not wait for a measurement.
@@ -150,7 +151,7 @@ export class Peers {
   /** What all of the host's processors did since the last time, in percent of one. */
   #hostPercent(): number {
     const before = this.#hostBusy;
-    const now = (this.#hostBusy = hostTimes());
+    const now = (this.#hostBusy = hostProcessorTimes());
     const all = now.all - before.all;
     return all > 0 ? (100 * availableParallelism() * (now.busy - before.busy)) / all : 0;
   }
@@ -169,14 +170,4 @@ function reading(control: ControlBlock): { busySeconds: number; bytes: number } 
 function memoryOf({ control, memoryMiB }: Member): number {
   if (control.get('memoryTellings') > 0) return control.get('memoryUsed') / MIB;
   return Math.max(0, memoryMiB - (control.get('balloonPages') * PAGE) / MIB);
-}
-
-function hostTimes(): { busy: number; all: number } {
-  let [busy, all] = [0, 0];
-  for (const { times } of cpus()) {
-    const sum = times.user + times.nice + times.sys + times.irq;
-    busy += sum;
-    all += sum + times.idle;
-  }
-  return { busy, all };
 }

@@ -10,6 +10,7 @@ import { makeFolder } from '../files/folders.ts';
 import { SavedRecord } from '../saved-states/saved-states.ts';
 import { migrations } from './migrations.ts';
 import { SnapshotTable } from './snapshot-table.ts';
+import { UsageTable } from './usage-table.ts';
 
 export interface GuestRecord {
   id: string;
@@ -41,11 +42,13 @@ export class HomeError extends Error {}
 
 export class Inventory {
   readonly snapshots: SnapshotTable;
+  readonly usage: UsageTable;
   readonly #database: Database.Database;
 
   private constructor(database: Database.Database) {
     this.#database = database;
     this.snapshots = new SnapshotTable(database);
+    this.usage = new UsageTable(database);
   }
 
   /**

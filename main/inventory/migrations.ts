@@ -46,4 +46,17 @@ export const migrations: readonly string[] = [
      UNIQUE (guest_id, name)
    ) STRICT;
    ALTER TABLE guests ADD COLUMN snapshot TEXT;`,
+  // 6: what guests, and the subject `host`, used: rings, whose places are overwritten turn by turn (usage-table.ts).
+  `CREATE TABLE usage (
+     subject TEXT NOT NULL,
+     ring INTEGER NOT NULL,
+     slot INTEGER NOT NULL,
+     at INTEGER NOT NULL,
+     seconds REAL NOT NULL,
+     figures BLOB NOT NULL,
+     PRIMARY KEY (subject, ring, slot)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TRIGGER usage_of_removed AFTER DELETE ON guests BEGIN
+     DELETE FROM usage WHERE subject = old.id;
+   END;`,
 ];

@@ -46,6 +46,11 @@ const plainCounters = [
   'idleNanoseconds',
   // The guest had something to do, and waited for a processor that others had, or rested for its cap or the host's reserve.
   'waitedNanoseconds',
+  // While the guest executed: processor time that the host gave its thread, and what the host gave others instead; deciding who
+  // has a processor took so much of the guest's thread.
+  'processorNanoseconds',
+  'stolenNanoseconds',
+  'sharesNanoseconds',
   'tlbMisses',
   'blocksDecoded',
   'blocksInvalidated',
@@ -79,6 +84,8 @@ const plainCounters = [
   'diskWrites',
   'diskBytesRead',
   'diskBytesWritten',
+  // From each read's and write's request to its answer, added up.
+  'diskNanoseconds',
   'netPacketsIn',
   'netPacketsOut',
   'netBytesIn',

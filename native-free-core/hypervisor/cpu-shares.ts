@@ -193,7 +193,11 @@ export class CpuClient extends CpuShares {
    * one of those that wait, until it asks again or gives that up with {@link withdraw}.
    */
   acquire(milliseconds: number): boolean {
-    if (this.#ask()) return true;
+    return this.ask() || this.wait(milliseconds);
+  }
+
+  /** The same of a thread that has asked. */
+  wait(milliseconds: number): boolean {
     const state = Word.clients + this.#id * CLIENT_WORDS + ClientWord.state;
     Atomics.wait(this.words, state, State.waiting, milliseconds);
     return this.has;
@@ -213,7 +217,8 @@ export class CpuClient extends CpuShares {
     return this.locked(this.#id + 2, act);
   }
 
-  #ask(): boolean {
+  /** Asks for a processor, without waiting: answers whether the thread has one now, and otherwise is one of those that wait. */
+  ask(): boolean {
     return this.#locked(() => {
       const state = this.get(this.#id, ClientWord.state);
       if (state !== State.idle) return state === State.executing;

@@ -24,6 +24,7 @@ function machine() {
     close: async () => {},
   };
   const traffic = new DiskTraffic(
+    () => 0,
     () => {},
     () => {},
     (reason) => said.push(reason),

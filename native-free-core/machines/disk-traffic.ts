@@ -22,15 +22,18 @@ export class DiskTraffic {
   private bytesWritten = 0;
   private stalled: Stalled[] = [];
   private retrying: Promise<boolean> | null = null;
+  private nanoseconds = 0;
+  private readonly now: () => number;
   private readonly asked: () => void;
   private readonly answered: () => void;
   private readonly onFull: (reason: string) => void;
 
   /**
-   * `asked` is called with each request, `answered` when a request and what followed from it is over, and `onFull`, with a
+   * `now` is a clock in nanoseconds. `asked` is called with each request, `answered` when a request and what followed from it is over, and `onFull`, with a
    * sentence, when the host has no room: the guest is to stand still then until {@link retry} has found some.
    */
-  constructor(asked: () => void, answered: () => void, onFull: (reason: string) => void) {
+  constructor(now: () => number, asked: () => void, answered: () => void, onFull: (reason: string) => void) {
+    this.now = now;
     this.asked = asked;
     this.answered = answered;
     this.onFull = onFull;
@@ -44,17 +47,26 @@ export class DiskTraffic {
       read: (offset, into) => {
         this.reads++;
         this.bytesRead += into.length;
-        return this.follow(disk.read(offset, into));
+        return this.follow(this.timed(disk.read(offset, into)));
       },
       write: (offset, from) => {
         this.writes++;
         this.bytesWritten += from.length;
-        return this.follow(this.insist(() => disk.write(offset, from)));
+        return this.follow(this.timed(this.insist(() => disk.write(offset, from))));
       },
       flush: () => this.follow(this.insist(() => disk.flush())),
       writeZeros: (offset, length) => this.follow(this.insist(() => disk.writeZeros(offset, length))),
       discard: (offset, length) => this.follow(this.insist(() => disk.discard(offset, length))),
     };
+  }
+
+  private timed<T>(work: Promise<T>): Promise<T> {
+    const asked = this.now();
+    const over = () => {
+      this.nanoseconds += this.now() - asked;
+    };
+    work.then(over, over);
+    return work;
   }
 
   /** Counts work that requests are part of as one more request. */
@@ -111,5 +123,6 @@ export class DiskTraffic {
     control.set('diskWrites', this.writes);
     control.set('diskBytesRead', this.bytesRead);
     control.set('diskBytesWritten', this.bytesWritten);
+    control.set('diskNanoseconds', this.nanoseconds);
   }
 }

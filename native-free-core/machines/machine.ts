@@ -123,6 +123,7 @@ export abstract class Machine {
       onInit: () => this.askReset(),
     });
     this.disks = new DiskTraffic(
+      () => host.monotonicNanoseconds(),
       // What a disk answers in deterministic mode comes after the instruction that asked for it.
       () => (config.deterministic ? this.cpu.leave() : this.cpu.kick()),
       () => host.diskAnswered?.(),
