@@ -34,7 +34,7 @@ interface RunFlags extends Record<string, unknown> {
   timeout?: number;
   report?: string;
   home?: string;
-  translation: TranslationTime;
+  translation?: TranslationTime;
   json?: boolean;
 }
 
@@ -60,9 +60,7 @@ export function addRun(program: Command, machineModule: string | undefined, ende
       new Option(
         '--translation <when>',
         'when code is translated: once hot, at once, or never; the guest sees no difference',
-      )
-        .choices(translationTimes)
-        .default('hot'),
+      ).choices(translationTimes),
     )
     .action(async (words: string[], flags: RunFlags) => ended(await run(flags, words, machineModule)));
 }

@@ -25,7 +25,7 @@ export function fakeKernel(script: readonly string[]): Uint8Array {
 
 /**
  * Understands one verb a line in the kernel file, each done in a slice of its own:
- * `say TEXT`, `spin` (execute for ever), `echo` (answer input for ever, halted in between), `nap MILLISECONDS`,
+ * `say TEXT`, `translation` (say when code is translated), `spin` (execute for ever), `echo` (answer input for ever, halted in between), `nap MILLISECONDS`,
  * `count MILLISECONDS` (wake that often for ever), `off`, `fault`, `throw`, `hang`, `exit`;
  * `show TEXT` (on the screen's next row), `draw WIDTHxHEIGHT` (a graphics mode), `input` (show keys and pointer for ever),
  * `pointer none|relative|absolute` (what the guest listens to), `blind` (no screen and no keyboard, if it is the first);
@@ -104,6 +104,10 @@ export function createGuest(config: GuestConfig, host: GuestHost): Guest {
       case 'say':
         step++;
         say(`${argument}\r\n`);
+        return { state: 'running' };
+      case 'translation':
+        step++;
+        say(config.translation ?? 'unsaid');
         return { state: 'running' };
       case 'spin': {
         const until = performance.now() + milliseconds;

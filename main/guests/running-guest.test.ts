@@ -55,6 +55,28 @@ test('a guest runs to its end, and all it said arrives before the end', async ()
   assert.ok(report.wallSeconds > 0);
 });
 
+test('TRIVISOR_TRANSLATION says when code is translated where nobody else does', async (t) => {
+  const { TRIVISOR_TRANSLATION: before } = process.env;
+  t.after(() => {
+    if (before === undefined) delete process.env.TRIVISOR_TRANSLATION;
+    else process.env.TRIVISOR_TRANSLATION = before;
+  });
+  const said = async (options: Partial<RunOptions> = {}) => {
+    const { guest, seen } = start(['translation', 'off'], options);
+    await guest.ended;
+    return seen.text;
+  };
+  for (const when of ['eager', 'off', 'hot']) {
+    process.env.TRIVISOR_TRANSLATION = when;
+    assert.equal(await said(), when);
+    assert.equal(await said({ translation: 'off' }), 'off');
+  }
+  process.env.TRIVISOR_TRANSLATION = '';
+  assert.equal(await said(), 'hot');
+  process.env.TRIVISOR_TRANSLATION = 'sometimes';
+  assert.throws(() => start(['off']), /^Failure: TRIVISOR_TRANSLATION is hot, eager, off, not "sometimes"\.$/);
+});
+
 test('input wakes a halted guest, and the power button ends it', async () => {
   const { guest, seen } = start(['echo']);
   await guest.started;

@@ -20,6 +20,7 @@ import type { DisplaySource } from './guest-display.ts';
 import type { ToldMemory } from './memory-pool.ts';
 import type { Membership, Peers } from './peers.ts';
 import type { ProgramInput, ProgramMessage } from './program-frames.ts';
+import { usualTranslation } from './translation-time.ts';
 import { uuidBytes } from './uuid.ts';
 import {
   type Answer,
@@ -87,7 +88,7 @@ export interface RunOptions {
   screen?(change: ScreenChange): void;
   /** Keeps the last picture of the screen: {@link RunningGuest.lastPicture}. */
   lastPicture?: boolean;
-  /** When the guest's code is translated, for tests and measurements; hot code where nothing is said. */
+  /** When the guest's code is translated, for tests and measurements; {@link usualTranslation} where nothing is said. */
   translation?: TranslationTime | undefined;
   /** The host's processors, which this guest shares with others; without them it executes whenever it has something to do. */
   processors?: CpuShares;
@@ -148,6 +149,7 @@ export class RunningGuest implements DisplaySource {
     const { serial2, printer, audio, paravirt, watchdog } = options.settings;
     if ((kind === 'os') !== (options.container !== undefined))
       throw new Failure('wrong', 'A guest of kind os, and no other, has an image and a command.');
+    const translation = options.translation ?? usualTranslation();
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
     this.settings = options.settings;
@@ -228,7 +230,7 @@ export class RunningGuest implements DisplaySource {
         socket: wires && cid !== undefined ? { cid, cable: wires.cable, doorbell: wires.doorbell } : null,
         peers: (isAware && this.#membership?.start) || null,
         outputs: { serial2, printer, audio },
-        translation: options.translation ?? 'hot',
+        translation,
       },
       script: options.script ?? noScript,
       wants: { secondSerial: options.secondOutput !== undefined, sound: options.sound !== undefined },

@@ -4,6 +4,7 @@
 
 import { randomFillSync } from 'node:crypto';
 import { NodeHostTree } from '../../main/containers/host-tree.ts';
+import { usualTranslation } from '../../main/guests/translation-time.ts';
 import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.ts';
 import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
 import type { ContainerConfig, NetworkCardConfig, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
@@ -19,6 +20,7 @@ export interface OsRunOptions {
   readonly input?: string;
   /** Milliseconds. */
   readonly patience?: number;
+  /** Else what TRIVISOR_TRANSLATION says. */
   readonly translation?: TranslationTime;
   readonly environment?: readonly string[];
   readonly memoryMiB?: number;
@@ -31,7 +33,7 @@ const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
 const ENVIRONMENT = ['PATH=/usr/bin:/bin', 'HOME=/root', 'TERM=dumb'];
 
 export async function osRun(folder: string, command: readonly string[], options: OsRunOptions = {}): Promise<OsRun> {
-  const { patience = 60_000, translation = 'hot', environment = ENVIRONMENT, input, nets = [] } = options;
+  const { patience = 60_000, translation = usualTranslation(), environment = ENVIRONMENT, input, nets = [] } = options;
   const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   const layer = new HostFolderFs({ device: 100, tree: new NodeHostTree(folder), readOnly: true, self, now });
   let output = '';

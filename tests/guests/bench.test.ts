@@ -5,7 +5,7 @@ import { native, peers, trivisor } from '../../main/bench/engines.ts';
 import { canMeasureIdle } from '../../main/bench/idle.ts';
 import { compileWorkloads, usualWorkloads, widths } from '../../main/bench/workloads.ts';
 import { noDebian } from './debian.ts';
-import { engine } from './engines.ts';
+import { engine, patience } from './engines.ts';
 
 /** Why the workloads cannot be compiled here, for a test's `skip`; false where they can. */
 const noCompiler: string | false = (() => {
@@ -30,7 +30,7 @@ test('the benchmark runs every workload on every engine that is here, to the sam
     native: true,
     idle: engine === 'trivisor' && canMeasureIdle,
     withoutTrivisor: engine !== 'trivisor',
-    timeout: 600,
+    timeout: 600 * patience,
   });
   const expected = [trivisor, ...Object.values(peers), native].filter(
     (one) => engine === 'trivisor' || one !== trivisor,

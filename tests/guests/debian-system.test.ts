@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import type { GuestView } from '../../main/contract.ts';
 import { GuestConsole } from './console.ts';
-import { engine, trivisorCommand } from './engines.ts';
+import { engine, patience, trivisorCommand } from './engines.ts';
 import { complaintsOfSystem, debianSystem, login, noDebianSystem } from './systems/debian-system.ts';
 import { tool, verdict } from './systems/host-tools.ts';
 import { startSystem } from './systems/start.ts';
@@ -85,7 +85,7 @@ for (const [name, architecture, kind] of [
       await console.waitFor(shell, ANSWER);
       console.type('md5sum /root/random\n');
       assert.equal((await console.waitFor(/^([0-9a-f]{32})/m, ANSWER))[1], sum);
-      say('stop', 'system', '--timeout', String(BOOT));
+      say('stop', 'system', '--timeout', String(BOOT * patience));
       assert.deepEqual(await console.end(ANSWER), { status: 0, signal: null });
       const { state, lastEnd } = JSON.parse(say('info', 'system', '--json')) as GuestView;
       assert.deepEqual([state, lastEnd?.reason], ['off', 'powerOff']);

@@ -3,12 +3,14 @@
 // Never starts anything.
 //
 // TRIVISOR_TRANSLATION=eager or off runs every guest of these tests with its code translated from its first execution on,
-// or never; what a guest does must not depend on it. TRIVISOR_TEST_ENGINE=qemu proves the tests themselves: kernels, initramfs
-// and typed scripts are right if QEMU passes. TRIVISOR_TEST_ENGINE=window has the systems of the README's table in the app's windows.
+// or never; what a guest does must not depend on it. All that starts a guest reads it
+// (main/guests/translation-time.ts). TRIVISOR_TEST_ENGINE=qemu proves the tests themselves: kernels, initramfs and typed
+// scripts are right if QEMU passes. TRIVISOR_TEST_ENGINE=window has the systems of the README's table in the app's windows.
 
 import { join } from 'node:path';
+import { usualTranslation } from '../../main/guests/translation-time.ts';
 import type { DebianArchitecture } from '../../main/starter/debian-packages.ts';
-import { type TranslationTime, translationTimes } from '../../native-free-core/hypervisor/guest.ts';
+import type { TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { repositoryRoot } from '../house/sources.ts';
 
 export interface TestGuest {
@@ -39,20 +41,13 @@ export const needsTrivisor: string | false =
   engine === 'trivisor' ? false : 'only Trivisor has it; TRIVISOR_TEST_ENGINE names another engine';
 
 /** When the code of the guests of this run of the tests is translated. */
-export const translation: TranslationTime = (() => {
-  const wanted = process.env.TRIVISOR_TRANSLATION ?? 'hot';
-  const known = translationTimes.find((time) => time === wanted);
-  if (known === undefined) throw new Error(`TRIVISOR_TRANSLATION is ${translationTimes.join(', ')}, not ${wanted}.`);
-  return known;
-})();
+export const translation: TranslationTime = usualTranslation();
 
 /** How many times longer a guest may take that executes in another way than usual. */
 export const patience: number = { hot: 1, eager: 8, off: 3 }[translation];
 
 /** The command line of `trivisor` with these arguments. */
 export function trivisorCommand(...args: string[]): CommandLine {
-  if (args[0] === 'run' && translation !== 'hot' && !args.includes('--translation'))
-    args.push('--translation', translation);
   return { file: process.execPath, args: [join(repositoryRoot, 'main/cli/bin.ts'), ...args] };
 }
 

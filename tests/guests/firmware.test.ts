@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { unpluggedPort } from '../../native-free-core/devices/packets.ts';
 import { BiosTestMachine, BUFFER, MemoryDisk } from '../../native-free-core/firmware/bios/testing.ts';
+import { translation } from './engines.ts';
 
 const seabios = ['bios.bin', 'bios-256k.bin'].map((name) => `/usr/share/seabios/${name}`);
 const ipxeRom = '/usr/lib/ipxe/qemu/pxe-e1000.rom';
@@ -34,7 +35,7 @@ test('iPXE starts from the ROM of a network card, and finds the card', { skip: l
   const machine = new BiosTestMachine({
     bootOrder: 'n',
     floppies: [],
-    translation: 'hot',
+    translation,
     nets: [
       {
         model: 'e1000',

@@ -9,7 +9,7 @@ import type { Peers } from '../../main/guests/peers.ts';
 import { RunningGuest } from '../../main/guests/running-guest.ts';
 import type { Networks } from '../../main/networks/networks.ts';
 import { prompt } from './debian.ts';
-import { patience, type TestGuest, translation } from './engines.ts';
+import { patience, type TestGuest } from './engines.ts';
 
 /** Milliseconds between two looks at the console. */
 const INTERVAL = 50;
@@ -32,7 +32,6 @@ export class PeerGuest implements AsyncDisposable {
       peers,
       networks,
       vsock: name,
-      translation,
       identity: randomUUID(),
       output: (bytes) => {
         this.#raw += Buffer.from(bytes).toString('latin1');

@@ -7,7 +7,7 @@ import { stripVTControlCharacters } from 'node:util';
 import type { GuestSettings } from '../../main/contract.ts';
 import { RunningGuest } from '../../main/guests/running-guest.ts';
 import { prompt } from './debian.ts';
-import { patience, translation } from './engines.ts';
+import { patience } from './engines.ts';
 
 export class WatchedGuest implements AsyncDisposable {
   /** All of its console, without carriage returns and escape sequences. */
@@ -19,7 +19,6 @@ export class WatchedGuest implements AsyncDisposable {
   constructor(settings: GuestSettings) {
     this.guest = new RunningGuest({
       settings,
-      translation,
       output: (bytes) => {
         this.said += stripVTControlCharacters(Buffer.from(bytes).toString('latin1')).replaceAll('\r', '');
         this.#heard();

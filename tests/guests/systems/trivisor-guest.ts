@@ -6,7 +6,6 @@ import { GuestSettings } from '../../../main/contract.ts';
 import { RunningGuest } from '../../../main/guests/running-guest.ts';
 import type { ScreenChange } from '../../../main/guests/worker-messages.ts';
 import { combination, textStrokes } from '../../../main/keyboard/us-layout.ts';
-import { translation } from '../engines.ts';
 import { FATAL_INPUT } from './fatal-input.ts';
 import { type Picture, type SystemEnd, SystemGuest, type SystemPc } from './system-guest.ts';
 
@@ -31,7 +30,6 @@ class TrivisorGuest extends SystemGuest {
     const decoder = new TextDecoder('latin1');
     this.run = new RunningGuest({
       settings: settingsOf(pc),
-      translation,
       output: (bytes) => {
         this.serialRaw += decoder.decode(bytes);
       },
