@@ -3,10 +3,12 @@
 // Never imports node:, electron or the core, so a browser bundles it as it is; never does what a call promises.
 
 import { z } from 'zod';
+import { ApplianceProgress, ApplianceView, ExportedAppliance } from './contract-appliances.ts';
 import { cardIndex, LinkChange, NETS_MAX, NetSettings, NetworkView, networkModels, path } from './contract-networks.ts';
 import { GuestUsage, HostUsage, usageQuery } from './contract-usage.ts';
 import { keyCodes } from './keyboard/key-codes.ts';
 
+export * from './contract-appliances.ts';
 export * from './contract-client.ts';
 export * from './contract-frames.ts';
 export * from './contract-networks.ts';
@@ -1012,6 +1014,14 @@ export const calls = {
   },
   /** By name or id; layers that no other image has are deleted. */
   'images.remove': { input: z.strictObject({ image: z.string().min(1) }), output: z.object({ id: z.string() }) },
+  /** Writes a guest that is off to an OVF package (.ova) that is not there yet. Tells its way by `appliances.progress`. */
+  'appliances.export': { input: guestRef.extend({ file: path }), output: ExportedAppliance },
+  'appliances.inspect': { input: z.strictObject({ file: path }), output: ApplianceView },
+  /** Makes a guest of an OVF package (.ova, or .ovf with its files beside it), with disks of its own in the home. */
+  'appliances.import': {
+    input: z.strictObject({ file: path, name: GuestSettings.shape.name.nullable().default(null) }),
+    output: z.object({ guest: GuestView, leftOut: z.array(z.string()) }),
+  },
   'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
   /** The person's own folder if none is named. */
   'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },
@@ -1042,6 +1052,7 @@ export const events = {
   'image.added': ImageView,
   'image.removed': z.object({ id: z.string() }),
   'images.progress': ImageProgress,
+  'appliances.progress': ApplianceProgress,
 } as const;
 
 /** Frames a second of the stream `sound`, and bytes of a frame: two samples of 16 bits, left and right, low byte first. */

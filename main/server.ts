@@ -2,6 +2,7 @@
 // Owns the connections' sessions and the check of everything that comes in.
 // Never knows what carries a connection, and never trusts what arrives on one.
 
+import { Appliances } from './appliances/appliances.ts';
 import { Images } from './containers/images/images.ts';
 import {
   type CallName,
@@ -130,6 +131,11 @@ export class Server {
       progress: (progress) => emit('starter.progress', progress),
       linuxFiles: options.linuxFiles,
     });
+    const appliances = new Appliances({
+      home: options.home,
+      guests,
+      progress: (progress) => emit('appliances.progress', progress),
+    });
     this.#handlers = {
       'host.info': () => hostInfo(options.home),
       'guests.list': () => guests.list(),
@@ -181,6 +187,9 @@ export class Server {
       'images.list': () => images.list(),
       'images.import': (input) => images.import(input),
       'images.remove': ({ image }) => images.remove(image),
+      'appliances.export': ({ guest, file }) => appliances.export(guest, file),
+      'appliances.inspect': ({ file }) => appliances.inspect(file),
+      'appliances.import': ({ file, name }) => appliances.import(file, name),
       'starter.available': () => starter.availability(),
       'starter.create': (input) => starter.create(input),
     };

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { Failure } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
 import { version } from '../version.ts';
+import { addAppliance } from './appliance.ts';
 import { addConsole } from './console.ts';
 import { runDaemon } from './daemon.ts';
 import { addDisk } from './disk.ts';
@@ -43,6 +44,7 @@ export async function execute(args: readonly string[], { machineModule }: Progra
   };
   addRun(program, machineModule, ended);
   addGuestVerbs(program, machineModule);
+  addAppliance(program, machineModule);
   addConsole(program);
   addExec(program, ended);
   addDisplayVerbs(program);

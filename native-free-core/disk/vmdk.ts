@@ -8,20 +8,35 @@ import { type BlockMap, MAP_BYTES_MAX } from './mapped.ts';
 
 export const VMDK_MAGIC = 'KDMV';
 export const VMDK_DESCRIPTOR = '# Disk DescriptorFile';
-const Flag = { redundant: 2, zeroGrains: 4, compressed: 1 << 16 } as const;
-const At = { version: 4, flags: 8, capacity: 12, grain: 20, descriptor: 28, descriptorSize: 36, entries: 44 } as const;
-const At2 = { redundant: 48, directory: 56, overhead: 64, unclean: 72, newlines: 73, compression: 77 } as const;
-const NEWLINES = '\n \r\n';
+export const VmdkFlag = { redundant: 2, zeroGrains: 4, compressed: 1 << 16, markers: 1 << 17 } as const;
+/** Where the fields of a header are, in bytes. */
+export const VmdkAt = {
+  version: 4,
+  flags: 8,
+  capacity: 12,
+  grain: 20,
+  descriptor: 28,
+  descriptorSize: 36,
+  entries: 44,
+  redundant: 48,
+  directory: 56,
+  overhead: 64,
+  unclean: 72,
+  newlines: 73,
+  compression: 77,
+} as const;
+
+export const VMDK_NEWLINES = '\n \r\n';
 /** The directory is behind the grains, and a copy of the header that tells where at the end. */
-const AT_END = 0xffffffffffffffffn;
+export const VMDK_AT_END = 0xffffffffffffffffn;
 const DESCRIPTOR_MAX = 64 << 10;
-const GRAIN_SECTORS = 128;
-const TABLE_ENTRIES = 512;
+export const VMDK_GRAIN_SECTORS = 128;
+export const VMDK_TABLE_ENTRIES = 512;
 /** The entry of a grain that is zeros, where the header says that there are such. */
 const ZERO_GRAIN = 1;
 
 /** What a parent has to have as its content identity where there is none (Virtual Disk Format 5.0, "The Header"). */
-const NO_PARENT = 'ffffffff';
+export const VMDK_NO_PARENT = 'ffffffff';
 
 export interface Vmdk {
   size: number;
@@ -45,28 +60,28 @@ export async function readVmdk(file: HostFile, host: DiskHost): Promise<Vmdk> {
   }
   const descriptor = await readDescriptor(file, header, fileSize);
   const parent = readParent(file, descriptor.text);
-  const identity = field(descriptor.text, 'CID', '[0-9a-f]{1,8}')?.toLowerCase().padStart(8, '0') ?? NO_PARENT;
+  const identity = field(descriptor.text, 'CID', '[0-9a-f]{1,8}')?.toLowerCase().padStart(8, '0') ?? VMDK_NO_PARENT;
   const type = /^\s*createType\s*=\s*"(\w+)"/im.exec(descriptor.text)?.[1] ?? '';
   if (type !== 'monolithicSparse' && type !== 'streamOptimized')
     throw unsupported(file, `it is a VMDK of type ${type || 'unknown'}`);
-  if (new DataView(bytes.buffer).getBigUint64(At2.directory, true) === AT_END) {
+  if (new DataView(bytes.buffer).getBigUint64(VmdkAt.directory, true) === VMDK_AT_END) {
     if (fileSize < 1536) throw damaged(file, 'it ends within its footer');
     bytes = new Uint8Array(512);
     await file.read(fileSize - 1024, bytes);
     header = new Fields(file, bytes, 'little');
     if (header.text(0, 4) !== VMDK_MAGIC) throw damaged(file, 'its footer is missing: it was not written to its end');
   }
-  const version = header.u32(At.version);
+  const version = header.u32(VmdkAt.version);
   if (version < 1 || version > 3) throw unsupported(file, `it is of VMDK version ${version}`);
-  const flags = header.u32(At.flags);
-  if (flags & 1 && header.text(At2.newlines, 4) !== NEWLINES)
+  const flags = header.u32(VmdkAt.flags);
+  if (flags & 1 && header.text(VmdkAt.newlines, 4) !== VMDK_NEWLINES)
     throw damaged(file, 'its bytes were changed as if it were a text');
-  const isStream = (flags & Flag.compressed) !== 0;
-  if (header.u16(At2.compression) !== (isStream ? 1 : 0)) throw unsupported(file, 'its compression is unknown');
-  const capacity = header.u64(At.capacity, 'disk size');
+  const isStream = (flags & VmdkFlag.compressed) !== 0;
+  if (header.u16(VmdkAt.compression) !== (isStream ? 1 : 0)) throw unsupported(file, 'its compression is unknown');
+  const capacity = header.u64(VmdkAt.capacity, 'disk size');
   checkDiskSize(file, capacity * 512);
-  const grain = header.u64(At.grain, 'grain size');
-  const entries = header.u32(At.entries);
+  const grain = header.u64(VmdkAt.grain, 'grain size');
+  const entries = header.u32(VmdkAt.entries);
   if (grain < 1 || grain > 2048 || (grain & (grain - 1)) !== 0) throw damaged(file, `its grains have ${grain} sectors`);
   if (entries < 1 || entries > 4096) throw damaged(file, `its grain tables have ${entries} entries`);
   if (Math.ceil(capacity / grain) * 4 > MAP_BYTES_MAX) throw unsupported(file, `it has ${capacity} sectors`);
@@ -74,11 +89,11 @@ export async function readVmdk(file: HostFile, host: DiskHost): Promise<Vmdk> {
     grain,
     entries,
     grains: Math.ceil(capacity / grain),
-    hasZeroGrains: (flags & Flag.zeroGrains) !== 0,
+    hasZeroGrains: (flags & VmdkFlag.zeroGrains) !== 0,
     // A reader takes the directory; the redundant one is only kept the same.
-    directory: header.u64(At2.directory, 'grain directory offset') * 512,
-    redundant: flags & Flag.redundant ? header.u64(At2.redundant, 'redundant grain directory offset') * 512 : 0,
-    start: isStream ? 512 : header.u64(At2.overhead, 'size of metadata') * 512,
+    directory: header.u64(VmdkAt.directory, 'grain directory offset') * 512,
+    redundant: flags & VmdkFlag.redundant ? header.u64(VmdkAt.redundant, 'redundant grain directory offset') * 512 : 0,
+    start: isStream ? 512 : header.u64(VmdkAt.overhead, 'size of metadata') * 512,
   };
   const main = await readTables(file, fileSize, layout, layout.directory);
   const copy =
@@ -100,7 +115,7 @@ function field(text: string, name: string, form: string): string | undefined {
 function readParent(file: HostFile, text: string): Vmdk['parent'] {
   const identity = field(text, 'parentCID', '[0-9a-f]{1,8}')?.toLowerCase().padStart(8, '0');
   if (identity === undefined) throw damaged(file, 'its descriptor does not say whether it has a parent');
-  if (identity === NO_PARENT) return undefined;
+  if (identity === VMDK_NO_PARENT) return undefined;
   const name = field(text, 'parentFileNameHint', '"[^"\\n]+"')?.slice(1, -1);
   if (name === undefined) throw damaged(file, 'it has a parent and does not name it');
   return { name, identity };
@@ -131,8 +146,8 @@ interface Descriptor {
 }
 
 async function readDescriptor(file: HostFile, header: Fields, fileSize: number): Promise<Descriptor> {
-  const at = header.u64(At.descriptor, 'descriptor offset') * 512;
-  const length = header.u64(At.descriptorSize, 'descriptor size') * 512;
+  const at = header.u64(VmdkAt.descriptor, 'descriptor offset') * 512;
+  const length = header.u64(VmdkAt.descriptorSize, 'descriptor size') * 512;
   if (at === 0) throw unsupported(file, 'it is one extent of a VMDK of several files');
   if (length > DESCRIPTOR_MAX) throw damaged(file, `its descriptor has ${length} bytes`);
   checkInside(file, fileSize, 'descriptor', at, length);
@@ -317,28 +332,28 @@ export async function createVmdk(
   if (parent && /["\r\n\0]/.test(parent.name))
     throw unsupported(file, 'a VMDK cannot hold the name of its parent, which has a quotation mark or a line break');
   const capacity = size / 512;
-  const grains = Math.ceil(capacity / GRAIN_SECTORS);
+  const grains = Math.ceil(capacity / VMDK_GRAIN_SECTORS);
   if (grains * 4 > MAP_BYTES_MAX || capacity > 0xffffffff) throw unsupported(file, 'a VMDK image holds 2 TiB at most');
-  const tables = Math.ceil(grains / TABLE_ENTRIES);
+  const tables = Math.ceil(grains / VMDK_TABLE_ENTRIES);
   const directorySectors = Math.ceil((tables * 4) / 512);
-  const tableSectors = (TABLE_ENTRIES * 4) / 512;
+  const tableSectors = (VMDK_TABLE_ENTRIES * 4) / 512;
   const descriptorSectors = 20;
   const redundant = 1 + descriptorSectors;
   const directory = redundant + directorySectors + tables * tableSectors;
-  const overhead = roundUp(directory + directorySectors + tables * tableSectors, GRAIN_SECTORS);
+  const overhead = roundUp(directory + directorySectors + tables * tableSectors, VMDK_GRAIN_SECTORS);
   const header = new Fields(file, new Uint8Array(512), 'little');
   header.setText(0, VMDK_MAGIC);
-  header.setU32(At.version, parent ? 2 : 1);
-  header.setU32(At.flags, 1 | Flag.redundant | (parent ? Flag.zeroGrains : 0));
-  header.setU64(At.capacity, capacity);
-  header.setU64(At.grain, GRAIN_SECTORS);
-  header.setU64(At.descriptor, 1);
-  header.setU64(At.descriptorSize, descriptorSectors);
-  header.setU32(At.entries, TABLE_ENTRIES);
-  header.setU64(At2.redundant, redundant);
-  header.setU64(At2.directory, directory);
-  header.setU64(At2.overhead, overhead);
-  header.setText(At2.newlines, NEWLINES);
+  header.setU32(VmdkAt.version, parent ? 2 : 1);
+  header.setU32(VmdkAt.flags, 1 | VmdkFlag.redundant | (parent ? VmdkFlag.zeroGrains : 0));
+  header.setU64(VmdkAt.capacity, capacity);
+  header.setU64(VmdkAt.grain, VMDK_GRAIN_SECTORS);
+  header.setU64(VmdkAt.descriptor, 1);
+  header.setU64(VmdkAt.descriptorSize, descriptorSectors);
+  header.setU32(VmdkAt.entries, VMDK_TABLE_ENTRIES);
+  header.setU64(VmdkAt.redundant, redundant);
+  header.setU64(VmdkAt.directory, directory);
+  header.setU64(VmdkAt.overhead, overhead);
+  header.setText(VmdkAt.newlines, VMDK_NEWLINES);
   await file.write(0, header.bytes);
   const identity = [...random.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   const name = file.name.replace(/^.*[\\/]/, '').replace(/[^\x20-\x7e]|"/g, '_');
@@ -346,7 +361,7 @@ export async function createVmdk(
     VMDK_DESCRIPTOR,
     'version=1',
     `CID=${identity === 'ffffffff' ? '00000000' : identity}`,
-    `parentCID=${parent?.identity ?? NO_PARENT}`,
+    `parentCID=${parent?.identity ?? VMDK_NO_PARENT}`,
     'createType="monolithicSparse"',
     ...(parent ? [`parentFileNameHint="${parent.name}"`] : []),
     '',
