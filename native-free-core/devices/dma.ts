@@ -8,6 +8,19 @@ export interface DmaMemory {
   write(physical: number, bytes: Uint8Array): boolean;
 }
 
+/** The same for a device that has the host fill guest memory, or take from it, without a copy in between. */
+export interface LentMemory extends DmaMemory {
+  /**
+   * Appends to `runs` where bytes lie, as host address and length by turns, joined with the run before where they follow it.
+   * False, with a part of them appended, where not all are plain memory that can be read, or with `toWrite` written.
+   */
+  locate(physical: number, length: number, toWrite: boolean, runs: number[]): boolean;
+  /** The bytes of a run. They are the guest's: whoever keeps them longer than the present act sees what the guest makes of them. */
+  lend(host: number, length: number): Uint8Array;
+  /** Says that bytes of a run were written. */
+  written(host: number, length: number): void;
+}
+
 /** What a transfer over a channel of the ISA DMA controller came to. */
 export interface IsaDmaResult {
   /** Bytes that were moved: the channel may stop taking part at any of them. */

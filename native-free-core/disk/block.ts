@@ -24,6 +24,13 @@ export interface BlockDevice {
   read(offset: number, buffer: Uint8Array): Promise<void>;
   /** Writes all of `data`, which must not change until this has resolved. Durable only after {@link flush}. */
   write(offset: number, data: Uint8Array): Promise<void>;
+  /**
+   * Fills the buffers from the disk, one after the other, before it returns. False where that is not possible or would take
+   * long, whatever the reason: they may be filled in part then, and {@link read} does it or says why not.
+   */
+  readNow?(offset: number, buffers: readonly Uint8Array[]): boolean;
+  /** Writes the buffers, one after the other, before it returns. False: {@link write} all of it, of which a part may be. */
+  writeNow?(offset: number, buffers: readonly Uint8Array[]): boolean;
   /** Resolves when every write that resolved before is on the host's disk, with the metadata it needs. */
   flush(): Promise<void>;
   /** Says that the range is not needed any more: it reads as before or as zeros from now on, part by part. */
@@ -48,6 +55,10 @@ export interface HostFile {
   read(offset: number, buffer: Uint8Array): Promise<number>;
   /** Writes all of `data`; a gap that this leaves behind the old end reads as zeros. */
   write(offset: number, data: Uint8Array): Promise<void>;
+  /** Fills the buffers before it returns; false where the host cannot, or would take long. They may be filled in part then. */
+  readNow?(offset: number, buffers: readonly Uint8Array[]): boolean;
+  /** Writes the buffers before it returns. False: a part may be written, and {@link write} does it or says why not. */
+  writeNow?(offset: number, buffers: readonly Uint8Array[]): boolean;
   /** Makes the file this long; what is added reads as zeros and occupies nothing, where the host can do that. */
   truncate(size: number): Promise<void>;
   /**
@@ -88,10 +99,41 @@ export class HostFullError extends Error {
   }
 }
 
+/** Bytes of all buffers. */
+export function lengthOf(buffers: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const buffer of buffers) length += buffer.length;
+  return length;
+}
+
+/** The part of the buffers that is `length` bytes from byte `from` on. */
+export function partOf(buffers: readonly Uint8Array[], from: number, length: number): readonly Uint8Array[] {
+  const part: Uint8Array[] = [];
+  let skip = from;
+  let left = length;
+  for (const buffer of buffers) {
+    if (left === 0) break;
+    if (skip >= buffer.length) {
+      skip -= buffer.length;
+      continue;
+    }
+    const taken = Math.min(buffer.length - skip, left);
+    part.push(taken === buffer.length ? buffer : buffer.subarray(skip, skip + taken));
+    left -= taken;
+    skip = 0;
+  }
+  return part;
+}
+
+/** Whether the range is part of the disk. */
+export function isRange(device: { readonly size: number }, offset: number, length: number): boolean {
+  const isWhole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  return isWhole && offset <= device.size && length <= device.size - offset;
+}
+
 /** Throws a {@link DiskError} unless the range is part of the disk. */
 export function checkRange(device: { readonly size: number }, offset: number, length: number): void {
-  const isWhole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
-  if (!isWhole || offset > device.size || length > device.size - offset)
+  if (!isRange(device, offset, length))
     throw new DiskError(`A request for ${length} bytes at ${offset} exceeds the disk, which has ${device.size} bytes.`);
 }
 
@@ -109,11 +151,21 @@ export async function readPadded(file: HostFile, offset: number, buffer: Uint8Ar
 /** Acts that must not overlap: each starts when the one before has ended, well or not. */
 export class ActQueue {
   #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
   run<Result>(act: () => Promise<Result>): Promise<Result> {
+    this.#waiting++;
     const result = this.#last.then(act, act);
+    const over = (): void => {
+      this.#waiting--;
+    };
     // The next act only waits for this one; whoever called it is told of its failure.
-    this.#last = result.catch(() => {});
+    this.#last = result.then(over, over);
     return result;
+  }
+
+  /** No act is under way or waits: one that takes no time may be done at once. */
+  get isIdle(): boolean {
+    return this.#waiting === 0;
   }
 }

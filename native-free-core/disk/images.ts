@@ -314,6 +314,8 @@ export function bound(file: HostFile): HostFile {
     size: () => file.size(),
     read: (offset, buffer) => file.read(offset, buffer),
     write: (offset, data) => file.write(offset, data),
+    readNow: (offset, buffers) => file.readNow?.(offset, buffers) === true,
+    writeNow: (offset, buffers) => file.writeNow?.(offset, buffers) === true,
     truncate: (size) => file.truncate(size),
     punch: (offset, length) => file.punch(offset, length),
     flush: () => file.flush(),

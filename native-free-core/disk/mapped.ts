@@ -8,6 +8,9 @@ import {
   checkRange,
   checkWritable,
   type HostFile,
+  isRange,
+  lengthOf,
+  partOf,
   readPadded,
   SECTOR_BYTES,
 } from './block.ts';
@@ -141,6 +144,29 @@ export class MappedImage implements BlockDevice {
     const shown = Math.max(0, Math.min(into.length, this.#parent!.size - offset));
     if (shown > 0) await this.#parent!.read(offset, into.subarray(0, shown));
     into.fill(0, shown);
+  }
+
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    const length = lengthOf(buffers);
+    if (this.#map.unpack || this.#parent || !this.#acts.isIdle || !isRange(this, offset, length)) return false;
+    for (const piece of this.#pieces(offset, length)) {
+      const at = this.#map.locate(piece.block);
+      const part = partOf(buffers, piece.start, piece.length);
+      if (at === 0) for (const buffer of part) buffer.fill(0);
+      else if (this.#file.readNow?.(at + piece.within, part) !== true) return false;
+    }
+    return true;
+  }
+
+  /** Only where the map stays as it is. */
+  writeNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    const length = lengthOf(buffers);
+    const isPlain = this.#hasBegun && !this.#map.touch && !this.#map.unpack && !this.#parent;
+    if (this.isReadOnly || !isPlain || !this.#acts.isIdle || !isRange(this, offset, length)) return false;
+    for (const { block } of this.#pieces(offset, length)) if (this.#map.locate(block) === 0) return false;
+    for (const { block, within, start, length: bytes } of this.#pieces(offset, length))
+      if (this.#file.writeNow?.(this.#map.locate(block) + within, partOf(buffers, start, bytes)) !== true) return false;
+    return true;
   }
 
   write(offset: number, data: Uint8Array): Promise<void> {

@@ -9,6 +9,8 @@ import {
   checkWritable,
   DiskError,
   type HostFile,
+  isRange,
+  lengthOf,
   readPadded,
   SECTOR_BYTES,
 } from './block.ts';
@@ -44,6 +46,16 @@ export class RawImage implements BlockDevice {
       checkWritable(this);
       await this.#file.write(this.#start + offset, data);
     });
+  }
+
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    if (!this.#acts.isIdle || !isRange(this, offset, lengthOf(buffers))) return false;
+    return this.#file.readNow?.(this.#start + offset, buffers) === true;
+  }
+
+  writeNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    if (this.isReadOnly || !this.#acts.isIdle || !isRange(this, offset, lengthOf(buffers))) return false;
+    return this.#file.writeNow?.(this.#start + offset, buffers) === true;
   }
 
   flush(): Promise<void> {

@@ -2,7 +2,7 @@
 // Owns the blocks that were written.
 // Never writes the disk below.
 
-import { ActQueue, type BlockDevice, checkRange } from './block.ts';
+import { ActQueue, type BlockDevice, checkRange, isRange, lengthOf, partOf } from './block.ts';
 
 /** Bytes of a block that is kept whole once part of it was written. */
 const BLOCK = 64 * 1024;
@@ -47,6 +47,40 @@ export class SnapshotDisk implements BlockDevice {
     const copy = new Uint8Array(BLOCK);
     await this.#below.read(block * BLOCK, copy.subarray(0, Math.min(BLOCK, this.size - block * BLOCK)));
     return copy;
+  }
+
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    const whole = lengthOf(buffers);
+    if (!this.#acts.isIdle || !isRange(this, offset, whole)) return false;
+    for (const { block, from, at, length } of parts(offset, whole)) {
+      const kept = this.#written.get(block);
+      const part = partOf(buffers, at, length);
+      if (!kept) {
+        if (this.#below.readNow?.(block * BLOCK + from, part) !== true) return false;
+        continue;
+      }
+      let next = from;
+      for (const buffer of part) {
+        buffer.set(kept.subarray(next, next + buffer.length));
+        next += buffer.length;
+      }
+    }
+    return true;
+  }
+
+  /** Only into blocks that are kept already. */
+  writeNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    const whole = lengthOf(buffers);
+    if (!this.#acts.isIdle || !isRange(this, offset, whole)) return false;
+    for (const { block } of parts(offset, whole)) if (!this.#written.has(block)) return false;
+    for (const { block, from, at, length } of parts(offset, whole)) {
+      let next = from;
+      for (const buffer of partOf(buffers, at, length)) {
+        this.#written.get(block)!.set(buffer, next);
+        next += buffer.length;
+      }
+    }
+    return true;
   }
 
   /** Waits for the writes; there is nothing to make durable. */

@@ -16,6 +16,8 @@ function machine() {
   const disk: BlockDevice = {
     ...{ size: 4096, isReadOnly: false },
     read: async () => void done.push('read'),
+    readNow: () => done.push('read now') > 0,
+    writeNow: () => done.push('write now') > 0,
     write: (offset) => act(`write ${offset}`)(),
     flush: act('flush'),
     discard: act('discard'),
@@ -74,4 +76,19 @@ test('another failure is the drive’s business, also when it comes of trying ag
   host.broken = true;
   assert.equal(await traffic.retry(), true);
   await assert.rejects(waiting, DiskError);
+});
+
+test('what is done at once is no request under way, and nothing is written before what waits for room', async () => {
+  const { traffic, medium, done, host } = machine();
+  assert.ok(medium.readNow!(0, [new Uint8Array(512)]));
+  assert.ok(medium.writeNow!(0, [new Uint8Array(512)]));
+  assert.equal(traffic.pending, 0);
+  const waiting = medium.write(0, new Uint8Array(512));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(medium.writeNow!(0, [new Uint8Array(512)]), false);
+  host.room = 1;
+  await traffic.retry();
+  await waiting;
+  assert.ok(medium.writeNow!(0, [new Uint8Array(512)]));
+  assert.deepEqual(done, ['read now', 'write now', 'write 0', 'write now']);
 });

@@ -3,7 +3,7 @@
 // Never changes a request, and never lets a drive see that the host is full.
 
 import type { ImageMedium } from '../devices/storage/medium.ts';
-import { type BlockDevice, HostFullError } from '../disk/block.ts';
+import { type BlockDevice, HostFullError, lengthOf } from '../disk/block.ts';
 import type { ControlBlock } from '../hypervisor/control-block.ts';
 
 /** A write, or what makes one durable, that waits for room on the host. */
@@ -54,6 +54,8 @@ export class DiskTraffic {
         this.bytesWritten += from.length;
         return this.follow(this.timed(this.insist(() => disk.write(offset, from))));
       },
+      ...(disk.readNow ? { readNow: (offset, into) => this.readNow(disk, offset, into) } : {}),
+      ...(disk.writeNow ? { writeNow: (offset, from) => this.writeNow(disk, offset, from) } : {}),
       flush: () => this.follow(this.insist(() => disk.flush())),
       writeZeros: (offset, length) => this.follow(this.insist(() => disk.writeZeros(offset, length))),
       discard: (offset, length) => this.follow(this.insist(() => disk.discard(offset, length))),
@@ -67,6 +69,25 @@ export class DiskTraffic {
     };
     work.then(over, over);
     return work;
+  }
+
+  private readNow(disk: BlockDevice, offset: number, into: readonly Uint8Array[]): boolean {
+    const asked = this.now();
+    if (disk.readNow?.(offset, into) !== true) return false;
+    this.nanoseconds += this.now() - asked;
+    this.reads++;
+    this.bytesRead += lengthOf(into);
+    return true;
+  }
+
+  /** What waits for room on the host comes first. */
+  private writeNow(disk: BlockDevice, offset: number, from: readonly Uint8Array[]): boolean {
+    const asked = this.now();
+    if (this.stalled.length > 0 || disk.writeNow?.(offset, from) !== true) return false;
+    this.nanoseconds += this.now() - asked;
+    this.writes++;
+    this.bytesWritten += lengthOf(from);
+    return true;
   }
 
   /** Counts work that requests are part of as one more request. */

@@ -390,6 +390,33 @@ export class PhysicalMemory {
     return whole;
   }
 
+  /** Where bytes lie, for a device that lends them to the host ({@link LentMemory}). */
+  locate(physical: number, length: number, toWrite: boolean, runs: number[]): boolean {
+    for (let done = 0; done < length; ) {
+      const at = physical + done;
+      const part = Math.min(PAGE - (at % PAGE), length - done);
+      const host = toWrite ? this.writeAddress(at) : this.readAddress(at);
+      if (host < 0) return false;
+      const last = runs.length - 2;
+      if (last >= 0 && runs[last] + runs[last + 1] === host) runs[last + 1] += part;
+      else runs.push(host, part);
+      done += part;
+    }
+    return true;
+  }
+
+  lend(host: number, length: number): Uint8Array {
+    return this.bytes.subarray(host, host + length);
+  }
+
+  written(host: number, length: number): void {
+    for (let done = 0; done < length; ) {
+      const part = Math.min(PAGE - ((host + done) % PAGE), length - done);
+      this.noteHostWrite(host + done, part);
+      done += part;
+    }
+  }
+
   /**
    * Says that bytes at a host address, all in one page, changed behind the TLB (DMA, page walks, slow writes, a device's own
    * memory): decoded code in those lines goes stale, and directly mapped memory is dirty.

@@ -5,7 +5,10 @@
 import type { BlockDevice } from '../../disk/block.ts';
 
 /** A disk image or CD as a drive uses it. A buffer is the medium's until its request is answered. */
-export type Medium = Pick<BlockDevice, 'size' | 'isReadOnly' | 'read' | 'write' | 'flush' | 'discard'>;
+export type Medium = Pick<
+  BlockDevice,
+  'size' | 'isReadOnly' | 'read' | 'write' | 'readNow' | 'writeNow' | 'flush' | 'discard'
+>;
 
 /** The same as devices use it that were made for images: they can also ask for zeros without giving them. */
 export type ImageMedium = Medium & Pick<BlockDevice, 'writeZeros'>;

@@ -16,13 +16,14 @@ const ERROR = 1;
 const UNSUPPORTED = 2;
 const FEATURE_FLUSH = 1n << 9n;
 
-/** A disk that notes what it is asked for; `broken` makes it fail. */
+/** A disk that notes what it is asked for; `broken` makes it fail, `prompt` answer at once. */
 class TestDisk implements ImageMedium {
   readonly size = SECTORS * 512;
   readonly bytes = new Uint8Array(this.size).map((_, index) => (index >> 9) + 1);
   readonly acts: string[] = [];
   readonly isReadOnly: boolean;
   broken = false;
+  prompt = false;
 
   constructor(isReadOnly = false) {
     this.isReadOnly = isReadOnly;
@@ -43,6 +44,32 @@ class TestDisk implements ImageMedium {
     return this.act('write', offset, from.length, () => this.bytes.set(from, offset));
   }
 
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    return this.actNow('read', offset, buffers, (at, buffer) => {
+      buffer.set(this.bytes.subarray(at, at + buffer.length));
+    });
+  }
+
+  writeNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    return this.actNow('write', offset, buffers, (at, buffer) => this.bytes.set(buffer, at));
+  }
+
+  private actNow(
+    what: string,
+    offset: number,
+    buffers: readonly Uint8Array[],
+    move: (at: number, buffer: Uint8Array) => void,
+  ): boolean {
+    if (!this.prompt) return false;
+    let at = offset;
+    for (const buffer of buffers) {
+      move(at, buffer);
+      at += buffer.length;
+    }
+    this.acts.push(`${what} ${offset / 512} ${(at - offset) / 512} at once`);
+    return true;
+  }
+
   flush(): Promise<void> {
     return this.act('flush', 0, 0, () => {});
   }
@@ -56,11 +83,14 @@ class TestDisk implements ImageMedium {
   }
 }
 
-function made({ isReadOnly = false, features = FEATURE_FLUSH } = {}) {
+function made({ isReadOnly = false, features = FEATURE_FLUSH, atOnce = false } = {}) {
   const memory = new TestMemory(1 << 20);
   const disk = new TestDisk(isReadOnly);
   const work: Promise<void>[] = [];
-  const device = new VirtioBlock({ memory, medium: disk, serial: 'TV-1', follow: (each) => void work.push(each) });
+  const device = new VirtioBlock({
+    ...{ memory, medium: disk, serial: 'TV-1', atOnce },
+    follow: (each) => void work.push(each),
+  });
   const driver = new TestDriver(memory, device, 'packed', features, 32);
   const [queue] = driver.queues;
   const header = (type: number, sector: number) => {
@@ -79,7 +109,7 @@ function made({ isReadOnly = false, features = FEATURE_FLUSH } = {}) {
     const rooms = data.filter((piece) => 'room' in piece).length;
     return { status: queue.room(id, rooms)[0], written: used.written, room: (index: number) => queue.room(id, index) };
   };
-  return { memory, disk, device, driver, ask };
+  return { memory, disk, device, driver, ask, queue, header, work };
 }
 
 const range = (sector: number, sectors: number, flags = 0) => {
@@ -164,4 +194,54 @@ test('a request without a header, or into memory that there is not, stops the de
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(other.memory.bytes, before, `${late}`);
   assert.doesNotThrow(() => other.device.save());
+});
+
+test('what the medium has is moved while the driver notifies, straight into its memory, with one interrupt for all', async () => {
+  const { memory, disk, device, driver, queue, header, ask } = made({ atOnce: true });
+  disk.prompt = true;
+  const read = queue.add([header(READ, 3), { room: 100 }, { room: 924 }, { room: 1 }], true);
+  const written = queue.add([header(WRITE, 10), { bytes: new Uint8Array(512).fill(9) }, { room: 1 }]);
+  device.notify(0);
+  assert.deepEqual(disk.acts, ['read 3 2 at once', 'write 10 1 at once']);
+  assert.equal(driver.transport.interrupts, 1);
+  assert.deepEqual(queue.take(), [
+    { id: read, written: 1025 },
+    { id: written, written: 1 },
+  ]);
+  assert.deepEqual([queue.room(read, 0)[0], queue.room(read, 1)[0], queue.room(read, 2)[0]], [4, 4, OK]);
+  assert.equal(disk.bytes[5120], 9);
+  // Whoever has decoded code there is told.
+  assert.equal(
+    memory.changes.map((each) => Number(each.split(' ')[1])).reduce((sum, each) => sum + each),
+    1024,
+  );
+  assert.doesNotThrow(() => device.save());
+  disk.prompt = false;
+  assert.equal((await ask(READ, 3, { room: 512 })).status, OK);
+  assert.equal(disk.acts.at(-1), 'read 3 1');
+});
+
+test('nothing is moved at once that is refused, is to be durable, or is not memory', async () => {
+  const { memory, disk, device, driver, ask, queue, header } = made({ atOnce: true });
+  disk.prompt = true;
+  assert.equal((await ask(READ, SECTORS, { room: 512 })).status, ERROR);
+  assert.equal((await ask(READ, 0, { room: 511 })).status, ERROR);
+  assert.equal((await ask(77, 0, { room: 512 })).status, UNSUPPORTED);
+  assert.deepEqual(disk.acts, []);
+  const unflushed = made({ atOnce: true, features: 0n });
+  unflushed.disk.prompt = true;
+  await unflushed.ask(WRITE, 0, { bytes: new Uint8Array(512) });
+  assert.deepEqual(unflushed.disk.acts, ['write 0 1', 'flush 0 0']);
+  const isReadOnly = made({ atOnce: true, isReadOnly: true });
+  isReadOnly.disk.prompt = true;
+  assert.equal((await isReadOnly.ask(WRITE, 0, { bytes: new Uint8Array(512) })).status, ERROR);
+  assert.deepEqual(isReadOnly.disk.acts, []);
+  // A room that lies beyond memory.
+  queue.add([header(READ, 0), { room: 512 }, { room: 1 }]);
+  const { descriptors } = device.queues[0];
+  for (let at = descriptors; at < descriptors + 16 * 32; at += 16)
+    if (memory.view.getUint32(at + 8, true) === 512) memory.view.setUint32(at + 4, 1, true);
+  device.notify(0);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(driver.needsReset, true);
 });

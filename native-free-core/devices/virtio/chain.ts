@@ -2,10 +2,11 @@
 // Owns the copy of the descriptors that was taken when the chain was: what the driver changes afterwards is never looked at.
 // Never knows the ring's layout.
 
-import { QueueFault, type QueueMemory } from './memory.ts';
+import type { LentMemory } from '../dma.ts';
+import { QueueFault, type QueueMemory, TABLE_MAX } from './memory.ts';
 
 /** Descriptors of a chain, its indirect ones included. More than any queue here has entries. */
-export const CHAIN_DESCRIPTORS_MAX = 1024;
+export const CHAIN_DESCRIPTORS_MAX = TABLE_MAX;
 
 /** A range of guest-physical bytes. */
 export interface Span {
@@ -13,7 +14,11 @@ export interface Span {
   readonly length: number;
 }
 
-const total = (spans: readonly Span[]) => spans.reduce((sum, { length }) => sum + length, 0);
+function total(spans: readonly Span[]): number {
+  let bytes = 0;
+  for (const { length } of spans) bytes += length;
+  return bytes;
+}
 
 /** What a chain came from; it is dead once its queue was reset. */
 export interface ChainOrigin {
@@ -65,6 +70,27 @@ export class Chain {
     });
   }
 
+  /**
+   * Appends to `runs` where bytes of the readable part lie, or with `toWrite` of the writable one, as {@link LentMemory.locate}
+   * does. False where there are not so many, or not all of them are memory.
+   */
+  locate(memory: LentMemory, toWrite: boolean, offset: number, length: number, runs: number[]): boolean {
+    let skip = offset;
+    let left = length;
+    for (const span of toWrite ? this.writable : this.readable) {
+      if (left === 0) break;
+      if (skip >= span.length) {
+        skip -= span.length;
+        continue;
+      }
+      const part = Math.min(span.length - skip, left);
+      if (!memory.locate(span.address + skip, part, toWrite, runs)) return false;
+      left -= part;
+      skip = 0;
+    }
+    return left === 0;
+  }
+
   private walk(
     spans: readonly Span[],
     offset: number,
@@ -98,6 +124,10 @@ export class Chain {
   }
 }
 
+export function tooLong(): QueueFault {
+  return new QueueFault(`A chain has more than ${CHAIN_DESCRIPTORS_MAX} descriptors.`);
+}
+
 /** The spans of a chain as its descriptors are gone through, in the order that the standard demands. */
 export class ChainSpans {
   readonly readable: Span[] = [];
@@ -105,8 +135,7 @@ export class ChainSpans {
   private count = 0;
 
   add(address: number, length: number, isWritable: boolean): void {
-    if (++this.count > CHAIN_DESCRIPTORS_MAX)
-      throw new QueueFault(`A chain has more than ${CHAIN_DESCRIPTORS_MAX} descriptors.`);
+    if (++this.count > CHAIN_DESCRIPTORS_MAX) throw tooLong();
     if (!isWritable && this.writable.length > 0)
       throw new QueueFault('A chain has a readable descriptor behind a writable one.');
     if (length > 0) (isWritable ? this.writable : this.readable).push({ address, length });

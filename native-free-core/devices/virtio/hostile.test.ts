@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { testFs } from '../../containers/vfs/testing/context.ts';
+import { lengthOf } from '../../disk/block.ts';
 import { Server9p } from '../../shares/server.ts';
 import { finish, frameHeader } from '../offload.ts';
 import type { PacketPort } from '../packets.ts';
@@ -54,6 +55,24 @@ function disk(): ImageMedium {
     async write(offset, from) {
       check(offset, from.length);
       bytes.set(from, offset);
+    },
+    readNow(offset, buffers) {
+      check(offset, lengthOf(buffers));
+      let at = offset;
+      for (const buffer of buffers) {
+        buffer.set(bytes.subarray(at, at + buffer.length));
+        at += buffer.length;
+      }
+      return offset % 1024 === 0;
+    },
+    writeNow(offset, buffers) {
+      check(offset, lengthOf(buffers));
+      let at = offset;
+      for (const buffer of buffers) {
+        bytes.set(buffer, at);
+        at += buffer.length;
+      }
+      return offset % 1024 === 0;
     },
     async flush() {},
     async discard(offset, length) {
@@ -115,6 +134,11 @@ type Make = (memory: TestMemory, next: (below: number) => number, work: Promise<
 const devices: Readonly<Record<string, Make>> = {
   block: (memory, _, work) =>
     new VirtioBlock({ memory, medium: disk(), serial: 'fuzz', queues: 2, follow: (each) => void work.push(each) }),
+  'block at once': (memory, _, work) =>
+    new VirtioBlock({
+      ...{ memory, medium: disk(), serial: 'fuzz', queues: 2, atOnce: true },
+      follow: (each) => void work.push(each),
+    }),
   net: (memory, next) =>
     new VirtioNet({ memory, port: cable(next), address: Uint8Array.of(2, 0, 0, 0, 0, 1), pairs: 2 }),
   console: (memory) =>

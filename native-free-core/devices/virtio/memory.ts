@@ -15,6 +15,9 @@ export class QueueFault extends Error {
 /** No physical address is beyond this: sums of addresses and lengths stay exact. */
 const ADDRESS_MAX = 2 ** 52;
 
+/** Descriptors of a table that is read at once. */
+export const TABLE_MAX = 1024;
+
 const hex = (value: number) => `0x${value.toString(16)}`;
 
 /** Little-endian numbers and bytes of guest memory. Each access throws a {@link QueueFault} where there is no memory. */
@@ -24,6 +27,8 @@ export class QueueMemory {
   private readonly four = new Uint8Array(4);
   private readonly record = new Uint8Array(16);
   private readonly view = new DataView(this.record.buffer);
+  private readonly records = new Uint8Array(16 * TABLE_MAX);
+  private readonly recordsView = new DataView(this.records.buffer);
 
   constructor(memory: DmaMemory) {
     this.memory = memory;
@@ -62,6 +67,12 @@ export class QueueMemory {
   descriptor(address: number): DataView {
     this.read(address, this.record);
     return this.view;
+  }
+
+  /** A table of descriptors, {@link TABLE_MAX} at most, read at once. The view is valid until the next call. */
+  table(address: number, count: number): DataView {
+    this.read(address, this.records.subarray(0, 16 * count));
+    return this.recordsView;
   }
 }
 

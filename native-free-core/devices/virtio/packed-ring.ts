@@ -2,7 +2,7 @@
 // Owns the positions of both sides in it; every length of the driver is checked before it is used.
 // Never keeps a descriptor of the driver: a chain is a copy.
 
-import { Chain, ChainSpans } from './chain.ts';
+import { CHAIN_DESCRIPTORS_MAX, Chain, ChainSpans, tooLong } from './chain.ts';
 import { address64, QueueFault, type QueueMemory } from './memory.ts';
 import {
   DESCRIPTOR_BYTES,
@@ -82,10 +82,11 @@ export class PackedRing implements Ring {
   /** Descriptors of an indirect table follow each other; of their flags only the direction counts (2.8.7). */
   private table(spans: ChainSpans, table: number, length: number, flags: number): void {
     const count = indirectEntries(length, flags, this.features);
-    for (let index = 0; index < count; index++) {
-      const view = this.memory.descriptor(table + DESCRIPTOR_BYTES * index);
-      const isWritable = (view.getUint16(14, true) & DescriptorFlag.write) !== 0;
-      spans.add(address64(view, 0), view.getUint32(8, true), isWritable);
+    if (count > CHAIN_DESCRIPTORS_MAX) throw tooLong();
+    const view = this.memory.table(table, count);
+    for (let at = 0; at < DESCRIPTOR_BYTES * count; at += DESCRIPTOR_BYTES) {
+      const isWritable = (view.getUint16(at + 14, true) & DescriptorFlag.write) !== 0;
+      spans.add(address64(view, at), view.getUint32(at + 8, true), isWritable);
     }
   }
 

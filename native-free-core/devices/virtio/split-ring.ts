@@ -2,7 +2,7 @@
 // Owns how far each ring has been gone through; every index and length of the driver is checked before it is used.
 // Never keeps a descriptor of the driver: a chain is a copy.
 
-import { Chain, ChainSpans } from './chain.ts';
+import { CHAIN_DESCRIPTORS_MAX, Chain, ChainSpans } from './chain.ts';
 import { address64, QueueFault, type QueueMemory } from './memory.ts';
 import {
   DESCRIPTOR_BYTES,
@@ -61,14 +61,17 @@ export class SplitRing implements Ring {
   /** Goes through a table of `count` descriptors from `index` on. A chain longer than its table has a loop. */
   private follow(spans: ChainSpans, table: number, count: number, index: number, isIndirect: boolean): void {
     let at = index;
+    const isShort = isIndirect && count <= CHAIN_DESCRIPTORS_MAX;
+    const whole = isShort ? this.memory.table(table, count) : null;
     for (let steps = 0; ; steps++) {
       if (at >= count) throw new QueueFault(`A chain has descriptor ${at} of a table of ${count}.`);
       if (steps === count) throw new QueueFault(`A chain of a table of ${count} descriptors has a loop.`);
-      const view = this.memory.descriptor(table + DESCRIPTOR_BYTES * at);
-      const address = address64(view, 0);
-      const length = view.getUint32(8, true);
-      const flags = view.getUint16(12, true);
-      const next = view.getUint16(14, true);
+      const view = whole ?? this.memory.descriptor(table + DESCRIPTOR_BYTES * at);
+      const from = whole ? DESCRIPTOR_BYTES * at : 0;
+      const address = address64(view, from);
+      const length = view.getUint32(from + 8, true);
+      const flags = view.getUint16(from + 12, true);
+      const next = view.getUint16(from + 14, true);
       if ((flags & DescriptorFlag.indirect) !== 0) {
         if (isIndirect) throw new QueueFault('An indirect table has an indirect descriptor.');
         this.follow(spans, address, indirectEntries(length, flags, this.features), 0, true);

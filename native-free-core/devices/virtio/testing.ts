@@ -2,13 +2,13 @@
 // Owns what a driver keeps: free descriptors, wrap counters, what it waits for.
 // Never used outside tests.
 
-import type { DmaMemory } from '../dma.ts';
+import type { LentMemory } from '../dma.ts';
 import type { VirtioDevice } from './device.ts';
 import { DescriptorFlag } from './ring.ts';
 import { Feature, Status, type VirtioTransport } from './standard.ts';
 
 /** Plain memory from address 0 on; beyond its end there is none. */
-export class TestMemory implements DmaMemory {
+export class TestMemory implements LentMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
 
@@ -31,6 +31,25 @@ export class TestMemory implements DmaMemory {
     if (!this.has(physical, bytes.length)) return false;
     this.bytes.set(bytes, physical);
     return true;
+  }
+
+  locate(physical: number, length: number, _toWrite: boolean, runs: number[]): boolean {
+    if (!this.has(physical, length)) return false;
+    const last = runs.length - 2;
+    if (last >= 0 && runs[last] + runs[last + 1] === physical) runs[last + 1] += length;
+    else runs.push(physical, length);
+    return true;
+  }
+
+  lend(host: number, length: number): Uint8Array {
+    return this.bytes.subarray(host, host + length);
+  }
+
+  /** Ranges that a device said it has written without a copy. */
+  readonly changes: string[] = [];
+
+  written(host: number, length: number): void {
+    this.changes.push(`${host} ${length}`);
   }
 }
 

@@ -7,8 +7,12 @@ import {
   type BlockDevice,
   checkRange,
   checkWritable,
+  DiskError,
   type DiskHost,
   type HostFile,
+  isRange,
+  lengthOf,
+  partOf,
   readPadded,
 } from '../block.ts';
 import { damaged, Fields, isZero } from '../fields.ts';
@@ -122,6 +126,82 @@ export class Qcow2Image implements BlockDevice {
         done += length;
       }
     });
+  }
+
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    return this.#runsNow(offset, lengthOf(buffers), (entry, at, from, length) => {
+      const part = partOf(buffers, from, length);
+      if (entry.kind === 'data') return this.#file.readNow?.(entry.at + (at % this.#clusterSize), part) === true;
+      if (entry.kind === 'compressed') return false;
+      if (entry.kind === 'none' && this.backing && at < this.backing.size)
+        return at + length <= this.backing.size && this.backing.readNow?.(at, part) === true;
+      for (const buffer of part) buffer.fill(0);
+      return true;
+    });
+  }
+
+  /** Only over clusters that are the guest's own: whatever changes a table has to be written in order. */
+  writeNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    if (this.isReadOnly) return false;
+    const length = lengthOf(buffers);
+    const isOwn = (entry: Entry) =>
+      entry.kind === 'data' && entry.isSole && !this.#metadata.has(entry.at / this.#clusterSize);
+    return (
+      this.#runsNow(offset, length, isOwn) &&
+      this.#runsNow(offset, length, (entry, at, from, part) => {
+        if (entry.kind !== 'data') return false;
+        return this.#file.writeNow?.(entry.at + (at % this.#clusterSize), partOf(buffers, from, part)) === true;
+      })
+    );
+  }
+
+  /**
+   * Does an act with each run of a range: clusters that are alike, and follow each other in the file where they are data; `at` is
+   * where it is on the disk, `from` in the range. False, and nothing further done, where an act gives that, something is under
+   * way, or a table has to be read first.
+   */
+  #runsNow(
+    offset: number,
+    length: number,
+    act: (entry: Entry, at: number, from: number, length: number) => boolean,
+  ): boolean {
+    if (!this.#acts.isIdle || !isRange(this, offset, length)) return false;
+    let next = length === 0 ? NONE : this.#entryNow(offset);
+    for (let done = 0; done < length; ) {
+      const entry = next;
+      if (!entry) return false;
+      const at = offset + done;
+      const within = at % this.#clusterSize;
+      let run = Math.min(this.#clusterSize - within, length - done);
+      while (done + run < length) {
+        next = this.#entryNow(at + run);
+        if (!next || next.kind !== entry.kind || next.kind === 'compressed') break;
+        if (next.kind === 'data' && entry.kind === 'data') {
+          if (next.at !== entry.at + within + run || next.isSole !== entry.isSole) break;
+          // Each cluster is looked at: any of them may be metadata in a damaged image.
+          if (this.#metadata.has(next.at / this.#clusterSize)) break;
+        }
+        run += Math.min(this.#clusterSize, length - done - run);
+      }
+      if (!act(entry, at, done, run)) return false;
+      done += run;
+    }
+    return true;
+  }
+
+  /** The same as {@link #entry}, where the table is in memory. */
+  #entryNow(offset: number): Entry | undefined {
+    const { clusterBits, version } = this.header;
+    try {
+      const { at } = l1Entry(this.#file, this.#l1, Math.floor(offset / l2Coverage(clusterBits)), clusterBits);
+      if (at === 0) return NONE;
+      const table = this.#tables.get(at);
+      return table && l2Entry(this.#file, table.view, this.#index(offset), clusterBits, version);
+    } catch (error) {
+      // Whoever asks the other way is told what is wrong.
+      if (error instanceof DiskError) return undefined;
+      throw error;
+    }
   }
 
   flush(): Promise<void> {

@@ -2,7 +2,7 @@
 // Owns the pages, so that a hostile offset costs nothing, and the log.
 // Never part of the product.
 
-import type { DiskHost, HostFile } from '../block.ts';
+import { type DiskHost, type HostFile, lengthOf } from '../block.ts';
 
 const PAGE = 4096;
 
@@ -25,6 +25,8 @@ export class MemoryFile implements HostFile {
   isReadOnly = false;
   /** Whether this host makes holes. */
   makesHoles = true;
+  /** Whether it does at once what it is asked to. */
+  isPrompt = true;
   readonly log: Act[] = [];
   readonly #pages = new Map<number, Uint8Array>();
   #size = 0;
@@ -39,6 +41,12 @@ export class MemoryFile implements HostFile {
 
   async read(offset: number, buffer: Uint8Array): Promise<number> {
     const length = Math.max(0, Math.min(buffer.length, this.#size - offset));
+    this.#fill(offset, buffer.subarray(0, length));
+    return length;
+  }
+
+  #fill(offset: number, buffer: Uint8Array): void {
+    const { length } = buffer;
     for (let done = 0; done < length; ) {
       const within = (offset + done) % PAGE;
       const part = Math.min(length - done, PAGE - within);
@@ -47,12 +55,31 @@ export class MemoryFile implements HostFile {
       else buffer.fill(0, done, done + part);
       done += part;
     }
-    return length;
   }
 
   async write(offset: number, data: Uint8Array): Promise<void> {
     if (this.isReadOnly) throw new Error('a write to a file that is read only');
     this.apply({ kind: 'write', offset, data: data.slice() });
+  }
+
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    if (!this.isPrompt || offset + lengthOf(buffers) > this.#size) return false;
+    let at = offset;
+    for (const buffer of buffers) {
+      this.#fill(at, buffer);
+      at += buffer.length;
+    }
+    return true;
+  }
+
+  writeNow(offset: number, buffers: readonly Uint8Array[]): boolean {
+    if (!this.isPrompt || this.isReadOnly) return false;
+    let at = offset;
+    for (const buffer of buffers) {
+      this.apply({ kind: 'write', offset: at, data: buffer.slice() });
+      at += buffer.length;
+    }
+    return true;
   }
 
   async truncate(size: number): Promise<void> {

@@ -46,6 +46,8 @@ export class VirtioDevices {
           medium,
           serial: `TV-VD-${index + 1}`,
           queues: config.cpus,
+          // In deterministic runs whatever the host's speed decides must not be seen.
+          atOnce: !config.deterministic,
           follow: (work) => void disks.follow(work),
         }),
     );
