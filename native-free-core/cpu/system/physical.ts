@@ -6,6 +6,7 @@
 
 import type { SavedState } from '../../devices/device.ts';
 import { openState } from '../../devices/saved-state.ts';
+import { copyBytes } from '../../memory/copy.ts';
 import {
   CODE_LINES_BASE,
   LOW_RAM_LIMIT,
@@ -368,7 +369,7 @@ export class PhysicalMemory {
       const length = Math.min(4096 - (at % 4096), bytes.length - done);
       const host = this.writeAddress(at);
       if (host >= 0) {
-        this.bytes.set(bytes.subarray(done, done + length), host);
+        copyBytes(this.bytes, host, bytes.subarray(done, done + length));
         this.noteHostWrite(host, length);
       } else whole = false;
       done += length;
@@ -383,7 +384,7 @@ export class PhysicalMemory {
       const at = physical + done;
       const length = Math.min(4096 - (at % 4096), into.length - done);
       const host = this.readAddress(at);
-      if (host >= 0) into.set(this.bytes.subarray(host, host + length), done);
+      if (host >= 0) copyBytes(into, done, this.bytes.subarray(host, host + length));
       else whole = false;
       done += length;
     }
