@@ -18,6 +18,7 @@ export interface HostTcp {
 
 export interface HostTcpEvents {
   connected(): void;
+  /** The bytes are the callee's from now on. */
   data(bytes: Uint8Array): void;
   /** What was written has been sent. */
   drained(): void;

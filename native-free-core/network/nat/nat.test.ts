@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { addWords, fold } from '../../devices/packets.ts';
 import { GATEWAY, NAME_SERVER } from './nat.ts';
-import { readTcp, TcpFlag, tcpMessage } from './tcp-connection.ts';
+import { readTcp, TcpFlag, tcpMessage, WAITING_MAX } from './tcp-connection.ts';
 import { bytes, GUEST, HARDWARE, lab, WORLD } from './testing/lab.ts';
 import {
   type Address,
@@ -264,24 +264,24 @@ test('TCP: data both ways, acknowledged once for all, half closed, and forgotten
 test('TCP: a slow guest stops the host’s socket, a slow socket closes the guest’s window', () => {
   const { sendTcp, segments, open, nat } = lab();
   const socket = open(3000);
-  for (let i = 0; i < 30; i++) socket.events.data(bytes(10_000));
+  for (let i = 0; i < 30; i++) socket.events.data(bytes(40_000));
   assert.equal(socket.isPaused, true);
   assert.equal(
     segments().reduce((sum, { data }) => sum + data.length, 0),
     3000,
   );
-  for (let at = 3000; at < 300_000; at += 3000) sendTcp(ack, 2, at, undefined, { window: 3000 });
+  for (let at = 3000; at < 1_200_000; at += 3000) sendTcp(ack, 2, at, undefined, { window: 3000 });
   assert.equal(socket.isPaused, false);
   segments();
-  socket.pending = 256 * 1024;
-  sendTcp(ack, 2, 300_000, bytes(1000));
+  socket.pending = WAITING_MAX;
+  sendTcp(ack, 2, 1_200_000, bytes(1000));
   nat.flush();
   assert.equal(segments().at(-1)!.window, 0);
   assert.deepEqual(socket.written, []);
   socket.pending = 0;
   socket.events.drained();
   assert.equal(segments().at(-1)!.window, 0xffff);
-  sendTcp(ack, 2, 300_000, bytes(1000));
+  sendTcp(ack, 2, 1_200_000, bytes(1000));
   nat.flush();
   assert.deepEqual(socket.written, [...bytes(1000)]);
 });
@@ -295,7 +295,7 @@ test('TCP: what many connections may hold is shared among them', () => {
     segments();
     sendTcp(ack, 2, 0, bytes(10), { from: 1 + i });
     nat.flush();
-    told = segments().at(-1)!.window << 3;
+    told = segments().at(-1)!.window << 5;
   }
   assert.ok(told > 16 * 1024 && told <= (64 * 2 ** 20) / 2000, String(told));
   time.now += 1000;
@@ -305,7 +305,13 @@ test('TCP: what many connections may hold is shared among them', () => {
 test('TCP: a message that is not cut is taken whole, and long data leaves in one', () => {
   const { open, nat, tcp, segments, frames } = lab();
   open();
-  const payload = tcpMessage(4000, 80, { flags: ack, sequence: 2, acknowledged: 0, window: 0xffff, data: bytes(5000) });
+  const payload = tcpMessage(4000, 80, {
+    flags: ack,
+    sequence: 2,
+    acknowledged: 0,
+    window: 0xffff,
+    data: [bytes(5000)],
+  });
   const packet = { source: GUEST, destination: WORLD, protocol: Protocol.tcp, payload };
   const frame = ipFrame(HARDWARE, HARDWARE, packet);
   // Its checksum is not there yet.
@@ -444,7 +450,7 @@ test('forwarded TCP: the guest is called, answers, and both talk; it refuses, or
   sendTcp(reset, 0, 0);
   const socket = accept();
   const [call] = segments();
-  assert.deepEqual([call.flags, call.to, call.sequence, call.segmentMax, call.scale], [syn, 80, 0xffffffff, 1460, 3]);
+  assert.deepEqual([call.flags, call.to, call.sequence, call.segmentMax, call.scale], [syn, 80, 0xffffffff, 1460, 5]);
   socket.events.data(bytes(3000));
   assert.deepEqual(segments(), [], 'nothing is sent before it has answered');
   const guest = { to: GATEWAY, port: call.from, from: 80 };

@@ -3,8 +3,8 @@
 // Owns the gateway's addresses, what it gives away and answers for, and the connections and flows of the guests.
 // Never touches a socket itself, and never lets a guest reach the host's own services unless it was allowed to.
 
-import { frameHeader, Gso, NET_HEADER_BYTES, NetFlag } from '../../devices/offload.ts';
-import { fold } from '../../devices/packets.ts';
+import { frameHeader, Gso, MESSAGE_MAX, NET_HEADER_BYTES, NetFlag } from '../../devices/offload.ts';
+import { FRAME_MIN, fold } from '../../devices/packets.ts';
 import { DhcpServer, stationKey } from './dhcp.ts';
 import { Dhcp6Server } from './dhcp6.ts';
 import { answerRoom, DOMAIN, dnsOverTcp, failedAnswer, fitted, labelOf, localAnswer, type Zone } from './dns.ts';
@@ -15,12 +15,14 @@ import { ALL_NODES, discoveryAnswer, NdType, type Router, routerAdvertisement } 
 import { Reassembly } from './reassembly.ts';
 import { type Station, Stations } from './stations.ts';
 import {
+  lengthOf,
   type OutgoingSegment,
+  putTcp,
   readTcp,
   TcpConnection,
   TcpFlag,
   type TcpSegment,
-  tcpMessage,
+  tcpLength,
   WAITING_MAX,
 } from './tcp-connection.ts';
 import {
@@ -34,7 +36,6 @@ import {
   IP6_BYTES,
   type IpAddress,
   type IpPacket,
-  ipFrame,
   ipFrames,
   isSumRight,
   MTU,
@@ -43,6 +44,7 @@ import {
   parseAddress6,
   pseudoSum,
   putDword,
+  putHeaders,
   putWord,
   readAddress6,
   readIp,
@@ -96,8 +98,10 @@ const ARP_BYTES = 28;
 
 export interface NatOptions {
   sockets: HostSockets;
-  /** Sends a frame into the network, with its header if it is unfinished. */
+  /** Sends a frame into the network, with its header if it is unfinished. Their bytes are others when this returns. */
   send(frame: Uint8Array, header?: Uint8Array): void;
+  /** There is something to do at the end of this turn: {@link Nat.flush}. For hosts that do not call it then anyway. */
+  wantsFlush?(): void;
   /** The guests may reach the host itself, at the gateway's address. */
   allowHost: boolean;
 }
@@ -172,6 +176,8 @@ export class Nat {
   /** By the guest's address and port: one socket each, so that answers find back whoever sends them. */
   private readonly flows = new Map<string, Flow>();
   private readonly own = new Map<string, Own>();
+  /** The message that is sent, put together here each time: whoever takes it takes a copy. */
+  private readonly outgoing = newOutgoing();
   private readonly forwards: Forwards;
   /** Cards of guests by the labels of their names. */
   private readonly names = new Map<string, Uint8Array>();
@@ -640,6 +646,7 @@ export class Nat {
   ): void {
     const key = `${guest.address}:${guest.port}>${peer.address}:${peer.port}`;
     const ends = { source: guest.address, destination: peer.address };
+    const ports = { from: peer.port, to: guest.port };
     const start = new Uint8Array(4);
     const { sockets } = this.options;
     sockets.random(start);
@@ -656,9 +663,12 @@ export class Nat {
       largest: MTU - TCP_BYTES - (typeof guest.address === 'number' ? IP_BYTES : IP6_BYTES),
       room: () => this.waitingRoom,
       send: (answer: OutgoingSegment, options: number[] | undefined, segmentMax: number) =>
-        this.sendTcp(ends, tcpMessage(peer.port, guest.port, answer, options), segmentMax),
+        this.sendTcp(ends, ports, answer, options, segmentMax),
       onOpen: settle,
-      wantsFlush: () => void this.wanting.add(tcp),
+      wantsFlush: () => {
+        this.wanting.add(tcp);
+        this.options.wantsFlush?.();
+      },
       onClosed: () => {
         settle();
         own.connections--;
@@ -688,30 +698,32 @@ export class Nat {
   /** Sends a message without its checksum, which whoever takes it needs or puts in; longer ones are cut on the way. */
   private sendTcp(
     { source, destination }: Pick<IpPacket<IpAddress>, 'source' | 'destination'>,
-    payload: Uint8Array,
+    ports: { from: number; to: number },
+    segment: OutgoingSegment,
+    options: readonly number[] = [],
     segmentMax = 0,
   ): void {
     const to = this.hardwareOf(source);
     if (to === undefined) return;
-    const packet = { source: destination, destination: source, protocol: Protocol.tcp, payload };
+    const { frame, header, view } = this.outgoing;
+    const packet = { source: destination, destination: source, protocol: Protocol.tcp };
+    const length = tcpLength(segment, options);
+    const start = putHeaders(frame, to, GATEWAY_HARDWARE, packet, length);
+    putTcp(frame, start, ports, segment, options);
     // What the checksum begins with.
-    putWord(payload, TCP_SUM_AT, fold(pseudoSum(packet, payload.length)));
+    putWord(frame, start + TCP_SUM_AT, fold(pseudoSum(packet, length)));
+    const data = lengthOf(segment.data);
+    const isLong = segmentMax > 0 && data > segmentMax;
     const is4 = typeof source === 'number';
-    const start = ETHERNET_BYTES + (is4 ? IP_BYTES : IP6_BYTES);
-    const data = 4 * (payload[12] >> 4);
-    const isLong = segmentMax > 0 && payload.length - data > segmentMax;
-    const header = new Uint8Array(NET_HEADER_BYTES);
-    const view = new DataView(header.buffer);
     view.setUint8(0, NetFlag.needsChecksum);
     view.setUint8(1, isLong ? (is4 ? Gso.tcp4 : Gso.tcp6) : Gso.none);
-    if (isLong) {
-      view.setUint16(2, start + data, true);
-      view.setUint16(4, segmentMax, true);
-    }
+    view.setUint16(2, isLong ? start + length - data : 0, true);
+    view.setUint16(4, isLong ? segmentMax : 0, true);
     view.setUint16(6, start, true);
     view.setUint16(8, TCP_SUM_AT, true);
-    const frame = ipFrame(to, GATEWAY_HARDWARE, packet);
-    this.options.send(frame, header);
+    const end = Math.max(FRAME_MIN, start + length);
+    frame.fill(0, start + length, end);
+    this.options.send(frame.subarray(0, end), header);
   }
 
   /** Nobody is there: a reset, as RFC 9293, 3.10.7.1 says. */
@@ -721,15 +733,21 @@ export class Nat {
     const isCounted = (segment.flags & (TcpFlag.syn | TcpFlag.fin)) !== 0 ? 1 : 0;
     this.sendTcp(
       packet,
-      tcpMessage(segment.to, segment.from, {
+      { from: segment.to, to: segment.from },
+      {
         sequence: isAcknowledging ? segment.acknowledged : 0,
         acknowledged: (segment.sequence + segment.data.length + isCounted) >>> 0,
         flags: TcpFlag.reset | (isAcknowledging ? 0 : TcpFlag.acknowledge),
         window: 0,
-        data: new Uint8Array(0),
-      }),
+        data: [],
+      },
     );
   }
+}
+
+function newOutgoing() {
+  const header = new Uint8Array(NET_HEADER_BYTES);
+  return { frame: new Uint8Array(MESSAGE_MAX), header, view: new DataView(header.buffer) };
 }
 
 const TCP_BYTES = 20;

@@ -130,7 +130,7 @@ test('TCP and UDP reach the world over IPv6, with segments that fit; forbidden p
   for (const allowHost of [false, true]) {
     const { send, packets6, tcp, udp } = lab({ allowHost });
     const sendTcp = (to: Address6, flags: number, sequence: number, acknowledged: number, data = new Uint8Array(0)) => {
-      const segment = { flags, sequence, acknowledged, window: 0xffff, data };
+      const segment = { flags, sequence, acknowledged, window: 0xffff, data: [data] };
       const payload = tcpMessage(4000, 80, segment, flags === syn ? [2, 4, 5, 0xa0] : []);
       const packet = { source: GUEST6, destination: to, protocol: Protocol.tcp, payload };
       putSum(packet, 16);

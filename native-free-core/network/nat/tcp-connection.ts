@@ -10,11 +10,13 @@ const HEADER_BYTES = 20;
 /** Where a guest does not say how much it takes (RFC 9293, 3.7.1). */
 const SEGMENT_DEFAULT = 536;
 /** Bytes that wait in one direction, of a connection that has all the room: the socket is not read, the window closes. */
-export const WAITING_MAX = 256 * 1024;
-/** What our windows are shifted by. */
-const SCALE = 3;
+export const WAITING_MAX = 1024 * 1024;
+/** What our windows are shifted by: {@link WAITING_MAX} can be told. */
+const SCALE = 5;
 /** Bytes of data that are sent at once, to be cut into segments further on: what one IP packet holds. */
 const MESSAGE_DATA_MAX = 0xffff - 40 - 20;
+/** Pieces of what waits are joined up to here: bytes that come one by one must not take a hundred times their room. */
+const PIECE_LEAST = 4096;
 /** Milliseconds before something is sent again, doubled each time; and how often that is tried. */
 const RETRANSMIT_FIRST = 300;
 const RETRANSMIT_MAX = 10_000;
@@ -61,6 +63,49 @@ export function readTcp(payload: Uint8Array): (TcpSegment & { from: number; to: 
   };
 }
 
+/** What is sent; its data as the pieces that it was got in. */
+export interface OutgoingSegment extends Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window'> {
+  data: readonly Uint8Array[];
+}
+
+/** Bytes of pieces together. */
+export function lengthOf(pieces: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
+}
+
+/** Bytes of a message with so many bytes of options. */
+export function tcpLength({ data }: OutgoingSegment, options: readonly number[] = []): number {
+  return HEADER_BYTES + options.length + lengthOf(data);
+}
+
+/** Writes a TCP message, with no checksum, to `at`; what is there does not matter. */
+export function putTcp(
+  bytes: Uint8Array,
+  at: number,
+  ports: { from: number; to: number },
+  segment: OutgoingSegment,
+  options: readonly number[] = [],
+): void {
+  const header = HEADER_BYTES + options.length;
+  putWord(bytes, at, ports.from);
+  putWord(bytes, at + 2, ports.to);
+  putDword(bytes, at + 4, segment.sequence);
+  putDword(bytes, at + 8, segment.acknowledged);
+  bytes[at + 12] = (header / 4) << 4;
+  bytes[at + 13] = segment.flags;
+  putWord(bytes, at + 14, segment.window);
+  // The checksum, and where urgent data ends.
+  putDword(bytes, at + 16, 0);
+  bytes.set(options, at + HEADER_BYTES);
+  let end = at + header;
+  for (const piece of segment.data) {
+    bytes.set(piece, end);
+    end += piece.length;
+  }
+}
+
 /** A TCP message without its checksum. */
 export function tcpMessage(
   from: number,
@@ -68,21 +113,10 @@ export function tcpMessage(
   segment: OutgoingSegment,
   options: readonly number[] = [],
 ): Uint8Array {
-  const header = HEADER_BYTES + options.length;
-  const message = new Uint8Array(header + segment.data.length);
-  putWord(message, 0, from);
-  putWord(message, 2, to);
-  putDword(message, 4, segment.sequence);
-  putDword(message, 8, segment.acknowledged);
-  message[12] = (header / 4) << 4;
-  message[13] = segment.flags;
-  putWord(message, 14, segment.window);
-  message.set(options, HEADER_BYTES);
-  message.set(segment.data, header);
+  const message = new Uint8Array(tcpLength(segment, options));
+  putTcp(message, 0, { from, to }, segment, options);
   return message;
 }
-
-export type OutgoingSegment = Pick<TcpSegment, 'sequence' | 'acknowledged' | 'flags' | 'window' | 'data'>;
 
 export interface TcpWiring {
   now(): number;
@@ -105,23 +139,33 @@ class ByteQueue {
   private chunks: Uint8Array[] = [];
   length = 0;
 
+  /** The bytes are the queue's from now on. */
   push(bytes: Uint8Array): void {
-    this.chunks.push(bytes.slice());
     this.length += bytes.length;
+    const last = this.chunks.at(-1);
+    if (last === undefined || last.length + bytes.length > PIECE_LEAST) {
+      this.chunks.push(bytes);
+      return;
+    }
+    const joined = new Uint8Array(last.length + bytes.length);
+    joined.set(last);
+    joined.set(bytes, last.length);
+    this.chunks[this.chunks.length - 1] = joined;
   }
 
-  /** A copy of `length` bytes from `offset` on, or of what there is of them. */
-  slice(offset: number, length: number): Uint8Array {
-    const result = new Uint8Array(Math.max(0, Math.min(length, this.length - offset)));
+  /** Views of `length` bytes from `offset` on, or of what there is of them. */
+  pieces(offset: number, length: number): Uint8Array[] {
+    const end = Math.min(offset + length, this.length);
+    const pieces: Uint8Array[] = [];
     let start = 0;
     for (const chunk of this.chunks) {
+      if (start >= end) break;
       const from = Math.max(0, offset - start);
-      const to = Math.min(chunk.length, offset + result.length - start);
-      if (from < to) result.set(chunk.subarray(from, to), start + from - offset);
+      const to = Math.min(chunk.length, end - start);
+      if (from < to) pieces.push(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to));
       start += chunk.length;
-      if (start >= offset + result.length) break;
     }
-    return result;
+    return pieces;
   }
 
   drop(count: number): void {
@@ -166,6 +210,8 @@ export class TcpConnection {
   private hasFin = false;
   private guestEnded = false;
   private owesAcknowledgement = false;
+  /** The host's socket has read what was not sent yet. */
+  private owesPump = false;
   /** What the guest sent and the host's socket has not been given yet: all that came at once is written at once. */
   private unwritten: Uint8Array[] = [];
   private unwrittenBytes = 0;
@@ -219,7 +265,7 @@ export class TcpConnection {
     return Math.max(0, this.guestScale === null ? Math.min(free, 0xffff) : free);
   }
 
-  private emit(flags: number, sequence: number, data: Uint8Array = new Uint8Array(0), options?: number[]): void {
+  private emit(flags: number, sequence: number, data: readonly Uint8Array[] = [], options?: number[]): void {
     const isGreeting = (flags & TcpFlag.syn) !== 0;
     const { window } = this;
     this.toldWindow = window;
@@ -256,28 +302,44 @@ export class TcpConnection {
       this.retransmitAt = this.wiring.now() + Math.min(RETRANSMIT_FIRST * 2 ** this.tries, RETRANSMIT_MAX);
   }
 
+  /** The host's socket has read bytes, which are ours now. */
   private fromHost(bytes: Uint8Array): void {
-    if (this.state === 'closed') return;
+    if (this.state === 'closed' || bytes.length === 0) return;
     this.queue.push(bytes);
     if (this.queue.length >= this.wiring.room() && !this.isPaused) {
       this.isPaused = true;
       this.host.pause();
     }
-    this.pump();
+    if (this.state !== 'open') return;
+    // More may come at once: what does not fill a message waits for it, until all that there is now was read.
+    if (this.queue.length - ahead(this.next, this.unacknowledged) >= this.messageBytes) this.pump(true);
+    this.owesPump = true;
+    this.wiring.wantsFlush();
   }
 
-  /** Sends what the guest's window has room for. */
-  private pump(): void {
+  /** Bytes of a message of whole segments. */
+  private get messageBytes(): number {
+    return MESSAGE_DATA_MAX - (MESSAGE_DATA_MAX % this.segmentMax);
+  }
+
+  /** Sends what the guest's window has room for; `onlyFull`: messages that are as long as they can be. */
+  private pump(onlyFull = false): void {
     if (this.state !== 'open') return;
+    const { messageBytes } = this;
     for (;;) {
       const offset = ahead(this.next, this.unacknowledged);
-      const room = this.guestWindow - offset;
-      const data = this.queue.slice(offset, Math.min(MESSAGE_DATA_MAX, Math.max(0, room)));
-      if (data.length === 0) break;
-      const isLast = offset + data.length === this.queue.length;
-      this.emit(TcpFlag.acknowledge | (isLast ? TcpFlag.push : 0), this.next, data);
-      this.advance(data.length);
+      const waiting = this.queue.length - offset;
+      const length = Math.min(messageBytes, Math.max(0, this.guestWindow - offset), waiting);
+      if (length <= 0 || (onlyFull && length < messageBytes)) break;
+      const isLast = length === waiting;
+      this.emit(TcpFlag.acknowledge | (isLast ? TcpFlag.push : 0), this.next, this.queue.pieces(offset, length));
+      this.advance(length);
     }
+    if (onlyFull) {
+      this.expectAnswer();
+      return;
+    }
+    this.owesPump = false;
     const isAllSent = ahead(this.next, this.unacknowledged) === this.queue.length;
     if (this.hostEnded && isAllSent && !this.finSent) {
       this.finSent = true;
@@ -427,16 +489,17 @@ export class TcpConnection {
     this.host.write(unwritten);
   }
 
-  /** Writes what came, and sends the acknowledgement that is owed: one for all of it. */
+  /** Writes what came, sends what was read, and the acknowledgement that is owed: one for all of it. */
   flush(): void {
     if (this.state === 'closed') return;
     this.write();
+    if (this.owesPump) this.pump();
     if (this.owesAcknowledgement) this.emit(TcpFlag.acknowledge, this.next);
   }
 
   /** Sends the first segment that the guest lacks once more, and nothing else: the others may have arrived. */
   private sendFirst(): void {
-    const data = this.queue.slice(0, Math.min(this.segmentMax, this.guestWindow));
+    const data = this.queue.pieces(0, Math.min(this.segmentMax, this.guestWindow));
     if (data.length > 0) this.emit(TcpFlag.acknowledge, this.unacknowledged, data);
     else if (this.hasFin && this.queue.length === 0) this.emit(TcpFlag.acknowledge | TcpFlag.fin, this.unacknowledged);
     this.expectAnswer();
@@ -456,7 +519,7 @@ export class TcpConnection {
     this.finSent = false;
     // One byte asks a window that is closed.
     if (this.guestWindow === 0 && this.queue.length > 0) {
-      this.emit(TcpFlag.acknowledge, this.next, this.queue.slice(0, 1));
+      this.emit(TcpFlag.acknowledge, this.next, this.queue.pieces(0, 1));
       this.advance(1);
     }
     this.pump();

@@ -194,8 +194,11 @@ function ethernetFrame(to: Uint8Array, from: Uint8Array, type: number, length: n
   return frame;
 }
 
+type Headers4 = Omit<IpPacket, 'payload'>;
+type Headers6 = Omit<IpPacket<Address6>, 'payload'>;
+
 /** Writes the header of an IPv4 packet or of a fragment of it, whose message begins at `at`. */
-function putHeader4(ip: Uint8Array, packet: IpPacket, length: number, at: number, isLast: boolean): void {
+function putHeader4(ip: Uint8Array, packet: Headers4, length: number, at: number, isLast: boolean): void {
   ip[0] = 0x45;
   putWord(ip, 2, length);
   putWord(ip, 4, identification);
@@ -208,7 +211,7 @@ function putHeader4(ip: Uint8Array, packet: IpPacket, length: number, at: number
 }
 
 /** The same of an IPv6 packet; `protocol` is that of what comes next. */
-function putHeader6(ip: Uint8Array, packet: IpPacket<Address6>, length: number, protocol: number): void {
+function putHeader6(ip: Uint8Array, packet: Headers6, length: number, protocol: number): void {
   ip[0] = 0x60;
   putWord(ip, 4, length - IP6_BYTES);
   ip[6] = protocol;
@@ -217,44 +220,60 @@ function putHeader6(ip: Uint8Array, packet: IpPacket<Address6>, length: number, 
   putAddress6(ip, 24, packet.destination);
 }
 
-function is4(packet: IpPacket<IpAddress>): packet is IpPacket {
+function isVersion4(packet: Omit<IpPacket<IpAddress>, 'payload'>): packet is Headers4 {
   return typeof packet.source === 'number';
+}
+
+/** Writes the headers of a packet with a message of so many bytes into a frame; gives where the message belongs. */
+export function putHeaders(
+  frame: Uint8Array,
+  to: Uint8Array,
+  from: Uint8Array,
+  packet: Omit<IpPacket<IpAddress>, 'payload'>,
+  bytes: number,
+): number {
+  identification = (identification + 1) & 0xffff;
+  const is4 = isVersion4(packet);
+  const header = is4 ? IP_BYTES : IP6_BYTES;
+  frame.set(to);
+  frame.set(from, 6);
+  putWord(frame, 12, is4 ? EtherType.ipv4 : EtherType.ipv6);
+  const ip = frame.subarray(ETHERNET_BYTES, ETHERNET_BYTES + header).fill(0);
+  if (is4) putHeader4(ip, packet, header + bytes, 0, true);
+  else putHeader6(ip, packet as Headers6, header + bytes, packet.protocol);
+  return ETHERNET_BYTES + header;
 }
 
 /** A packet as one frame, whatever its length. */
 export function ipFrame(to: Uint8Array, from: Uint8Array, packet: IpPacket<IpAddress>): Uint8Array {
-  identification = (identification + 1) & 0xffff;
-  const header = is4(packet) ? IP_BYTES : IP6_BYTES;
-  const length = header + packet.payload.length;
-  const frame = ethernetFrame(to, from, is4(packet) ? EtherType.ipv4 : EtherType.ipv6, length);
-  const ip = frame.subarray(ETHERNET_BYTES);
-  if (is4(packet)) putHeader4(ip, packet, length, 0, true);
-  else putHeader6(ip, packet as IpPacket<Address6>, length, packet.protocol);
-  ip.set(packet.payload, header);
+  const { payload } = packet;
+  const header = isVersion4(packet) ? IP_BYTES : IP6_BYTES;
+  const frame = new Uint8Array(Math.max(FRAME_MIN, ETHERNET_BYTES + header + payload.length));
+  frame.set(payload, putHeaders(frame, to, from, packet, payload.length));
   return frame;
 }
 
 /** The frames of a packet: several where it is longer than the network takes. */
 export function* ipFrames(to: Uint8Array, from: Uint8Array, packet: IpPacket<IpAddress>): Generator<Uint8Array> {
   const { payload } = packet;
-  const header = is4(packet) ? IP_BYTES : IP6_BYTES;
+  const header = isVersion4(packet) ? IP_BYTES : IP6_BYTES;
   if (payload.length <= MTU - header) {
     yield ipFrame(to, from, packet);
     return;
   }
   identification = (identification + 1) & 0xffff;
-  const before = is4(packet) ? header : header + FRAGMENT_BYTES;
+  const before = isVersion4(packet) ? header : header + FRAGMENT_BYTES;
   // Fragments are of whole units of eight bytes.
   const most = (MTU - before) & ~7;
   for (let at = 0; at < payload.length; at += most) {
     const part = payload.subarray(at, at + most);
     const isLast = at + most >= payload.length;
     const length = before + part.length;
-    const frame = ethernetFrame(to, from, is4(packet) ? EtherType.ipv4 : EtherType.ipv6, length);
+    const frame = ethernetFrame(to, from, isVersion4(packet) ? EtherType.ipv4 : EtherType.ipv6, length);
     const ip = frame.subarray(ETHERNET_BYTES);
-    if (is4(packet)) putHeader4(ip, packet, length, at, isLast);
+    if (isVersion4(packet)) putHeader4(ip, packet, length, at, isLast);
     else {
-      putHeader6(ip, packet as IpPacket<Address6>, length, Protocol.fragment);
+      putHeader6(ip, packet as Headers6, length, Protocol.fragment);
       ip[IP6_BYTES] = packet.protocol;
       putWord(ip, IP6_BYTES + 2, at | (isLast ? 0 : 1));
       putDword(ip, IP6_BYTES + 4, identification);

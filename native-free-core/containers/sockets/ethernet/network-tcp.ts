@@ -4,6 +4,7 @@
 
 import type { HostTcp, HostTcpEvents } from '../../../network/nat/host-sockets.ts';
 import {
+  lengthOf,
   type OutgoingSegment,
   readTcp,
   TcpConnection,
@@ -277,10 +278,17 @@ const keyOf = (local: Endpoint, remote: Endpoint): string =>
 
 /** A message in segments of so many bytes. */
 function* partsOf(segment: OutgoingSegment, segmentMax: number): Generator<OutgoingSegment> {
-  const { data, sequence, flags } = segment;
-  if (segmentMax <= 0 || data.length <= segmentMax) {
+  const { sequence, flags } = segment;
+  const length = lengthOf(segment.data);
+  if (segmentMax <= 0 || length <= segmentMax) {
     yield segment;
     return;
+  }
+  const data = new Uint8Array(length);
+  let end = 0;
+  for (const piece of segment.data) {
+    data.set(piece, end);
+    end += piece.length;
   }
   for (let at = 0; at < data.length; at += segmentMax) {
     const isLast = at + segmentMax >= data.length;
@@ -288,7 +296,7 @@ function* partsOf(segment: OutgoingSegment, segmentMax: number): Generator<Outgo
       ...segment,
       sequence: (sequence + at) >>> 0,
       flags: isLast ? flags : flags & ~(TcpFlag.fin | TcpFlag.push),
-      data: data.subarray(at, at + segmentMax),
+      data: [data.subarray(at, at + segmentMax)],
     };
   }
 }
@@ -310,6 +318,6 @@ function resetFor({
     acknowledged: (sequence + data.length + isCounted) >>> 0,
     flags: TcpFlag.reset | (isAcknowledging ? 0 : TcpFlag.acknowledge),
     window: 0,
-    data: new Uint8Array(0),
+    data: [],
   });
 }

@@ -27,8 +27,15 @@ export const HARDWARE = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const NOBODY = new Uint8Array(6);
 const { syn, acknowledge: ack } = TcpFlag;
 
-/** A socket of the host, as a test plays it. */
-function fakeTcp(address: string, port: number, events: HostTcpEvents) {
+/** A socket of the host, as a test plays it: all that comes is a turn of its own, after which is done what waits for its end. */
+function fakeTcp(address: string, port: number, given: HostTcpEvents, turn: () => void) {
+  const events: HostTcpEvents = {
+    ...given,
+    data(bytes) {
+      given.data(bytes.slice());
+      turn();
+    },
+  };
   return {
     ...{ address, port, events, pending: 0, isEnded: false, isDestroyed: false, isPaused: false },
     written: [] as number[],
@@ -67,7 +74,7 @@ export function lab({ allowHost = false } = {}) {
     now: () => time.now,
     random: (into) => into.fill(0xff),
     connectTcp(address, port, events) {
-      tcp.push(fakeTcp(address, port, events));
+      tcp.push(fakeTcp(address, port, events, () => nat.flush()));
       return tcp.at(-1)!;
     },
     openUdp(_family, received) {
@@ -133,7 +140,7 @@ export function lab({ allowHost = false } = {}) {
     { to = WORLD, port = 80, from = 4000, window = 0xffff, options = [] as number[], source = GUEST } = {},
     hardware = HARDWARE,
   ) => {
-    const payload = tcpMessage(from, port, { flags, sequence, acknowledged, window, data }, options);
+    const payload = tcpMessage(from, port, { flags, sequence, acknowledged, window, data: [data] }, options);
     const packet = { source, destination: to, protocol: Protocol.tcp, payload };
     putSum(packet, 16);
     send(packet, hardware);
@@ -153,7 +160,7 @@ export function lab({ allowHost = false } = {}) {
   /** Somebody outside connects to a forwarded port. */
   const accept = () => {
     listeners.at(-1)!.accepted((events) => {
-      tcp.push(fakeTcp('', 0, events));
+      tcp.push(fakeTcp('', 0, events, () => nat.flush()));
       return tcp.at(-1)!;
     });
     return tcp.at(-1)!;
