@@ -500,6 +500,7 @@ class GuestThread {
     let busySince = lastTurn;
     for (;;) {
       const doorbell = Atomics.load(this.#control.slots, ControlSlot.doorbell);
+      const letters = Atomics.load(this.#control.slots, ControlSlot.letters);
       const command = Atomics.load(this.#control.slots, ControlSlot.command);
       if (command === Command.stop) return { reason: 'forced', detail: 'The guest was stopped without being asked.' };
       if (this.#saving !== null && (await this.#save(guest, this.#saving)))
@@ -539,15 +540,19 @@ class GuestThread {
       if (wait > 0) {
         this.#setState(GuestState.halted);
         this.#scheduling += performance.now() - busySince;
-        if (wait < SHORT_WAIT && !diskBusy) Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, wait);
-        else await this.#sleep(wait, doorbell);
+        const isBlocked = !diskBusy && (wait < SHORT_WAIT || this.#converses);
+        const blocked = isBlocked ? Math.min(wait, SHORT_WAIT) : 0;
+        const isRung = isBlocked && this.#block(blocked, doorbell);
+        if (wait > blocked && !isRung) {
+          await this.#sleep(wait - blocked, doorbell);
+          lastTurn = performance.now();
+        }
         busySince = performance.now();
-        if (wait >= SHORT_WAIT || diskBusy) lastTurn = busySince;
       }
       // Messages arrive only between turns of the event loop; a guest of many short halts must not starve them.
       const turnAfter = wait > 0 ? TURN_WHILE_IDLE : SLICE / 2;
       const isTurnDue = busySince - lastTurn >= turnAfter || (diskBusy && wait === 0);
-      if (isTurnDue || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) {
+      if (isTurnDue || Atomics.load(this.#control.slots, ControlSlot.letters) !== letters) {
         await nextTurn();
         lastTurn = performance.now();
       }
@@ -639,12 +644,22 @@ class GuestThread {
     this.#publishedAt = performance.now();
   }
 
+  /** Whether others send it what may come at any time, and is to be answered at once. */
+  get #converses(): boolean {
+    return this.#start.guest.nets.length > 0 || this.#start.guest.socket !== null;
+  }
+
+  /** Stands still until the time is over (milliseconds) or the doorbell has another value; gives whether it has. */
+  #block(milliseconds: number, doorbell: number): boolean {
+    return Atomics.wait(this.#control.slots, ControlSlot.doorbell, doorbell, milliseconds) !== 'timed-out';
+  }
+
   /**
    * Sleeps until the time is over (milliseconds) or a message comes; for a guest with network cards also until the
    * doorbell has another value than `doorbell`.
    */
   async #sleep(milliseconds: number, doorbell: number): Promise<void> {
-    if (this.#start.guest.nets.length > 0 || this.#start.guest.socket !== null) {
+    if (this.#converses) {
       // A wait for a shared word cannot be given up: it has to end by itself in time.
       const bell = Atomics.waitAsync(this.#control.slots, ControlSlot.doorbell, doorbell, milliseconds);
       if (!bell.async) return;
@@ -837,7 +852,7 @@ function portOf({ cable, doorbell }: Pick<NetStart, 'cable' | 'doorbell'>): Ring
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
   };
-  return new RingPort(cable, wake);
+  return new RingPort(cable, wake, () => performance.now());
 }
 
 /** Nanoseconds that this thread has executed on any of the host's processors. */

@@ -584,6 +584,7 @@ export class RunningGuest implements DisplaySource {
   #post(message: ToWorker): void {
     if (this.#end) return;
     this.#worker.postMessage(message);
+    Atomics.add(this.#control.slots, ControlSlot.letters, 1);
     Atomics.add(this.#control.slots, ControlSlot.doorbell, 1);
     Atomics.notify(this.#control.slots, ControlSlot.doorbell);
   }

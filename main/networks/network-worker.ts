@@ -90,8 +90,6 @@ class GuestPort {
     });
     this.#outward = new LinkDirection(linkHost, (frame, header) => {
       this.#port.input(frame, header);
-      // It may have come by time, and not in its guest's turn.
-      this.#network.flushLater();
       return true;
     });
     network.nat?.plug(station, plug.name);
@@ -203,6 +201,7 @@ class Network {
       sockets: nodeSockets(),
       allowHost: name === 'nat+host',
       send: (frame, header) => gateway.input(frame, header),
+      wantsFlush: () => this.flushSoon(),
     });
     const gateway = this.hub.connect(
       (frame, header) => {
@@ -221,10 +220,11 @@ class Network {
     this.nat?.flush();
   }
 
-  flushLater(): void {
-    if (this.#isFlushDue || this.nat === null) return;
+  /** The same when all sockets have been read that there is something to read of now. */
+  flushSoon(): void {
+    if (this.#isFlushDue) return;
     this.#isFlushDue = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#isFlushDue = false;
       this.flush();
     });

@@ -22,6 +22,8 @@ export interface PacketPort {
   sendUnfinished?(frame: Uint8Array, header: Uint8Array): boolean;
   /** Tells what the card takes unfinished, bits of `Unfinished`; nothing at first. */
   take?(kinds: number): void;
+  /** What was sent until now reaches the other end without anything more being sent. To be called often. */
+  flush?(): void;
   /** The header of the frame that {@link next} gave, if it is unfinished. */
   readonly header?: Uint8Array | undefined;
 }

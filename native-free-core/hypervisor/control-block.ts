@@ -8,8 +8,10 @@ export const ControlSlot = {
   command: 0,
   /** What the guest is: one of {@link GuestState}. */
   state: 1,
-  /** Bumped (and notified) by main whenever the worker should look: new input, new command. */
+  /** Bumped (and notified) whenever the worker should look: new input, new command, frames for its cards. */
   doorbell: 2,
+  /** Bumped by main before the doorbell when it has sent a message: only those need a turn of the event loop. */
+  letters: 3,
 } as const;
 
 export const Command = { run: 0, pause: 1, stop: 2 } as const;

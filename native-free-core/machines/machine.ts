@@ -305,6 +305,7 @@ export abstract class Machine {
       const after = host.monotonicNanoseconds();
       const isBusy = disks.pending > 0;
       if (after >= until || (isBusy && after - started >= DISK_SLICE)) {
+        network.flush();
         this.flushSerial();
         return { state: 'running', diskBusy: isBusy };
       }
@@ -377,6 +378,7 @@ export abstract class Machine {
   }
 
   private finished(end: GuestEnd): SliceResult {
+    this.network.flush();
     this.flushSerial();
     return { state: 'ended', end };
   }

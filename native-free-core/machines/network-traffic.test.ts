@@ -5,8 +5,18 @@ import { NetworkTraffic } from './network-traffic.ts';
 
 test('unfinished frames pass with their headers, both ways, and are counted', () => {
   const cable = newCable();
-  const far = new RingPort({ fromGuest: cable.toGuest, toGuest: cable.fromGuest }, () => {});
-  const port = new NetworkTraffic().port(new RingPort(cable, () => {}));
+  const far = new RingPort(
+    { fromGuest: cable.toGuest, toGuest: cable.fromGuest },
+    () => {},
+    () => 0,
+  );
+  const port = new NetworkTraffic().port(
+    new RingPort(
+      cable,
+      () => {},
+      () => 0,
+    ),
+  );
   const frame = new Uint8Array(100).fill(7);
   const header = new Uint8Array(12).fill(1);
   assert.equal(port.sendUnfinished?.(frame, header), true);

@@ -7,6 +7,7 @@ import type { ControlBlock } from '../hypervisor/control-block.ts';
 
 export class NetworkTraffic {
   private readonly cards: NetworkCard[] = [];
+  private readonly ports: PacketPort[] = [];
   private packetsIn = 0;
   private packetsOut = 0;
   private bytesIn = 0;
@@ -15,6 +16,7 @@ export class NetworkTraffic {
   /** A port whose frames are counted: `in` is what the guest takes, `out` what it sends. */
   port(port: PacketPort): PacketPort {
     const traffic = this;
+    this.flushes(port);
     return {
       get isUp() {
         return port.isUp;
@@ -52,9 +54,20 @@ export class NetworkTraffic {
     this.cards.push(card);
   }
 
+  /** Has a port flushed whose frames are not counted. */
+  flushes(port: PacketPort): void {
+    this.ports.push(port);
+  }
+
   /** Lets the cards take and send what they can. Between instructions only. */
   poll(): void {
     for (const card of this.cards) card.poll();
+    this.flush();
+  }
+
+  /** What was sent is on its way: to be called before the machine stands still. */
+  flush(): void {
+    for (const port of this.ports) port.flush?.();
   }
 
   /** Writes the counters. */

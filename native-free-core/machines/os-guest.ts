@@ -223,7 +223,10 @@ export class OsGuest implements Guest {
         if (wakeIn > 0)
           return { state: 'halted', wakeIn: this.isSending ? Math.min(wakeIn, SEND_AGAIN) : wakeIn, slack: 0 };
       }
-      if (after >= until) return { state: 'running' };
+      if (after >= until) {
+        this.traffic.poll();
+        return { state: 'running' };
+      }
     }
   }
 

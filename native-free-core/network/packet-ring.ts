@@ -3,6 +3,7 @@
 // Never waits and never wakes anybody: it tells its user when somebody is to be woken.
 
 import { NET_HEADER_BYTES } from '../devices/offload.ts';
+import { copyBytes } from '../memory/copy.ts';
 
 /** Words before the data: the bytes written so far and the bytes read so far, modulo 2^32. */
 const WRITTEN = 0;
@@ -16,10 +17,15 @@ const WAITING = 2;
 const OPEN = 3;
 /** What the reader takes unfinished, bits of `Unfinished` (devices/offload.ts). */
 const TAKES = 4;
-/** A record: its length in a word, then the frame, padded to whole words. */
+/**
+ * A record: its length in a word, then the frame, padded to whole eight bytes. A frame so begins four bytes behind those, as it
+ * does behind the header of a virtio device: copies from there on are of whole words.
+ */
 const LENGTH_BYTES = 4;
-/** Bit of a length: the record begins with the header of an unfinished frame, which counts as part of it. */
+const ALIGNMENT = 8;
+/** Bit of a length: before the frame is the header of an unfinished one, with its padding; they count as part of the length. */
 const HAS_HEADER = 0x4000_0000;
+const HEADER_ROOM = 16;
 /** In place of a length: the rest up to the end of the data is empty. */
 const WRAP = 0xffffffff;
 
@@ -31,6 +37,10 @@ export const RING_BYTES = 4 << 20;
 
 /** The longest frame that a ring carries: room for a whole segmentation offload. */
 export const RING_FRAME_MAX = 0x10000 + 256;
+
+function recordBytes(length: number): number {
+  return (LENGTH_BYTES + length + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+}
 
 export class PacketRing {
   readonly buffer: SharedArrayBuffer;
@@ -68,9 +78,9 @@ export class PacketRing {
   push(frame: Uint8Array, header?: Uint8Array): 'full' | 'first' | 'done' {
     if (frame.length > RING_FRAME_MAX) return 'full';
     const written = Atomics.load(this.counters, WRITTEN);
-    const headerBytes = header ? NET_HEADER_BYTES : 0;
+    const headerBytes = header ? HEADER_ROOM : 0;
     const length = headerBytes + frame.length;
-    const bytes = LENGTH_BYTES + ((length + 3) & ~3);
+    const bytes = recordBytes(length);
     let at = (written >>> 0) % this.size;
     // A record is never split: one that does not fit before the end begins at the start again.
     const skipped = at + bytes > this.size ? this.size - at : 0;
@@ -85,7 +95,7 @@ export class PacketRing {
     }
     this.lengths[at >>> 2] = header ? length | HAS_HEADER : length;
     if (header) this.data.set(header, at + LENGTH_BYTES);
-    this.data.set(frame, at + LENGTH_BYTES + headerBytes);
+    copyBytes(this.data, at + LENGTH_BYTES + headerBytes, frame);
     Atomics.store(this.counters, WRITTEN, (written + skipped + bytes) | 0);
     // Looked at after the store: either this sees that the reader had come to the end, or the reader sees the frame.
     return Atomics.load(this.counters, READ_INDEX) === written ? 'first' : 'done';
@@ -98,7 +108,7 @@ export class PacketRing {
     const at = this.start(read);
     const length = this.lengths[at >>> 2];
     const record = this.data.subarray(at + LENGTH_BYTES, at + LENGTH_BYTES + (length & ~HAS_HEADER));
-    return (length & HAS_HEADER) === 0 ? record : record.subarray(NET_HEADER_BYTES);
+    return (length & HAS_HEADER) === 0 ? record : record.subarray(HEADER_ROOM);
   }
 
   /** The header of the frame that {@link next} gave, if it is unfinished; valid as long. */
@@ -126,7 +136,7 @@ export class PacketRing {
     const before = (read >>> 0) % this.size;
     const at = this.start(read);
     const skipped = at === before ? 0 : this.size - before;
-    const bytes = LENGTH_BYTES + (((this.lengths[at >>> 2] & ~HAS_HEADER) + 3) & ~3);
+    const bytes = recordBytes(this.lengths[at >>> 2] & ~HAS_HEADER);
     Atomics.store(this.counters, READ_INDEX, (read + skipped + bytes) | 0);
   }
 

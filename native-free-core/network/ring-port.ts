@@ -17,32 +17,40 @@ export function newCable(): CableBuffers {
   return { fromGuest: new PacketRing().buffer, toGuest: new PacketRing().buffer };
 }
 
+/**
+ * Milliseconds after a ring in which nobody is rung for again at once: one that is woken for each frame of a stream costs more
+ * than the frames do.
+ */
+const QUIET = 0.25;
+
 export class RingPort implements PacketPort {
   private readonly outgoing: PacketRing;
   private readonly incoming: PacketRing;
   private readonly wake: () => void;
+  private readonly now: () => number;
+  private rungAt = -Infinity;
+  private isRingDue = false;
 
-  /** `wake` rings for the thread that reads what the guest sends. */
-  constructor(cable: CableBuffers, wake: () => void) {
+  /** `wake` rings for the thread that reads what the guest sends; `now`: milliseconds of a clock that does not go back. */
+  constructor(cable: CableBuffers, wake: () => void, now: () => number) {
     this.outgoing = new PacketRing(cable.fromGuest);
     this.incoming = new PacketRing(cable.toGuest);
     this.wake = wake;
+    this.now = now;
   }
 
   get isUp(): boolean {
     return this.incoming.isOpen;
   }
 
-  send(frame: Uint8Array): boolean {
-    const result = this.outgoing.push(frame);
-    if (result === 'first') this.wake();
+  send(frame: Uint8Array, header?: Uint8Array): boolean {
+    const result = this.outgoing.push(frame, header);
+    if (result === 'first') this.ring();
     return result !== 'full';
   }
 
   sendUnfinished(frame: Uint8Array, header: Uint8Array): boolean {
-    const result = this.outgoing.push(frame, header);
-    if (result === 'first') this.wake();
-    return result !== 'full';
+    return this.send(frame, header);
   }
 
   take(kinds: number): void {
@@ -60,6 +68,18 @@ export class RingPort implements PacketPort {
   advance(): void {
     this.incoming.advance();
     // Whoever fills the ring may have more than it takes.
-    if (this.incoming.takeWaiting()) this.wake();
+    if (this.incoming.takeWaiting()) this.ring();
+  }
+
+  flush(): void {
+    if (!this.isRingDue) return;
+    this.isRingDue = false;
+    this.rungAt = this.now();
+    this.wake();
+  }
+
+  private ring(): void {
+    this.isRingDue = true;
+    if (this.now() - this.rungAt >= QUIET) this.flush();
   }
 }

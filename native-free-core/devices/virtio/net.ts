@@ -74,6 +74,10 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
   private isUp: boolean;
   /** What the driver takes unfinished. */
   private taken = 0;
+  /** The header before the frame that the driver is given. */
+  private readonly header = new Uint8Array(NET_HEADER_BYTES);
+  /** What is read of the driver: the message under way. */
+  private message: Uint8Array | null = null;
   /** Frames that the port had no room for, of the message under way; its queue waits. `header`: of one to be finished elsewhere. */
   private unsent: { queue: VirtQueue; chain: Chain; frames: Uint8Array[]; header: Uint8Array | null } | null = null;
 
@@ -176,7 +180,12 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
   }
 
   private send(queue: VirtQueue, chain: Chain): void {
-    const bytes = chain.readAll(MESSAGE_MAX + NET_HEADER_BYTES);
+    const { readableBytes } = chain;
+    if (readableBytes > MESSAGE_MAX + NET_HEADER_BYTES)
+      throw new QueueFault(`A message of ${readableBytes} bytes is longer than any that can be cut.`);
+    this.message ??= new Uint8Array(MESSAGE_MAX + NET_HEADER_BYTES);
+    const bytes = this.message.subarray(0, readableBytes);
+    chain.read(0, bytes);
     if (bytes.length < NET_HEADER_BYTES + HEADER_BYTES) throw new QueueFault('A frame is shorter than its headers.');
     const header = frameHeader(bytes);
     const message = bytes.subarray(NET_HEADER_BYTES);
@@ -260,17 +269,18 @@ export class VirtioNet extends VirtioDevice implements NetworkCard {
         return true;
       }
     }
-    const bytes = new Uint8Array(whole);
     // What its sender's driver said of it holds for its receiver's.
-    if (header) bytes.set(header);
-    bytes[10] = chains.length;
-    bytes[11] = 0;
-    bytes.set(frame, NET_HEADER_BYTES);
+    if (header) this.header.set(header);
+    else this.header.fill(0);
+    this.header[10] = chains.length;
+    this.header[11] = 0;
     let done = 0;
-    for (const chain of chains) {
-      const part = bytes.subarray(done, done + chain.writableBytes);
-      chain.write(0, part);
-      queue.push(chain, part.length);
+    for (const [index, chain] of chains.entries()) {
+      const before = index === 0 ? NET_HEADER_BYTES : 0;
+      if (before > 0) chain.write(0, this.header);
+      const part = frame.subarray(done, done + chain.writableBytes - before);
+      chain.write(before, part);
+      queue.push(chain, before + part.length);
       done += part.length;
     }
     return true;

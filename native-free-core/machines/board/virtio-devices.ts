@@ -79,6 +79,7 @@ export class VirtioDevices {
     if (config.socket && has('vsock')) {
       const socket = new VirtioSocket({ memory, ...config.socket });
       wiring.network.add(socket);
+      wiring.network.flushes(config.socket.port);
       others.push(socket);
     }
     const now = () => BigInt(Math.floor(wiring.host.wallMilliseconds())) * 1_000_000n;
