@@ -118,7 +118,7 @@ export class GuestManager {
     this.#home = options.home;
     this.#snapshots = new Snapshots({ ...options, states: this.#states });
     this.#networks = new Networks({ home: options.home });
-    this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers) });
+    this.#peers = new Peers({ changed: () => this.#emit('peers.changed', this.peers), isByUrgency: true });
     this.#containers = new GuestContainers(options.home, options.images);
     // Read once a change: the pool looks twice a second.
     this.#memoryBudget = options.inventory.memoryBudgetMiB;

@@ -362,7 +362,8 @@ class GuestThread {
     if (shares.length === 0 && peers === null) return [];
     const { awarenessShare, openShares } = await import('./shares.ts');
     const complain = (sentence: string) => this.#send({ type: 'complaint', sentence });
-    return [...(peers === null ? [] : awarenessShare(peers, complain)), ...openShares(shares)];
+    const hurried = (urgency: number) => this.#processor?.hurry(urgency);
+    return [...(peers === null ? [] : awarenessShare(peers, { complain, hurried })), ...openShares(shares)];
   }
 
   /** Notes a disk that will have to be closed. */

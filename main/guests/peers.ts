@@ -49,8 +49,16 @@ export class Peers {
   #measuredAt = 0;
   #hostBusy = hostProcessorTimes();
 
-  /** `changed` is called after each measurement, and when somebody came or went; `cores` are those that guests may count on. */
-  constructor({ changed = () => {}, cores = availableParallelism() }: { changed?: () => void; cores?: number } = {}) {
+  /**
+   * `changed` is called after each measurement, and when somebody came or went; `cores` are those that guests may count on;
+   * `isByUrgency`: what the guests say of their urgency weighs where they share these.
+   */
+  constructor({
+    changed = () => {},
+    cores = availableParallelism(),
+    isByUrgency = false,
+  }: { changed?: () => void; cores?: number; isByUrgency?: boolean } = {}) {
+    this.#table.isByUrgency = isByUrgency;
     this.#changed = changed;
     this.#cores = cores;
     this.#measureHost(0);

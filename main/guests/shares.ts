@@ -3,7 +3,11 @@
 // Never lets a guest out of a folder: that is the host tree's promise.
 
 import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.ts';
-import { AWARENESS_TAG, makeAwarenessTree } from '../../native-free-core/hypervisor/awareness-tree.ts';
+import {
+  AWARENESS_TAG,
+  type AwarenessOptions,
+  makeAwarenessTree,
+} from '../../native-free-core/hypervisor/awareness-tree.ts';
 import type { ShareConfig } from '../../native-free-core/hypervisor/guest.ts';
 import { PeerTable } from '../../native-free-core/hypervisor/peer-table.ts';
 import { NodeHostTree } from '../containers/host-tree.ts';
@@ -19,11 +23,19 @@ export function openShares(shares: readonly ShareStart[]): ShareConfig[] {
 }
 
 /** The tree of the guest's peers; none where the guest is gone already. */
-export function awarenessShare({ table, slot }: PeerStart, complain: (sentence: string) => void): ShareConfig[] {
+export function awarenessShare(
+  { table, slot }: PeerStart,
+  { complain, hurried }: Pick<AwarenessOptions, 'complain' | 'hurried'>,
+): ShareConfig[] {
   const peers = new PeerTable(table);
   const self = peers.at(slot);
   if (self === undefined) return [];
-  return [{ tag: AWARENESS_TAG, fileSystem: makeAwarenessTree({ table: peers, self, now, complain }) }];
+  return [
+    {
+      tag: AWARENESS_TAG,
+      fileSystem: makeAwarenessTree({ table: peers, self, now, complain, ...(hurried ? { hurried } : {}) }),
+    },
+  ];
 }
 
 function openFolder(folder: string, readOnly: boolean): HostFolderFs {

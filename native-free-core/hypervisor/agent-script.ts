@@ -11,7 +11,8 @@ export const agentScript = `#!/bin/sh
 #   -i  seconds between two looks at the peers; 1
 #   -l  percent of a core that COMMAND always has, whatever others want; 10
 #
-# COMMAND is the guest's work. While others want more of the host more urgently than there is, it has what they
+# COMMAND is the guest's work. Where host/order says "urgency", the host shares its processors out by what guests
+# say here, and nothing is held back. Elsewhere, while others want more of the host more urgently than there is, it has what they
 # leave: by cpu.max of a cgroup where the kernel has version 2, else by being stopped and continued. As soon as
 # the host has something left, it has all again. The agent ends with it, and with its status. Without a COMMAND
 # the agent only tells what the guest wants.
@@ -74,6 +75,8 @@ trap 'leave; [ -n "$work" ] && kill "$work" 2> /dev/null; exit 143' TERM INT HUP
 tell urgency "$urgency"
 look "$tree/self/vcpus"
 vcpus=$number
+order=weight
+{ read -r order < "$tree/host/order"; } 2> /dev/null
 
 # Sums of what the kernel counts: jiffies that vCPUs worked or wanted to, and all; sectors of disks.
 count() {
@@ -102,6 +105,7 @@ share() {
   look "$tree/host/cpu" && capacity=$number || return
   look "$tree/host/load" && load=$number || return
   mine=max
+  [ "$order" = urgency ] && return
   [ $urgent -eq 0 ] && return
   [ $((urgent + wanted)) -le "$capacity" ] && return
   mine=$((capacity - urgent))

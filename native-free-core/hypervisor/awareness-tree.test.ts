@@ -13,7 +13,12 @@ function made() {
   const complaints: string[] = [];
   let time = 0n;
   const now = () => (time += 1_000_000_000n);
-  const fileSystem = makeAwarenessTree({ table, self, now, complain: (sentence) => complaints.push(sentence) });
+  const urgencies: number[] = [];
+  const fileSystem = makeAwarenessTree({
+    ...{ table, self, now },
+    hurried: (urgency) => urgencies.push(urgency),
+    complain: (sentence) => complaints.push(sentence),
+  });
   const client = new TestClient(new Server9p({ fileSystem, now }));
   let fid = 1;
   /** What a file says; an error number where it cannot be read. */
@@ -41,7 +46,7 @@ function made() {
     client.open(at);
     return client.list(at).filter((name) => !name.startsWith('.'));
   };
-  return { table, self, complaints, client, read, write, list };
+  return { table, self, complaints, urgencies, client, read, write, list };
 }
 
 test('a guest sees itself, its peers as they come and go, and the host', () => {
@@ -119,4 +124,14 @@ test('there is room for so many guests, and again for others', () => {
   assert.equal(next.cid, all[5].cid);
   assert.equal(all[5].isPresent, false);
   assert.equal(new PeerTable(table.buffer).all.length, PEERS_MAX);
+});
+
+test('how urgent a guest says its work is reaches whoever shares out the processors, and the tree tells whether that counts', () => {
+  const { table, urgencies, read, write } = made();
+  assert.equal(read('host/order'), 'weight\n');
+  table.isByUrgency = true;
+  assert.equal(read('host/order'), 'urgency\n');
+  for (const text of ['80', '1000', '']) assert.equal(write('self/urgency', text), 0);
+  assert.notEqual(write('self/urgency', 'lots'), 0);
+  assert.deepEqual(urgencies, [80, 100, 50]);
 });

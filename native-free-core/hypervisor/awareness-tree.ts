@@ -7,6 +7,7 @@ import { textToName } from '../containers/vfs/names.ts';
 import { ProviderFs } from '../containers/vfs/provider.ts';
 import type { FileSystem, Inode, Nanoseconds } from '../containers/vfs/types.ts';
 import { agentScript } from './agent-script.ts';
+import { URGENCY_MAX } from './cpu-shares.ts';
 import { type Demand, demands, hostFigures, type Peer, type PeerTable } from './peer-table.ts';
 
 /** What a guest mounts the tree by. */
@@ -23,13 +24,14 @@ const TOLD_MAX = 40;
 /** A guest's demand for memory and for input and output is believed up to here: MiB, and KiB a second. */
 const MEMORY_MAX = 1 << 20;
 const IO_MAX = 1 << 24;
-const URGENCY_MAX = 100;
 
 export interface AwarenessOptions {
   table: PeerTable;
   /** Whose view it is. */
   self: Peer;
   now(): Nanoseconds;
+  /** The guest's work is this urgent from now on. */
+  hurried?(urgency: number): void;
   /** One sentence about what the guest wrote; not often. */
   complain(sentence: string): void;
 }
@@ -41,7 +43,7 @@ interface Wish {
   set(value: number | undefined): void;
 }
 
-export function makeAwarenessTree({ table, self, now, complain }: AwarenessOptions): FileSystem {
+export function makeAwarenessTree({ table, self, now, hurried, complain }: AwarenessOptions): FileSystem {
   const fs = new ProviderFs({ type: '9p', magic: MAGIC, device: 0, now });
   const file = (read: () => string | number, write?: (text: string) => void): Inode =>
     fs.file({ read: () => `${read()}\n`, size: FILE_BYTES, ...(write ? { write } : {}) });
@@ -85,7 +87,10 @@ export function makeAwarenessTree({ table, self, now, complain }: AwarenessOptio
   const urgency = wish('urgency', {
     most: URGENCY_MAX,
     get: () => self.urgency,
-    set: (value) => self.declareUrgency(value),
+    set: (value) => {
+      self.declareUrgency(value);
+      hurried?.(self.urgency);
+    },
   });
   const facts = (peer: Peer): Record<string, Inode> => ({
     kind: file(() => peer.kind),
@@ -130,7 +135,10 @@ export function makeAwarenessTree({ table, self, now, complain }: AwarenessOptio
         make: (_, peer) => peerDirectory(peer as Peer),
       },
     }),
-    host: directory(Object.fromEntries(hostFigures.map((figure) => [figure, file(() => table.host(figure))]))),
+    host: directory({
+      ...Object.fromEntries(hostFigures.map((figure) => [figure, file(() => table.host(figure))])),
+      order: file(() => (table.isByUrgency ? 'urgency' : 'weight')),
+    }),
     'agent.sh': fs.file({ read: () => textToName(agentScript), mode: 0o555, size: agentScript.length }),
   });
   return fs;

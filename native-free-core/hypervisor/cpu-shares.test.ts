@@ -7,6 +7,8 @@ const SLICE = 10e6;
 interface Guest {
   weight?: number;
   cap?: number;
+  /** What the guest itself says. */
+  urgency?: number;
   /** Nanoseconds of work after each so many of sleep; without it the guest always has something to do. */
   wakes?: { work: number; sleep: number };
 }
@@ -25,10 +27,11 @@ class Simulation extends CpuShares {
   now = 0;
 
   run(guests: readonly Guest[], nanoseconds: number): Outcome[] {
-    const threads = guests.map(({ weight = 100, cap = 0, wakes }) => {
+    const threads = guests.map(({ weight = 100, cap = 0, urgency, wakes }) => {
       const id = this.join()!;
       this.set(id, { weight, cap });
       const client = new CpuClient(this.buffer, id);
+      if (urgency !== undefined) client.hurry(urgency);
       return {
         id,
         client,
@@ -102,6 +105,28 @@ test('guests that always have something to do share by their weights', () => {
   const twice = simulate(2, 0, [{ weight: 100 }, { weight: 100 }, { weight: 200 }, { weight: 200 }]);
   for (const [index, wanted] of [1 / 6, 1 / 6, 2 / 6, 2 / 6].entries())
     assert.ok(Math.abs(share(twice, index) - wanted) < 0.02, `guest ${index}: ${share(twice, index)}`);
+});
+
+test('what guests say of their urgency counts, within bounds, and the weight that a person gave beside it', () => {
+  const shares = (guests: Guest[]) => {
+    const outcomes = simulate(1, 0, guests);
+    return guests.map((_, index) => share(outcomes, index));
+  };
+  const near = (given: number, wanted: number) => Math.abs(given - wanted) < 0.02;
+  const [urgent, usual] = shares([{ urgency: 75 }, {}]);
+  assert.ok(near(urgent!, 2 / 3) && near(usual!, 1 / 3), `${urgent} and ${usual}`);
+  // Whatever it says, no more than four times, and no less than a quarter.
+  const [most, least] = [shares([{ urgency: 1e9 }, {}]), shares([{ urgency: -1e9 }, {}])];
+  assert.ok(near(most[0]!, 4 / 5) && near(least[0]!, 1 / 5), `${most[0]} and ${least[0]}`);
+  const [weighted] = shares([{ weight: 400, urgency: 0 }, { urgency: 50 }]);
+  assert.ok(near(weighted!, 1 / 2), `${weighted}`);
+  // The next thread in its place begins as all do.
+  const places = CpuShares.create(1, 0);
+  const place = places.join()!;
+  new CpuClient(places.buffer, place).hurry(100);
+  places.leave(place);
+  assert.equal(places.join(), place);
+  assert.equal(new Int32Array(places.buffer)[8 + place * 4 + 3], 50);
 });
 
 test('a guest that sleeps and wakes goes first, beside any number of busy ones', () => {

@@ -10,12 +10,17 @@
 export const SHARES_MAX = 256;
 export const WEIGHT_DEFAULT = 100;
 export const WEIGHT_MAX = 10_000;
+/** How urgent a guest's work is where it does not say, and at most. */
+export const URGENCY_DEFAULT = 50;
+export const URGENCY_MAX = 100;
+/** Urgency that makes a weight count twice: the most urgent counts four times, the least a quarter. */
+const URGENCY_DOUBLES = 25;
 /** Parts that reserve and caps are told in. */
 const WHOLE = 1000;
 
 const Word = { lock: 0, processors: 1, reserve: 2, executing: 3, waiting: 4, clients: 8 } as const;
 /** Words of a client. */
-const ClientWord = { state: 0, weight: 1, cap: 2 } as const;
+const ClientWord = { state: 0, weight: 1, cap: 2, urgency: 3 } as const;
 const CLIENT_WORDS = 4;
 const State = { free: 0, idle: 1, waiting: 2, executing: 3 } as const;
 
@@ -70,6 +75,7 @@ export class CpuShares {
         this.put(client, ClientWord.state, State.idle);
         this.put(client, ClientWord.weight, WEIGHT_DEFAULT);
         this.put(client, ClientWord.cap, 0);
+        this.put(client, ClientWord.urgency, URGENCY_DEFAULT);
         this.times[client] = 0;
         return client;
       }
@@ -183,6 +189,14 @@ export class CpuClient extends CpuShares {
     this.#id = id;
   }
 
+  /**
+   * Its guest's work is as urgent as 0 to {@link URGENCY_MAX}: its weight counts up to four times as much, or as little as a
+   * quarter. That is what a guest's own word can change; what a person has set stays the measure.
+   */
+  hurry(urgency: number): void {
+    this.put(this.#id, ClientWord.urgency, Math.min(URGENCY_MAX, Math.max(0, Math.round(urgency))));
+  }
+
   /** Whether the thread has a processor. */
   get has(): boolean {
     return this.get(this.#id, ClientWord.state) === State.executing;
@@ -264,7 +278,8 @@ export class CpuClient extends CpuShares {
 
   /** Counts what was executed. Nanoseconds of rest that the client's cap asks for. */
   #charge(nanoseconds: number): number {
-    const weight = this.get(this.#id, ClientWord.weight);
+    const urgency = this.get(this.#id, ClientWord.urgency);
+    const weight = this.get(this.#id, ClientWord.weight) * 2 ** ((urgency - URGENCY_DEFAULT) / URGENCY_DOUBLES);
     const cap = this.get(this.#id, ClientWord.cap);
     this.times[this.#id] += (nanoseconds * WEIGHT_DEFAULT) / weight;
     return cap === 0 ? 0 : Math.max(0, nanoseconds * (WHOLE / cap - 1));

@@ -2,6 +2,8 @@
 // Owns the table in shared memory: main writes who is there and what it measures, a guest's thread what its guest declares.
 // Never decides anything by it: guests and whoever schedules them do.
 
+import { URGENCY_DEFAULT } from './cpu-shares.ts';
+
 /** Guests that can be in it; more run, and are nobody's peers. */
 export const PEERS_MAX = 64;
 /** CID of the guest in the first slot: 0 to 2 have meanings of their own (virtio 1.2, 5.10.4). */
@@ -20,9 +22,11 @@ export const demands = ['cpu', 'memory', 'io'] as const;
 export type Demand = (typeof demands)[number];
 
 /** How much another's work may wait for a guest's own, 0 to 100, where the guest does not say. */
-export const USUAL_URGENCY = 50;
+export const USUAL_URGENCY = URGENCY_DEFAULT;
 
 const HEADER_WORDS = 16;
+/** Behind the host's figures: whether whoever shares out the processors goes by urgency. */
+const BY_URGENCY_WORD = 8;
 /** Of a slot: its generation is odd while a guest is in it. */
 const Word = {
   generation: 0,
@@ -169,6 +173,16 @@ export class PeerTable {
 
   setHost(figure: HostFigure, value: number): void {
     Atomics.store(this.words, hostFigures.indexOf(figure), Math.round(value));
+  }
+
+  /** Whether the host's processors are shared out by urgency, so that nobody need hold work back for another's. */
+  get isByUrgency(): boolean {
+    return Atomics.load(this.words, BY_URGENCY_WORD) !== 0;
+  }
+
+  /** For main. */
+  set isByUrgency(value: boolean) {
+    Atomics.store(this.words, BY_URGENCY_WORD, value ? 1 : 0);
   }
 
   /** @internal */

@@ -8,6 +8,7 @@ import { GuestSettings, type GuestSettingsInput } from '../../main/contract.ts';
 import type { Peers } from '../../main/guests/peers.ts';
 import { RunningGuest } from '../../main/guests/running-guest.ts';
 import type { Networks } from '../../main/networks/networks.ts';
+import type { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import { prompt } from './debian.ts';
 import { patience, type TestGuest } from './engines.ts';
 
@@ -20,16 +21,22 @@ export class PeerGuest implements AsyncDisposable {
   #raw = '';
   #read = 0;
 
-  /** `networks`: where its virtio socket is plugged in, and its side on the host. */
+  /** `processors`: what it shares with others; `networks`: where its virtio socket is plugged in, and its side on the host. */
   constructor(
     name: string,
     { kernel, initrd, append }: TestGuest,
-    { peers, networks, more = {} }: { peers: Peers; networks?: Networks; more?: Partial<GuestSettingsInput> },
+    {
+      peers,
+      processors,
+      networks,
+      more = {},
+    }: { peers: Peers; processors?: CpuShares; networks?: Networks; more?: Partial<GuestSettingsInput> },
   ) {
     const settings = GuestSettings.parse({ name, kind: 'para', kernel, initrd, append, memoryMiB: 160, ...more });
     this.run = new RunningGuest({
       settings,
       peers,
+      ...(processors ? { processors } : {}),
       networks,
       vsock: name,
       identity: randomUUID(),
