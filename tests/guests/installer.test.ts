@@ -3,12 +3,15 @@ import { architectures } from './debian.ts';
 import { installerCd, noIsolinux } from './systems/isolinux.ts';
 import { bandsOf, type Colour, difference, LIST_LINE, MENU_LINE } from './systems/picture.ts';
 import { startSystem } from './systems/start.ts';
+import type { Picture } from './systems/system-guest.ts';
 import { nightly, systemTest } from './systems/system-test.ts';
 
 /** Seconds: a noisy machine is given several times what it takes. */
 const FIRMWARE = 120;
 const INSTALLER = 900;
 const ANSWER = 60;
+/** Milliseconds. */
+const PRESS_AGAIN = 5000;
 
 /** MiB: with less, the installer asks no language but tells that there is little memory. */
 const MEMORY = { i386: 768, amd64: 1024 } as const;
@@ -63,14 +66,22 @@ for (const architecture of architectures) {
       return line && others.length === 0 && isList(picture) ? { picture, line } : undefined;
     });
     assert.ok(page.picture.width >= 800 && page.picture.height >= 600, `${page.picture.width}x${page.picture.height}`);
-    // Pressed again while the page, shown but not yet finished, takes no keys.
-    const again = setInterval(() => void guest.press('ArrowDown').catch(() => {}), 5000);
-    const below = await chosen(
-      LIST_LINE,
-      'the next language',
-      ANSWER,
-      ({ top }) => top >= page.line.bottom - 4,
-    ).finally(() => clearInterval(again));
+    // Pressed again while the page, shown but not yet finished, takes no keys; never behind what is looked at then.
+    let pressed = -Infinity;
+    await guest.waitFor('the next language', ANSWER, async () => {
+      if (performance.now() - pressed >= PRESS_AGAIN) await guest.press('ArrowDown');
+      else return (bandsOf(await guest.picture(), LIST_LINE)[0]?.top ?? 0) >= page.line.bottom - 4 || undefined;
+      pressed = performance.now();
+      return undefined;
+    });
+    // Whatever is still on its way has come when two pictures are the same.
+    let before: Picture | undefined;
+    const below = await guest.waitForPicture('a page that stands still', ANSWER, (picture) => {
+      const isStill = before !== undefined && difference(before, picture) === undefined;
+      before = picture;
+      const [line] = bandsOf(picture, LIST_LINE);
+      return isStill && line ? { picture, line } : undefined;
+    });
 
     // The pointer: two moves, and what changes between the pictures is the pointer alone.
     await guest.movePointer(-40, -60);

@@ -192,6 +192,8 @@ class WindowGuest extends SystemGuest {
   }
 
   async click(): Promise<void> {
+    // The host's pointer has been to the window's buttons since.
+    await this.movePointer(0, 0);
     await this.#window.mouse.down();
     await this.#window.waitForTimeout(2 * STROKE_INTERVAL);
     await this.#window.mouse.up();
