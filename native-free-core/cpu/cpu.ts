@@ -220,6 +220,12 @@ export class Cpu {
     return system.get64(system.mmu.bankOf(vcpu) + SAVED_STATE + field - STATE_BASE);
   }
 
+  /** Sets a field of 64 bits that nothing is derived from, whoever has the turn. */
+  setStateOf(vcpu: number, field: number, value: bigint): void {
+    const { system } = this;
+    system.set64(vcpu === this.vcpu ? field : system.mmu.bankOf(vcpu) + SAVED_STATE + field - STATE_BASE, value);
+  }
+
   get halted(): boolean {
     return this.u32[S.halted >>> 2] !== 0;
   }

@@ -221,6 +221,7 @@ export abstract class Machine {
     const options = { append, memoryMap: memoryMap(ramBytes), rsdp: tables.rsdp, prefer64: true, ...more };
     const entry = detectAndLoad(kernel, { ...options, ...(initrd ? { initrd } : {}) }, memory);
     enterKernel(cpu.system, entry);
+    this.processors.programCaches();
   }
 
   protected askReset(): void {

@@ -112,6 +112,7 @@ export class Pc extends Machine implements Guest {
   /** As firmware leaves the board: the 8259s reach the processor through LINT0, PCI functions decode. */
   private programBoard(): void {
     this.processors.boot.apic.programVirtualWire();
+    this.processors.programCaches();
     this.pci.program();
     this.isa.program();
   }
@@ -140,6 +141,7 @@ export class Pc extends Machine implements Guest {
 
   protected override resumeProcessor(): void {
     enterFirmware(this.cpu.system);
+    this.processors.programCaches();
   }
 
   protected override get isBusy(): boolean {

@@ -5,6 +5,8 @@
 import { Cpu, type InterruptSource, type RunEnd, translationOptions } from '../cpu/cpu.ts';
 import { restoreVcpu, saveVcpu } from '../cpu/saved-vcpu.ts';
 import { S } from '../cpu/state.ts';
+import { Cr0, PHYSICAL_ADDRESS_BITS } from '../cpu/system/architecture.ts';
+import { mtrrField } from '../cpu/system/msr.ts';
 import type { ApicBus } from '../devices/apic/apic-bus.ts';
 import { LOCAL_APIC_SIZE } from '../devices/apic/local-apic.ts';
 import { ClaimOverlapError, floatingValue, type IoBus } from '../devices/bus.ts';
@@ -12,6 +14,7 @@ import type { MmioHandler, SavedState } from '../devices/device.ts';
 import type { PicPair } from '../devices/legacy/pic.ts';
 import { openState } from '../devices/saved-state.ts';
 import type { TimerQueue } from '../devices/timers.ts';
+import { memoryTypeRegisters } from '../firmware/memory-types.ts';
 import type { GuestConfig, GuestHost } from '../hypervisor/guest.ts';
 import type { ParavirtInterface } from '../hypervisor/paravirt.ts';
 import type { GuestClock } from './guest-clock.ts';
@@ -159,6 +162,16 @@ export class Processors {
       this.look(vcpu.id);
       this.cpu.reset();
       vcpu.reset();
+    }
+  }
+
+  /** As firmware leaves all of them: caches on, memory types by address. */
+  programCaches(): void {
+    const { cpu } = this;
+    for (const { id } of this.vcpus) {
+      for (const [register, value] of memoryTypeRegisters(PHYSICAL_ADDRESS_BITS))
+        cpu.setStateOf(id, mtrrField(register)!, value);
+      cpu.setStateOf(id, S.cr0, cpu.stateOf(id, S.cr0) & ~BigInt(Cr0.cd | Cr0.nw));
     }
   }
 

@@ -75,10 +75,8 @@ const ADDRESSES: ReadonlyMap<number, number> = new Map([
 export function readMsr(cpu: SystemCpu, index: number): bigint {
   const address = ADDRESSES.get(index);
   if (address !== undefined) return cpu.get64(address);
-  const fixed = FIXED_MTRRS.indexOf(index);
-  if (fixed >= 0) return cpu.get64(S.mtrrFixed + fixed * 8);
-  if (index >= Msr.mtrrVariable && index < Msr.mtrrVariableEnd)
-    return cpu.get64(S.mtrrVariable + (index - Msr.mtrrVariable) * 8);
+  const mtrr = mtrrField(index);
+  if (mtrr !== undefined) return cpu.get64(mtrr);
   switch (index) {
     case Msr.tsc:
       return cpu.timestamp();
@@ -109,8 +107,6 @@ export function readMsr(cpu: SystemCpu, index: number): bigint {
       return cpu.get64(S.miscEnable);
     case Msr.pat:
       return cpu.get64(S.pat);
-    case Msr.mtrrDefault:
-      return cpu.get64(S.mtrrDefault);
     case Msr.efer:
       return cpu.get64(S.efer);
     case Msr.star:
@@ -215,26 +211,28 @@ function writeEfer(cpu: SystemCpu, value: bigint): void {
 const isMemoryType = (type: number, pat: boolean): boolean =>
   type === 0 || type === 1 || (type >= 4 && type <= 6) || (pat && type === 7);
 
-/** MTRRs are stored and read back; all memory behaves alike here. True when the register is one of them. */
-function writeMtrr(cpu: SystemCpu, index: number, value: bigint): boolean {
+/** The field of the state that holds an MTRR; undefined for another register. They are all stored and read back alone. */
+export function mtrrField(index: number): number | undefined {
   const fixed = FIXED_MTRRS.indexOf(index);
-  if (fixed >= 0) {
-    for (let entry = 0n; entry < 64n; entry += 8n)
-      if (!isMemoryType(Number((value >> entry) & 0xffn), false)) throw generalProtection();
-    cpu.set64(S.mtrrFixed + fixed * 8, value);
-    return true;
-  }
-  if (index >= Msr.mtrrVariable && index < Msr.mtrrVariableEnd) {
+  if (fixed >= 0) return S.mtrrFixed + fixed * 8;
+  if (index >= Msr.mtrrVariable && index < Msr.mtrrVariableEnd) return S.mtrrVariable + (index - Msr.mtrrVariable) * 8;
+  return index === Msr.mtrrDefault ? S.mtrrDefault : undefined;
+}
+
+/** All memory behaves alike here, whatever its type. True when the register is an MTRR. */
+function writeMtrr(cpu: SystemCpu, index: number, value: bigint): boolean {
+  const field = mtrrField(index);
+  if (field === undefined) return false;
+  const isType = (type: bigint): boolean => isMemoryType(Number(type & 0xffn), false);
+  if (index === Msr.mtrrDefault) {
+    if (value & ~0xcffn || !isType(value)) throw generalProtection();
+  } else if (index < Msr.mtrrVariableEnd) {
     const mask = (index & 1) === 1;
     const reserved = (mask ? 0x7ffn : 0xf00n) | BEYOND_PHYSICAL_MASK;
-    if (value & reserved || (!mask && !isMemoryType(Number(value & 0xffn), false))) throw generalProtection();
-    cpu.set64(S.mtrrVariable + (index - Msr.mtrrVariable) * 8, value);
-    return true;
+    if (value & reserved || (!mask && !isType(value))) throw generalProtection();
+  } else {
+    for (let entry = 0n; entry < 64n; entry += 8n) if (!isType(value >> entry)) throw generalProtection();
   }
-  if (index === Msr.mtrrDefault) {
-    if (value & ~0xcffn || !isMemoryType(Number(value & 0xffn), false)) throw generalProtection();
-    cpu.set64(S.mtrrDefault, value);
-    return true;
-  }
-  return false;
+  cpu.set64(field, value);
+  return true;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { S } from '../../cpu/state.ts';
 import { CD_SECTOR } from './drives.ts';
 import { Bda } from './layout.ts';
 import { BiosTestMachine, BUFFER, callingFloppy, callingSector, MemoryDisk } from './testing.ts';
@@ -182,6 +183,7 @@ test('a reset with shutdown code 0Ah goes on at 40:67 with everything as it was'
   await machine.until(() => machine.bootDrive === 0x77, 'the way back');
   assert.equal(machine.bytes(BUFFER, 1)[0], 0xa5);
   assert.equal((await machine.int(0x1a)).carry, false, 'the machine goes on');
+  assert.equal(machine.pc.cpu.stateOf(0, S.mtrrDefault), 0xc06n, 'memory types are as they were');
   // The code is used up: the next reset is one, which ends this guest.
   bus.writePort(0x64, 1, 0xfe);
   await machine.until(() => machine.end !== undefined, 'the end');
@@ -234,4 +236,21 @@ test('an emulation that a program begins, and one that it boots', async () => {
   await machine.until(() => machine.bytes(0x680, 1)[0] === 0x00, 'the boot image');
   machine.fill(0x600, Uint8Array.of(0));
   assert.equal(await floppies(), 2);
+});
+
+test('POST leaves caches on and the same memory types on every processor', async () => {
+  const machine = await new BiosTestMachine({ cpus: 2 }).boot();
+  const { cpu } = machine.pc;
+  const types = (vcpu: number) => [
+    cpu.stateOf(vcpu, S.mtrrDefault),
+    ...[0, 1, 2, 3, 10].map((index) => cpu.stateOf(vcpu, S.mtrrFixed + index * 8)),
+    ...[0, 1, 2, 3].map((index) => cpu.stateOf(vcpu, S.mtrrVariable + index * 8)),
+  ];
+  // RAM is written back, video memory and the hole below 4 GiB are not cached, ROMs are not written.
+  const [back, rom] = [0x0606060606060606n, 0x0505050505050505n];
+  const wanted = [0xc06n, back, back, 0n, rom, rom, 0xc0000000n, 0xffc0000800n, 0n, 0n];
+  for (const vcpu of [0, 1]) {
+    assert.deepEqual(types(vcpu), wanted);
+    assert.equal(cpu.stateOf(vcpu, S.cr0) & 0x60000000n, 0n, 'CD and NW are clear');
+  }
 });
