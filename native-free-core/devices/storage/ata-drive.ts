@@ -9,8 +9,13 @@ import type { DmaResult } from './bus-master.ts';
 import type { Medium } from './medium.ts';
 import { MediumRequests } from './medium-requests.ts';
 
-/** Bytes a drive asks its medium for at once, and so the largest part of a transfer it holds. */
+/** Bytes of the drive's buffer: the largest block of a transfer by the data port, and what commands without a medium move. */
 export const BUFFER_BYTES = 128 * 1024;
+/**
+ * Bytes of a DMA transfer that the drive asks its medium for at once: what one command of Linux moves. Each request costs the
+ * host about as much as the copying of 128 KiB.
+ */
+const DMA_BYTES = 512 * 1024;
 
 /** What a drive needs of its cable. */
 export interface DriveCable {
@@ -54,6 +59,8 @@ export abstract class AtaDrive {
   /** INTRQ, before the host's nIEN. */
   interrupting = false;
   protected buffer = new Uint8Array(BUFFER_BYTES);
+  /** For parts of DMA transfers beyond the buffer; none until there is one. */
+  private large: Uint8Array | null = null;
   private cable: DriveCable | undefined;
   private phase: DataPhase | null = null;
   /** The block of the data port that is open: [position, end) of the buffer. */
@@ -103,11 +110,24 @@ export abstract class AtaDrive {
 
   /** Drops the command under way; what the medium still answers is of no interest. */
   protected forget(): void {
-    // The medium may still read into the buffer, or write it.
-    if (this.requests.drop()) this.buffer = new Uint8Array(BUFFER_BYTES);
+    this.dropRequest();
     this.phase = null;
     this.position = 0;
     this.end = 0;
+  }
+
+  /** Waits no longer for the medium, which may still read into the buffers, or write them. */
+  private dropRequest(): void {
+    if (!this.requests.drop()) return;
+    this.buffer = new Uint8Array(BUFFER_BYTES);
+    this.large = null;
+  }
+
+  /** Where a part of a DMA transfer is between medium and host. */
+  private partOf(length: number): Uint8Array {
+    if (length <= BUFFER_BYTES) return this.buffer.subarray(0, length);
+    this.large ??= new Uint8Array(DMA_BYTES);
+    return this.large.subarray(0, length);
   }
 
   /** The host wrote the command register. */
@@ -288,17 +308,17 @@ export abstract class AtaDrive {
 
   /** The bus master was stopped: what the medium is about to answer does not go anywhere. */
   stopDma(): void {
-    if (this.phase?.dma === true && this.requests.drop()) this.buffer = new Uint8Array(BUFFER_BYTES);
+    if (this.phase?.dma === true) this.dropRequest();
   }
 
   /** Moves the next part of a DMA transfer; called while the bus master runs. */
   continueDma(): void {
     const { phase, cable, medium } = this;
     if (phase === null || !phase.dma || cable === undefined) return;
-    const length = Math.min(BUFFER_BYTES, phase.total - phase.done);
+    const length = Math.min(DMA_BYTES, phase.total - phase.done);
     const at = phase.offset + phase.done;
     const isHere = phase.offset < 0 || medium === null;
-    const part = this.buffer.subarray(0, length);
+    const part = this.partOf(length);
     const moved = () => {
       phase.done += length;
       if (phase.done < phase.total) this.continueDma();

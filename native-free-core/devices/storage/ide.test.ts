@@ -14,6 +14,7 @@ class TestMedium implements Medium {
   readonly isReadOnly: boolean;
   failing = false;
   flushes = 0;
+  requests = 0;
 
   constructor(size: number, isReadOnly = false) {
     this.bytes = Uint8Array.from({ length: size }, (_, i) => (i >> 9) * 7 + i);
@@ -22,6 +23,7 @@ class TestMedium implements Medium {
   }
 
   private async check(offset: number, length: number): Promise<void> {
+    this.requests++;
     await new Promise((resolve) => setImmediate(resolve));
     assert.ok(offset >= 0 && offset + length <= this.size, `${length} bytes at ${offset}`);
     if (this.failing) throw new Error('the medium is damaged');
@@ -231,6 +233,37 @@ test('DMA follows the table both ways, and tells its end', async () => {
   bus.writePort(MASTER, 1, 1);
   await primary.idle();
   assert.deepEqual(disk.bytes.subarray(51200, 52224), ram.subarray(0x30000, 0x30400));
+});
+
+test('a transfer beyond what the drive holds at once goes both ways, in few requests, and one given up leaves no trace', async () => {
+  const { primary, bus, ram, disk, table } = machine();
+  // 700 KiB: ten regions of 64 KiB and one of 60.
+  const regions = Array.from({ length: 11 }, (_, i): [number, number] => [0x20000 + i * 0x10000, i < 10 ? 0 : 0xf000]);
+  const bytes = 700 * 1024;
+  table(0x1000, ...regions);
+  const begin = (code: number, direction: number) => {
+    bus.writePort(MASTER, 1, 0);
+    bus.writePort(MASTER + 2, 1, 6);
+    primary.command(code, 8, bytes / 512, true);
+    bus.writePort(MASTER, 1, direction | 1);
+  };
+  // A command that is given up while the medium reads for it, and another one at once.
+  begin(0x25, 8);
+  bus.writePort(MASTER, 1, 0);
+  primary.write(CONTROL, 4);
+  primary.write(CONTROL, 0);
+  const before = disk.requests;
+  begin(0x25, 8);
+  await primary.idle();
+  assert.equal(bus.readPort(MASTER + 2, 1) & 7, 4);
+  assert.equal(disk.requests - before, 2);
+  assert.deepEqual(ram.subarray(0x20000, 0x20000 + bytes), disk.bytes.subarray(4096, 4096 + bytes));
+  ram.fill(0x5e, 0x20000, 0x20000 + bytes);
+  begin(0x35, 0);
+  await primary.idle();
+  assert.equal(primary.read(STATUS), 0x50);
+  assert.ok(disk.bytes.subarray(4096, 4096 + bytes).every((byte) => byte === 0x5e));
+  for (const beside of [4095, 4096 + bytes]) assert.equal(disk.bytes[beside], ((beside >> 9) * 7 + beside) & 0xff);
 });
 
 test('a table that is too short, or points nowhere, ends as the specification says', async () => {
