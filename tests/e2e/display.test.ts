@@ -113,6 +113,30 @@ test('keys go to the guest while its screen has the focus, and are released when
   await display.close();
 });
 
+test('full screen shows the guest alone, keys go on to it, and the host key with F leaves it', {
+  skip: driver!.unavailable ?? false,
+}, async () => {
+  const display = await open('Full screen', 'none');
+  const isFull = (wanted: boolean) =>
+    display.waitForFunction(`(document.fullscreenElement !== null) === ${wanted}`, undefined, { polling: 50 });
+  await display.getByRole('button', { name: 'Full screen' }).click();
+  await isFull(true);
+  await display.getByRole('toolbar', { name: 'Display' }).waitFor({ state: 'hidden' });
+  // The screen has the keyboard, and reaches from edge to edge.
+  const box = (await screenOf(display).boundingBox())!;
+  const page = (await display.evaluate('({ width: innerWidth, height: innerHeight })')) as typeof box;
+  assert.ok(box.width === page.width || box.height === page.height, JSON.stringify({ box, page }));
+  await display.keyboard.press('KeyG');
+  await display.keyboard.down('ControlRight');
+  await display.keyboard.press('KeyF');
+  await display.keyboard.up('ControlRight');
+  await isFull(false);
+  await display.getByRole('toolbar', { name: 'Display' }).waitFor();
+  const rows = await waitForSeen(display, /^up KeyG$/);
+  assert.deepEqual(rows, ['down KeyG', 'up KeyG'], 'the host key and what is pressed with it are no keys of the guest');
+  await display.close();
+});
+
 test('a guest with a mouse gets the pointer by a click, and the host key takes it back', {
   skip: driver!.unavailable ?? false,
 }, async () => {
