@@ -226,6 +226,17 @@ export class Cpu {
     system.set64(vcpu === this.vcpu ? field : system.mmu.bankOf(vcpu) + SAVED_STATE + field - STATE_BASE, value);
   }
 
+  /** After an error of ours in the midst of {@link run}: the burst is over, and the state is the caller's to restore. */
+  abandon(): void {
+    this.running = this.singleStepping = this.leaving = false;
+    this.burst = this.held = 0;
+    this.u32[S.translating >>> 2] = 0;
+    this.translatedBefore += this.i32[S.translatedInstructions >>> 2];
+    this.i32[S.translatedInstructions >>> 2] = 0;
+    // Whatever was under way may have been half done.
+    this.blocks.flush();
+  }
+
   get halted(): boolean {
     return this.u32[S.halted >>> 2] !== 0;
   }

@@ -2,7 +2,6 @@
 // Owns the measurement by sampling, and the counters it is published in.
 // Never decides anything by what it measures.
 
-import type { Cpu } from '../cpu/cpu.ts';
 import type { PortBus } from '../cpu/system/hooks.ts';
 import type { MmioBus, MmioSize } from '../cpu/system/physical.ts';
 import {
@@ -11,6 +10,7 @@ import {
   type HypervisorPart,
   hypervisorParts,
 } from '../hypervisor/control-block.ts';
+import type { EngineCounts, EngineState } from './engine-counts.ts';
 
 /** One act in this many is timed; a prime, so that it does not fall in step with a guest's loop. */
 const SAMPLE_EVERY = 17;
@@ -136,7 +136,7 @@ export class HypervisorTime {
   }
 
   /** Writes the counters. */
-  publish(control: ControlBlock, cpu: Cpu): void {
+  publish(control: ControlBlock, counts: EngineCounts, state: EngineState): void {
     let hypervisor = 0;
     for (const part of hypervisorParts) {
       const { nanoseconds } = this.accounts[part];
@@ -146,29 +146,27 @@ export class HypervisorTime {
     const guest = Math.max(0, this.executing - hypervisor);
     control.set('guestNanoseconds', guest);
     // By instructions and not by how often: some ways through translations take a thousand times as long as others.
-    const { translatedInstructions, timedInstructions } = cpu;
+    const { translatedInstructions, timedInstructions } = counts;
     const pace = timedInstructions === 0 ? 0 : this.translated / timedInstructions;
     control.set('translatedNanoseconds', Math.min(guest, translatedInstructions * pace));
-    // Also in the middle of a burst, where the line that a run waits for is written.
-    control.set('instructions', cpu.executed);
+    control.set('instructions', counts.instructions);
     control.set('translatedInstructions', translatedInstructions);
-    control.set('tlbMisses', cpu.system.mmu.misses);
-    control.set('blocksDecoded', cpu.blocks.decoded);
-    control.set('blocksInvalidated', cpu.blocks.invalidated);
-    control.set('blockFlushes', cpu.blocks.flushes);
-    control.set('residentPages', cpu.system.mmu.touchedPages);
-    const { translator } = cpu;
-    control.set('regionsTranslated', translator.regions);
-    control.set('regionsInstalled', translator.liveRegions);
-    control.set('regionsInvalidated', translator.invalidated);
-    control.set('regionsFlushed', translator.flushed);
-    control.set('regionsDiscarded', translator.discarded);
-    control.set('regionsWaiting', translator.waiting);
-    control.set('translatedModules', translator.modules);
-    control.set('translatedBytes', translator.bytes);
-    control.set('installedBytes', translator.liveBytes);
+    control.set('tlbMisses', counts.tlbMisses);
+    control.set('blocksDecoded', counts.blocksDecoded);
+    control.set('blocksInvalidated', counts.blocksInvalidated);
+    control.set('blockFlushes', counts.blockFlushes);
+    control.set('residentPages', state.touchedPages);
+    control.set('regionsTranslated', counts.regionsTranslated);
+    control.set('regionsInstalled', state.regionsInstalled);
+    control.set('regionsInvalidated', counts.regionsInvalidated);
+    control.set('regionsFlushed', counts.regionsFlushed);
+    control.set('regionsDiscarded', counts.regionsDiscarded);
+    control.set('regionsWaiting', state.regionsWaiting);
+    control.set('translatedModules', counts.translatedModules);
+    control.set('translatedBytes', counts.translatedBytes);
+    control.set('installedBytes', state.installedBytes);
     control.set('translatorNanoseconds', this.accounts.translation.timed);
-    control.set('besideNanoseconds', translator.besideNanoseconds);
+    control.set('besideNanoseconds', counts.besideNanoseconds);
     for (const [reason, count] of this.exits) control.set(`exits.${reason}`, count);
   }
 }

@@ -22,6 +22,7 @@ import { memoryPages, RAM_LIMIT, VCPU_LIMIT } from '../memory/layout.ts';
 import { Interrupts } from './board/interrupts.ts';
 import type { BoardWiring, Parts } from './board/wiring.ts';
 import { DiskTraffic } from './disk-traffic.ts';
+import { engineCounts, engineState } from './engine-counts.ts';
 import { enterKernel } from './entry.ts';
 import { type GuestClock, HostClock, InstructionClock } from './guest-clock.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
@@ -424,7 +425,7 @@ export abstract class Machine {
   }
 
   publishCounters(): void {
-    this.time.publish(this.host.control, this.cpu);
+    this.time.publish(this.host.control, engineCounts(this.cpu), engineState(this.cpu));
     this.disks.publish(this.host.control);
     this.network.publish(this.host.control);
     if (this.balloon) publishBalloon(this.host.control, this.balloon, this.ramBytes);

@@ -1,4 +1,4 @@
-// A guest of OS-level virtualization: the shared kernel, its engine, and a container's first process.
+// A guest of OS-level virtualization: its kernel, on the machine that all such guests of a thread have, and its first process.
 // Owns the wiring and the guest's life: programs execute slice by slice until the first process ends.
 // Never implements a system call; there is no machine in this machine.
 
@@ -27,7 +27,6 @@ import { sendToProcess } from '../containers/kernel/signals.ts';
 import type { Task } from '../containers/kernel/task.ts';
 import { WaitQueue } from '../containers/kernel/wait-queue.ts';
 import { PAGE } from '../containers/memory/page-pool.ts';
-import { ProgramTranslation } from '../containers/memory/translation.ts';
 import type { EthernetLink } from '../containers/sockets/ethernet/ethernet-link.ts';
 import type { NetworkNamespace } from '../containers/sockets/network-namespace.ts';
 import { sysInterfaces } from '../containers/sockets/proc-network.ts';
@@ -42,9 +41,6 @@ import { makeProc } from '../containers/vfs/proc.ts';
 import { makeSys } from '../containers/vfs/sys.ts';
 import type { FileSystem, Location, WalkContext } from '../containers/vfs/types.ts';
 import { resolve } from '../containers/vfs/walk.ts';
-import { Cpu, type InterruptSource, translationOptions } from '../cpu/cpu.ts';
-import type { PortBus } from '../cpu/system/hooks.ts';
-import type { MmioBus } from '../cpu/system/physical.ts';
 import type {
   ContainerConfig,
   Guest,
@@ -58,9 +54,10 @@ import type {
   RunningProgram,
   SliceResult,
 } from '../hypervisor/guest.ts';
-import { memoryPages } from '../memory/layout.ts';
+import { EngineShare, engineState } from './engine-counts.ts';
 import { HypervisorTime } from './hypervisor-time.ts';
 import { NetworkTraffic } from './network-traffic.ts';
+import { MEMORY_MAX_MIB, OsMachine } from './os-machine.ts';
 
 const MIB = 1 << 20;
 /** Processes and threads of a guest where nothing is said: a fork bomb ends there. */
@@ -69,21 +66,10 @@ const MEMORY_MIN_MIB = 16;
 /** Nanoseconds for which programs wait to begin until the guest has its addresses, and until a full cable is tried again. */
 const LEASE_PATIENCE = 1e9;
 const SEND_AGAIN = 1e6;
-/** Pages are named by 20 bits, and lie below the hole of a PC's memory. */
-const MEMORY_MAX_MIB = 3072;
 /** Bytes of a command line that lists of processes show; a program may have two million. */
 const COMMAND_MAX = 1024;
 /** Nanoseconds between the stop signal and SIGKILL, as with other containers. */
 const STOP_PATIENCE = 10e9;
-
-const NO_INTERRUPTS: InterruptSource = { pending: () => false, acknowledge: () => 0, takeNmi: () => false };
-/** Programs reach no ports, and all their memory is RAM. */
-const NO_DEVICES: PortBus & MmioBus = {
-  readPort: () => 0xffffffff,
-  writePort: () => {},
-  readMmio: () => 0xffffffff,
-  writeMmio: () => {},
-};
 
 export class OsGuest implements Guest {
   /** Interfaces on virtual networks, their frames, and how many of them have no address yet. */
@@ -92,7 +78,8 @@ export class OsGuest implements Guest {
   private awaited = 0;
   readonly kernel: Kernel;
   private readonly host: GuestHost;
-  private readonly cpu: Cpu;
+  private readonly machine: OsMachine;
+  private readonly share: EngineShare;
   private readonly time: HypervisorTime;
   private readonly console: Terminal;
   private readonly container: ContainerConfig;
@@ -102,8 +89,11 @@ export class OsGuest implements Guest {
   private pausedAt = 0;
   private readonly source: KernelProc;
 
-  /** Throws an Error with one sentence where the container cannot be started. */
-  constructor(config: GuestConfig, host: GuestHost) {
+  /**
+   * `machine`: what it shares with other guests; without one it has its own. Throws an Error with one sentence where the container
+   * cannot be started.
+   */
+  constructor(config: GuestConfig, host: GuestHost, machine?: OsMachine) {
     this.host = host;
     const { container } = config;
     if (!container) throw new Error('A guest of kind os needs a container.');
@@ -112,9 +102,17 @@ export class OsGuest implements Guest {
       throw new Error(
         `A guest of kind os has ${MEMORY_MIN_MIB} to ${MEMORY_MAX_MIB} MiB of memory; ${config.memoryMiB} was asked for.`,
       );
-    const ramBytes = config.memoryMiB * MIB;
-    const pages = memoryPages(ramBytes);
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const { memoryMiB, translation } = config;
+    const { translationThread } = host;
+    this.machine =
+      machine ??
+      new OsMachine({
+        memoryMiB,
+        ...(translation ? { translation } : {}),
+        ...(translationThread ? { translationThread: (memory) => translationThread(memory) } : {}),
+      });
+    const { processor, cpu } = this.machine;
+    this.share = new EngineShare(cpu);
     this.time = new HypervisorTime(() => host.monotonicNanoseconds());
     this.kernel = new Kernel({
       host: {
@@ -123,53 +121,46 @@ export class OsGuest implements Guest {
         randomness: (into) => host.randomness(into),
       },
       release: RELEASE,
-      translation: new ProgramTranslation(),
+      processor,
       calls: callTable(),
       nameOf: callName,
     });
     const { kernel } = this;
-    this.cpu = new Cpu(
-      memory,
-      ramBytes,
-      NO_DEVICES,
-      NO_INTERRUPTS,
-      this.time,
-      {
-        supervisor: kernel,
-        timestamp: () => Math.floor(kernel.now()),
-      },
-      translationOptions(config.translation ?? 'hot', host.translationThread?.(memory)),
-    );
-    kernel.attach(this.cpu);
-    limit(kernel, container);
-    this.console = new Terminal(kernel, {
-      room: new WaitQueue(),
-      show: (bytes) => {
-        host.serialOutput(bytes.slice());
-        return bytes.length;
-      },
-    });
-    const devices = new Devices(kernel, this.console);
-    kernel.devices = devices;
-    const now = (): bigint => BigInt(Math.floor(kernel.wall()));
-    const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
-    const mounts = new MountNamespace(root);
-    kernel.namespaces = firstNamespaces(mounts, container.hostName, kernel.cgroup);
-    const source = new KernelProc(kernel, kernel.namespaces.pid);
-    this.source = source;
-    /** The network of whoever asks. */
-    const networkNow = (): NetworkNamespace => (kernel.current ?? kernel.processes.get(1)!.leader).network;
-    const more = new Map<string, FileSystem>([
-      ['/proc', makeProc({ device: 5, now, source })],
-      ['/sys', makeSys({ device: 6, now, cpus: 1, interfaces: () => sysInterfaces(networkNow()) })],
-      ['/sys/fs/cgroup', makeCgroupFs(kernel, kernel.cgroup, { device: 7, now })],
-    ]);
-    mountSystem(mounts, devices, now, 2, more, { account: kernel.fileBudget, bytes: ramBytes });
-    this.root = mounts.rootLocation;
-    for (const volume of container.volumes ?? []) mountVolume(mounts, this.root, volume);
-    makeHosts(this.root);
-    const first = startFirstProcess(kernel, this.root, container, this.firstStreams());
-    for (const card of config.nets ?? []) this.plug(first.leader.network, card, container.hostName);
+    kernel.cgroup.memoryMax = memoryMiB * MIB;
+    kernel.cgroup.tasksMax = container.tasksMax ?? TASKS_MAX;
+    try {
+      this.console = new Terminal(kernel, {
+        room: new WaitQueue(),
+        show: (bytes) => {
+          host.serialOutput(bytes.slice());
+          return bytes.length;
+        },
+      });
+      const devices = new Devices(kernel, this.console);
+      kernel.devices = devices;
+      const now = (): bigint => BigInt(Math.floor(kernel.wall()));
+      const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
+      const mounts = new MountNamespace(root);
+      kernel.namespaces = firstNamespaces(mounts, container.hostName, kernel.cgroup);
+      const source = new KernelProc(kernel, kernel.namespaces.pid);
+      this.source = source;
+      /** The network of whoever asks. */
+      const networkNow = (): NetworkNamespace => (kernel.current ?? kernel.processes.get(1)!.leader).network;
+      const more = new Map<string, FileSystem>([
+        ['/proc', makeProc({ device: 5, now, source })],
+        ['/sys', makeSys({ device: 6, now, cpus: 1, interfaces: () => sysInterfaces(networkNow()) })],
+        ['/sys/fs/cgroup', makeCgroupFs(kernel, kernel.cgroup, { device: 7, now })],
+      ]);
+      mountSystem(mounts, devices, now, 2, more, { account: kernel.fileBudget, bytes: memoryMiB * MIB });
+      this.root = mounts.rootLocation;
+      for (const volume of container.volumes ?? []) mountVolume(mounts, this.root, volume);
+      makeHosts(this.root);
+      const first = startFirstProcess(kernel, this.root, container, this.firstStreams());
+      for (const card of config.nets ?? []) this.plug(first.leader.network, card, container.hostName);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** A network card of the guest: an interface of its network, with an address that the network gives. */
@@ -207,6 +198,15 @@ export class OsGuest implements Guest {
   }
 
   run(milliseconds: number): SliceResult {
+    const { machine, share } = this;
+    machine.time = this.time;
+    share.begin();
+    const result = this.turns(milliseconds);
+    share.take();
+    return result;
+  }
+
+  private turns(milliseconds: number): SliceResult {
     const { host, kernel } = this;
     const until = host.monotonicNanoseconds() + milliseconds * 1e6;
     for (;;) {
@@ -369,12 +369,20 @@ export class OsGuest implements Guest {
     this.kernel.wasPaused(this.host.monotonicNanoseconds() - this.pausedAt);
   }
 
+  /** Gives back all that the guest has of the machine; it is over, however that came. */
+  close(): void {
+    const problem = this.kernel.end();
+    if (this.machine.time === this.time) this.machine.time = undefined;
+    if (problem !== undefined) throw problem;
+  }
+
   publishCounters(): void {
     const { control } = this.host;
-    this.time.publish(control, this.cpu);
+    if (this.machine.time === this.time) this.share.take();
+    this.time.publish(control, this.share.counts, engineState(this.machine.cpu));
     this.traffic.publish(control);
     // What translations have touched is less than what programs have: files that were read, copies of pages.
-    control.set('residentPages', this.kernel.pool.used);
+    control.set('residentPages', this.kernel.cgroup.memoryUsed / PAGE);
   }
 }
 
@@ -382,12 +390,6 @@ export class OsGuest implements Guest {
 function commandStatus(waitStatus: number): number {
   const signal = waitStatus & 0x7f;
   return signal === 0 ? waitStatus >> 8 : 128 + signal;
-}
-
-/** The guest's own limits are those of its outermost cgroup. */
-function limit({ cgroup, pool }: Kernel, { tasksMax }: ContainerConfig): void {
-  cgroup.memoryMax = pool.total * PAGE;
-  cgroup.tasksMax = tasksMax ?? TASKS_MAX;
 }
 
 function endOf(waitStatus: number): GuestEnd {

@@ -53,6 +53,7 @@ class LayerInode extends Inode implements PageSource {
   override readonly fileSystem: LayerFs;
   override readonly ino: number;
   cache: object | null = null;
+  readonly isShared = true;
   readonly #node: LayerNode;
   #names: [string, number][] | null = null;
 

@@ -85,6 +85,8 @@ export class Cgroup implements MemoryAccount {
   killsTogether = false;
   readonly memoryEvents = { low: 0, high: 0, max: 0, oom: 0, oom_kill: 0, oom_group_kill: 0 };
   private pages = 0;
+  /** Bytes of files in memory: the outermost group's, which counts them beside its pages. */
+  private reserved = 0;
 
   readonly io = new IoAccount();
 
@@ -211,7 +213,7 @@ export class Cgroup implements MemoryAccount {
   charge(): boolean {
     failed = null;
     for (let at: Cgroup | null = this; at; at = at.parent)
-      if ((at.pages + 1) * PAGE > at.memoryMax && !at.makeRoom()) {
+      if (PAGE > at.memoryLeft && !at.makeRoom(PAGE)) {
         at.tellMemory('max');
         failed = at;
         return false;
@@ -229,9 +231,25 @@ export class Cgroup implements MemoryAccount {
     for (let at: Cgroup | null = this; at; at = at.parent) at.pages--;
   }
 
-  private makeRoom(): boolean {
+  /** Bytes below its limit. */
+  get memoryLeft(): number {
+    return this.memoryMax - this.pages * PAGE - this.reserved;
+  }
+
+  /** Bytes that files in memory take, which are no group's but the guest's. False: there is no room for them. */
+  reserve(bytes: number): boolean {
+    if (bytes > this.memoryLeft && !this.makeRoom(bytes)) return false;
+    this.reserved += bytes;
+    return true;
+  }
+
+  unreserve(bytes: number): void {
+    this.reserved -= bytes;
+  }
+
+  private makeRoom(bytes: number): boolean {
     this.host.reclaim();
-    return (this.pages + 1) * PAGE <= this.memoryMax;
+    return bytes <= this.memoryLeft;
   }
 
   private aboveHigh(): void {

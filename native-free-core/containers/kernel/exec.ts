@@ -138,7 +138,7 @@ function takeOver(kernel: Kernel, task: Task, request: ExecRequest, opened: Open
   process.dumpable = secure ? 0 : 1;
   task.vforkDone?.();
   task.vforkDone = undefined;
-  kernel.beginProgram(task, loaded.entry, loaded.stack);
+  kernel.processor.beginProgram(task, loaded.entry, loaded.stack);
 }
 
 /** A thread that calls execve takes the leader's place. */

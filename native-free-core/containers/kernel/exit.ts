@@ -51,7 +51,7 @@ function endTask(kernel: Kernel, task: Task, status: number): void {
   process.endedThreads.user += task.times.user;
   process.endedThreads.system += task.times.system;
   process.threads.delete(task);
-  kernel.forget(task);
+  kernel.processor.forget(task);
   leaveSpace(kernel, task);
   if (--task.files.users === 0) task.files.closeAll();
   if (task !== process.leader) {

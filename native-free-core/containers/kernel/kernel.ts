@@ -1,14 +1,15 @@
-// The shared kernel: every program's supervisor, on one vCPU.
+// One guest's kernel: every program's supervisor, on the vCPU that all guests' kernels of a thread share.
 // Owns the tasks, whose turn it is, the way of a system call to its handler, and what exceptions become.
 // Never implements a system call: syscalls/ does. Never reads the host's clock but through its host.
 
 import type { Cpu } from '../../cpu/cpu.ts';
-import { S, VCPU_STATE_BYTES, Vector } from '../../cpu/state.ts';
-import { enterUserMode, type ProgramException, type Supervisor } from '../../cpu/system/supervisor.ts';
-import { STATE_BASE } from '../../memory/layout.ts';
+import { S, Vector } from '../../cpu/state.ts';
+import type { ProgramException } from '../../cpu/system/supervisor.ts';
 import type { Devices } from '../devices/devices.ts';
 import { Errno, errno } from '../errno.ts';
-import { PagePool } from '../memory/page-pool.ts';
+import type { MemoryAccount } from '../memory/memory-account.ts';
+import { PAGE, type PagePool } from '../memory/page-pool.ts';
+import type { SharedPages } from '../memory/shared-pages.ts';
 import type { ProgramTranslation } from '../memory/translation.ts';
 import { InFlight } from '../sockets/unix/in-flight.ts';
 import type { Budget } from '../vfs/file-content.ts';
@@ -16,12 +17,14 @@ import type { OpenFile } from '../vfs/types.ts';
 import { AnonymousFiles } from './anonymous-files.ts';
 import { Cgroup } from './cgroups.ts';
 import type { Description } from './descriptors.ts';
+import { exitProcess } from './exit.ts';
 import { forgetLocks } from './file-locks.ts';
 import { Futexes } from './futex.ts';
 import { shrinkCaches } from './mapped-files.ts';
 import type { Namespaces, PidNamespace } from './namespaces.ts';
 import { outOfMemory } from './out-of-memory.ts';
 import type { Process } from './process.ts';
+import type { Processor } from './processor.ts';
 import { decide } from './seccomp.ts';
 import { SiCode, Signal } from './signal-numbers.ts';
 import type { SignalInformation } from './signal-queue.ts';
@@ -55,15 +58,18 @@ const ARGUMENTS = [7, 6, 2, 10, 8, 9].map((register) => (S.regs + register * 8) 
 export interface KernelParts {
   host: KernelHost;
   release: string;
-  translation: ProgramTranslation;
+  /** The engine and the memory, which other guests' kernels have as well. */
+  processor: Processor;
   calls: readonly (SystemCall | undefined)[];
   /** Name of a call by its number. */
   nameOf(call: number): string;
 }
 
-export class Kernel implements Supervisor {
+export class Kernel {
   readonly host: KernelHost;
-  pool!: PagePool;
+  readonly processor: Processor;
+  readonly pool: PagePool;
+  readonly cpu: Cpu;
   readonly translation: ProgramTranslation;
   readonly timers = new Timers();
   readonly futexes = new Futexes();
@@ -71,12 +77,13 @@ export class Kernel implements Supervisor {
   readonly inFlight = new InFlight(this);
   /** How many file systems programs have mounted: each has a st_dev of its own. */
   mountsMade = 0;
-  anonymous!: AnonymousFiles;
+  readonly anonymous: AnonymousFiles;
+  /** Cached pages of files that this guest alone sees. */
+  readonly caches = new Set<SharedPages>();
   readonly tasks = new Map<number, Task>();
   readonly processes = new Map<number, Process>();
   /** Who executes. */
   current: Task | undefined;
-  cpu!: Cpu;
   /** Set with the guest's console. */
   devices!: Devices;
   /** The first process has ended, with this wait status. */
@@ -87,9 +94,9 @@ export class Kernel implements Supervisor {
   /** What files in memory take counts as memory. */
   readonly fileBudget: Budget = {
     charge: (bytes) => {
-      if (!this.pool.reserve(bytes)) throw errno('ENOSPC');
+      if (!this.cgroup.reserve(bytes)) throw errno('ENOSPC');
     },
-    release: (bytes) => this.pool.unreserve(bytes),
+    release: (bytes) => this.cgroup.unreserve(bytes),
   };
   /** What the first process is in; set with the guest's mounts. */
   namespaces!: Namespaces;
@@ -102,20 +109,20 @@ export class Kernel implements Supervisor {
   private readonly nameOf: (call: number) => string;
   /** The outermost group of the guest's processes; all limits of the guest are its own. */
   readonly cgroup: Cgroup;
-  /** Whose registers the vCPU has. */
-  private loaded: Task | undefined;
   private lastPid = 0;
   private readonly inos = new WeakMap<OpenFile, number>();
   private lastIno = 1000;
   private turnBegan = 0;
-  /** A program's registers before its first instruction. */
-  private readonly blank = new Uint8Array(VCPU_STATE_BYTES);
-  private u32!: Uint32Array;
+  private readonly u32: Uint32Array;
 
-  constructor({ host, release, translation, calls, nameOf }: KernelParts) {
+  constructor({ host, release, processor, calls, nameOf }: KernelParts) {
     this.host = host;
     this.release = release;
-    this.translation = translation;
+    this.processor = processor;
+    this.translation = processor.translation;
+    this.pool = processor.pool;
+    this.cpu = processor.cpu;
+    this.u32 = processor.cpu.system.u32;
     this.calls = calls;
     this.nameOf = nameOf;
     this.startedAt = host.monotonicNanoseconds();
@@ -125,19 +132,8 @@ export class Kernel implements Supervisor {
       at: (time, act) => this.timers.at(time, act),
       reclaim: () => this.reclaim(),
     });
-  }
-
-  /** The engine that executes for this kernel; before anything else. */
-  attach(cpu: Cpu): void {
-    this.cpu = cpu;
-    this.pool = new PagePool(cpu.system.u8, cpu.system.physical);
-    this.pool.reclaim = () => this.reclaim();
     this.anonymous = new AnonymousFiles(() => BigInt(Math.floor(this.wall())), this.fileBudget);
-    this.u32 = cpu.system.u32;
-    this.translation.mmu = cpu.system.mmu;
-    this.translation.onCodeMoved = () => cpu.kick();
-    enterUserMode(cpu.system);
-    cpu.saveState(this.blank);
+    processor.kernels.add(this);
   }
 
   /** Nobody has executed for so many nanoseconds, which CLOCK_MONOTONIC does not count (as in a suspended Linux). */
@@ -174,9 +170,38 @@ export class Kernel implements Supervisor {
     return false;
   }
 
-  /** Gives up what memory can do without; whether there was anything. */
+  /** Gives up what the guest's memory can do without; whether there was anything. */
   reclaim(): boolean {
     return shrinkCaches(this);
+  }
+
+  /** Bytes of memory that the guest has, and that are left of them. */
+  get memoryTotal(): number {
+    return Math.min(this.cgroup.memoryMax, this.pool.total * PAGE);
+  }
+  get memoryFree(): number {
+    return Math.max(0, Math.min(this.cgroup.memoryLeft, this.pool.available * PAGE));
+  }
+
+  /**
+   * The guest is over: its processes end, its files are closed, its pages are others'. Whatever state it was left in, nothing of it
+   * stays in what guests share. Gives what went wrong with the processes, if anything did.
+   */
+  end(): unknown {
+    const isOf = (account: MemoryAccount | undefined): boolean =>
+      account !== undefined && (account as Cgroup).isWithin(this.cgroup);
+    let problem: unknown;
+    try {
+      for (const process of [...this.processes.values()]) exitProcess(this, process, Signal.SIGKILL);
+      for (const pages of this.caches) pages.drop();
+    } catch (error) {
+      problem = error;
+    }
+    this.caches.clear();
+    this.tasks.clear();
+    this.processes.clear();
+    this.processor.leave(this, isOf);
+    return problem;
   }
 
   /** A number means nothing any more, unless a group or session still has it. */
@@ -225,9 +250,9 @@ export class Kernel implements Supervisor {
       const result = task.retry();
       this.current = undefined;
       if (result === BLOCKED) return;
-      this.load(task);
+      this.processor.load(task);
       this.setResult(result);
-    } else this.load(task);
+    } else this.processor.load(task);
     this.current = task;
     const before = this.host.monotonicNanoseconds();
     this.turnBegan = before;
@@ -254,38 +279,6 @@ export class Kernel implements Supervisor {
 
   private hasSignals({ pending, process, interrupted, savedBlocked }: Task): boolean {
     return pending.set !== 0n || process.pending.set !== 0n || interrupted !== undefined || savedBlocked !== undefined;
-  }
-
-  /** Puts a task's registers into the vCPU. */
-  load(task: Task): void {
-    if (this.loaded !== task) {
-      this.unload();
-      this.cpu.restoreState(task.registers);
-      this.loaded = task;
-    }
-    this.translation.enter(task.space);
-  }
-
-  /** Puts the registers of whoever has them loaded into its task. */
-  unload(): void {
-    if (this.loaded) this.cpu.saveState(this.loaded.registers);
-    this.loaded = undefined;
-  }
-
-  /** A task executes from `entry` on with registers in which nothing has happened yet. */
-  beginProgram(task: Task, entry: number, stack: number): void {
-    task.registers.set(this.blank);
-    const registers = new DataView(task.registers.buffer);
-    registers.setBigUint64(S.ip - STATE_BASE, BigInt(entry), true);
-    registers.setBigUint64(S.regs + 4 * 8 - STATE_BASE, BigInt(stack), true);
-    if (this.loaded !== task) return;
-    this.cpu.restoreState(task.registers);
-    this.translation.enter(task.space);
-  }
-
-  /** A task is gone: its registers are worth nothing. */
-  forget(task: Task): void {
-    if (this.loaded === task) this.loaded = undefined;
   }
 
   private setResult(result: number): void {

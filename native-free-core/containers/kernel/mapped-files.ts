@@ -5,16 +5,8 @@
 import type { MemoryAccount } from '../memory/memory-account.ts';
 import { SharedPages } from '../memory/shared-pages.ts';
 import type { Inode } from '../vfs/types.ts';
+import type { Cgroup } from './cgroups.ts';
 import type { Kernel } from './kernel.ts';
-
-/** Files with cached pages, in the order of their first use. */
-const caches = new WeakMap<Kernel, Set<SharedPages>>();
-
-function cachesOf(kernel: Kernel): Set<SharedPages> {
-  let all = caches.get(kernel);
-  if (!all) caches.set(kernel, (all = new Set()));
-  return all;
-}
 
 /** The cached pages of a file, for a mapping; undefined where it cannot be mapped. */
 export function sharedPagesOf(kernel: Kernel, inode: Inode): SharedPages | undefined {
@@ -23,7 +15,7 @@ export function sharedPagesOf(kernel: Kernel, inode: Inode): SharedPages | undef
   if (!source.cache) {
     const pages = new SharedPages(kernel.pool, source);
     source.cache = pages;
-    cachesOf(kernel).add(pages);
+    (source.isShared ? kernel.processor : kernel).caches.add(pages);
   }
   return source.cache as SharedPages;
 }
@@ -72,13 +64,20 @@ export function hasWritableMapping(kernel: Kernel, inode: Inode): boolean {
 /** Cached pages of files that are counted for some accounts. */
 export function cachedPages(kernel: Kernel, isOf: (account: MemoryAccount | undefined) => boolean): number {
   let count = 0;
-  for (const pages of cachesOf(kernel)) count += pages.countedFor(isOf);
+  for (const pages of cachesSeenBy(kernel)) count += pages.countedFor(isOf);
   return count;
 }
 
-/** Gives up what only the cache holds. Whether that was anything. */
+/** Gives up what only the cache holds and counts as this guest's memory. Whether that was anything. */
 export function shrinkCaches(kernel: Kernel): boolean {
+  const isOurs = (account: MemoryAccount | undefined): boolean =>
+    account !== undefined && (account as Cgroup).isWithin(kernel.cgroup);
   let released = 0;
-  for (const pages of cachesOf(kernel)) released += pages.shrink();
+  for (const pages of cachesSeenBy(kernel)) released += pages.shrink(isOurs);
   return released > 0;
+}
+
+function* cachesSeenBy(kernel: Kernel): Generator<SharedPages> {
+  yield* kernel.caches;
+  yield* kernel.processor.caches;
 }

@@ -13,7 +13,8 @@ const NEVER = -1000;
 
 /** Somebody is ended, so that there is memory for the others. Whether it was another one than `asking`, who may try again. */
 export function outOfMemory(kernel: Kernel, asking: Process): boolean {
-  const group = takeFailed() ?? kernel.cgroup;
+  // Where nobody has met a limit all guests together have more than there is: whoever has most has to give.
+  const group = takeFailed() ?? kernel.processor.largest()?.cgroup ?? kernel.cgroup;
   group.tellMemory('oom');
   const victim = choose(kernel, group) ?? asking;
   const victims = groupOf(victim, group);
@@ -21,7 +22,7 @@ export function outOfMemory(kernel: Kernel, asking: Process): boolean {
   for (const process of victims) {
     process.cgroup.tellMemory('oom_kill');
     if (process === asking) isAsking = true;
-    else exitProcess(kernel, process, Signal.SIGKILL);
+    else exitProcess(process.leader.kernel, process, Signal.SIGKILL);
   }
   if (!isAsking) return true;
   // It is in the midst of something: it ends before its next instruction.

@@ -395,8 +395,8 @@ function machineOf(kernel: Kernel, pids: PidNamespace): ProcMachine {
   };
   return {
     memory: () => {
-      const free = kernel.pool.available * PAGE;
-      return { total: kernel.pool.total * PAGE, free, available: free, cached: 0, shared: 0, buffers: 0 };
+      const free = kernel.memoryFree;
+      return { total: kernel.memoryTotal, free, available: free, cached: 0, shared: 0, buffers: 0 };
     },
     cpus: 1,
     uptime: () => {

@@ -24,8 +24,6 @@ export class PagePool {
   private readonly free: Uint32Array;
   /** Whom each page is counted for. */
   private readonly accounts: (MemoryAccount | undefined)[] = [];
-  /** Pages' worth of what lies outside the pool and counts as memory all the same: files of tmpfs. */
-  private reserved = 0;
   private freeCount = 0;
   /** Pages from here on have never been used: the host has not given memory for them yet, and they are zeros. */
   private fresh = 1;
@@ -46,27 +44,15 @@ export class PagePool {
 
   /** Pages that can still be allocated. */
   get available(): number {
-    return Math.max(0, this.total - this.used - Math.ceil(this.reserved / PAGE));
+    return this.total - this.used;
   }
 
   private get isFull(): boolean {
-    return (this.freeCount === 0 && this.fresh === this.total) || this.available === 0;
+    return this.freeCount === 0 && this.fresh === this.total;
   }
 
   accountOf(page: number): MemoryAccount | undefined {
     return this.accounts[page];
-  }
-
-  /** Bytes that files in memory take. False: there is no room for them. */
-  reserve(bytes: number): boolean {
-    if (Math.ceil(bytes / PAGE) > this.available && !(this.reclaim() && Math.ceil(bytes / PAGE) <= this.available))
-      return false;
-    this.reserved += bytes;
-    return true;
-  }
-
-  unreserve(bytes: number): void {
-    this.reserved -= bytes;
   }
 
   /** Address of a page in the kernel's WebAssembly memory. */
@@ -129,6 +115,22 @@ export class PagePool {
     this.free[this.freeCount++] = page;
     this.accounts[page]?.release();
     this.accounts[page] = undefined;
+  }
+
+  /** A page that stays, though whom it was counted for goes. */
+  disown(page: number): void {
+    this.accounts[page]?.release();
+    this.accounts[page] = undefined;
+  }
+
+  /** All pages that are counted for some accounts are free, whoever seems to hold them still. */
+  releaseAll(isOf: (account: MemoryAccount | undefined) => boolean): void {
+    for (let page = 1; page < this.fresh; page++) {
+      const account = this.accounts[page];
+      if (account === undefined || !isOf(account)) continue;
+      this.holders[page] = 1;
+      this.release(page);
+    }
   }
 
   holdersOf(page: number): number {

@@ -129,12 +129,18 @@ export class SharedPages {
     return count;
   }
 
-  /** Gives up pages that only the cache holds. How many. */
-  shrink(): number {
+  /** Pages of it that are counted for some accounts are nobody's from now on. */
+  disown(isOf: (account: MemoryAccount | undefined) => boolean): void {
+    for (const page of this.pages.values()) if (isOf(this.pool.accountOf(page))) this.pool.disown(page);
+  }
+
+  /** Gives up pages that only the cache holds, of some accounts where they are named. How many. */
+  shrink(isOf?: (account: MemoryAccount | undefined) => boolean): number {
     if (!this.source) return 0;
     let released = 0;
     for (const [index, page] of this.pages) {
       if (this.pool.holdersOf(page) > 1 || this.dirty.has(index)) continue;
+      if (isOf && !isOf(this.pool.accountOf(page))) continue;
       this.pages.delete(index);
       this.pool.release(page);
       released++;

@@ -69,9 +69,9 @@ const numberOf = (text: string, radix: number): number => {
 };
 
 function temporary(task: Task, device: number, text: string): FileSystem {
-  const memory = task.kernel.pool.total * PAGE;
+  const memory = task.kernel.memoryTotal;
   let size = memory / 2;
-  let inodes = task.kernel.pool.total / 2;
+  let inodes = memory / PAGE / 2;
   let mode = 0o1777;
   let uid = task.credentials.fsuid;
   let gid = task.credentials.fsgid;

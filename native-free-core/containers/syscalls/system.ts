@@ -8,7 +8,6 @@ import { SecureBit } from '../kernel/credentials.ts';
 import type { SystemCall } from '../kernel/kernel.ts';
 import { seccompMode } from '../kernel/seccomp.ts';
 import { type Task, TIMER_SLACK } from '../kernel/task.ts';
-import { PAGE } from '../memory/page-pool.ts';
 import { HIGHEST } from '../memory/regions.ts';
 import { timespecAt, viewOf } from './arguments.ts';
 import { setSeccomp } from './seccomp.ts';
@@ -40,8 +39,8 @@ const sysinfo: SystemCall = (task, address) => {
     Math.round(65536 * [...kernel.tasks.values()].filter(({ state }) => state === 'ready').length),
   );
   for (let load = 0; load < 3; load++) view.setBigInt64(8 + load * 8, running, true);
-  view.setBigInt64(32, BigInt(kernel.pool.total * PAGE), true);
-  view.setBigInt64(40, BigInt(kernel.pool.available * PAGE), true);
+  view.setBigInt64(32, BigInt(kernel.memoryTotal), true);
+  view.setBigInt64(40, BigInt(kernel.memoryFree), true);
   view.setUint16(80, kernel.tasks.size, true);
   view.setUint32(104, 1, true);
   task.space.write(address, bytes);

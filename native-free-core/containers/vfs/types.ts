@@ -95,6 +95,8 @@ export interface PageSource {
   writePage(index: number, from: Uint8Array): void;
   /** The kernel's page cache of this source. Nobody else touches it. */
   cache: object | null;
+  /** The same object for several guests, and never written to: a file of an image's layer. */
+  readonly isShared?: boolean;
 }
 
 /**
