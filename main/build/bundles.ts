@@ -31,6 +31,7 @@ export const mainBundles: BuildOptions = {
     main: 'main/electron/main.ts',
     cli: 'main/cli/bin.ts',
     'guest-worker': 'main/guests/guest-worker.ts',
+    'kernel-worker': 'main/containers/kernel-worker.ts',
     'translation-worker': 'main/guests/translation-worker.ts',
     'network-worker': 'main/networks/network-worker.ts',
     'import-worker': 'main/containers/images/import-worker.ts',

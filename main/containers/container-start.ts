@@ -54,8 +54,8 @@ function hostName(name: string): string {
   return plain.replace(/^-+/, '').slice(0, HOST_NAME_MAX).replace(/-+$/, '') || 'container';
 }
 
-/** Opens a container's root and volumes. Throws an Error with one sentence. */
-export function openContainer(start: ContainerStart): ContainerConfig {
+/** Opens a container's root and volumes, for `close` to close. Throws an Error with one sentence. */
+export function openContainer(start: ContainerStart): { container: ContainerConfig; close: () => void } {
   const { config } = start.root;
   const now = (): Nanoseconds => BigInt(Date.now()) * 1_000_000n;
   const layers = openRoot(start.root, { device: FIRST_DEVICE, now });
@@ -64,7 +64,12 @@ export function openContainer(start: ContainerStart): ContainerConfig {
   const own = [`HOME=${home}`, 'TERM=xterm', `HOSTNAME=${start.hostName}`].filter((entry) => !has(entry.split('=')[0]));
   const { command } = start;
   const stopSignal = config.stopSignal === null ? undefined : signalNumber(config.stopSignal);
-  return {
+  const volumes = start.volumes.map((volume, index) => openVolume(volume, FIRST_VOLUME_DEVICE + index, now));
+  const close = (): void => {
+    for (const { fileSystem } of volumes) if (fileSystem instanceof HostFolderFs) fileSystem.close();
+    for (const layer of layers) if (layer instanceof HostFolderFs) layer.close();
+  };
+  const container: ContainerConfig = {
     layers,
     hostName: start.hostName,
     command: command.length > 0 ? [...config.entrypoint, ...command] : [...config.entrypoint, ...config.cmd],
@@ -74,9 +79,10 @@ export function openContainer(start: ContainerStart): ContainerConfig {
     gid,
     groups,
     hasTerminal: start.tty,
-    volumes: start.volumes.map((volume, index) => openVolume(volume, FIRST_VOLUME_DEVICE + index, now)),
+    volumes,
     ...(stopSignal === undefined ? {} : { stopSignal }),
   };
+  return { container, close };
 }
 
 function openVolume(

@@ -8,6 +8,7 @@ import { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import type { ProgramRequest } from '../../native-free-core/hypervisor/guest.ts';
 import { checkKindOfSettings, GuestContainers } from '../containers/guest-containers.ts';
 import type { Images } from '../containers/images/images.ts';
+import { KernelThreads } from '../containers/kernel-threads.ts';
 import {
   AHCI_DRIVES_MAX,
   type CallOutput,
@@ -61,6 +62,9 @@ import { type ProgramHandle, RunningGuest } from './running-guest.ts';
 import { SCROLLBACK_BYTES, SerialConsole } from './serial-console.ts';
 import type { WorkerEnd } from './worker-messages.ts';
 
+/** What a guest of kind os needs to begin. */
+const OS_START_MIB = 16;
+
 /** Settings that can be changed while a guest runs. */
 const mediaSettings = ['cdrom', 'floppies'] as const;
 const balloonSettings = ['balloonMiB', 'memoryMinMiB'] as const;
@@ -91,6 +95,7 @@ export class GuestManager {
   readonly #peers: Peers;
   readonly #containers: GuestContainers;
   readonly #processors: CpuShares;
+  readonly #kernels: KernelThreads;
   readonly #states: SavedStates;
   readonly #snapshots: Snapshots;
   /** The networks that the guests are plugged into. */
@@ -114,6 +119,7 @@ export class GuestManager {
     this.#emit = options.emit;
     this.#machineModule = options.machineModule;
     this.#processors = CpuShares.create(availableParallelism(), this.reserve.cpuPercent * 10);
+    this.#kernels = new KernelThreads({ processors: this.#processors });
     this.#states = new SavedStates(options.home);
     this.#home = options.home;
     this.#snapshots = new Snapshots({ ...options, states: this.#states });
@@ -249,14 +255,15 @@ export class GuestManager {
   /** Refuses a guest whose memory, with that of those that run, would be more than the host has beside its reserve. */
   #admit({ settings }: GuestRecord): void {
     const running = [...this.#runs.values()].filter(({ end }) => end === null);
-    const taken = running.reduce((sum, run) => sum + run.settings.memoryMiB - run.settings.balloonMiB, 0);
-    const wanted = settings.memoryMiB - settings.balloonMiB;
+    // The memory of a guest of kind os is a limit: what it has not used is anybody's.
+    const taken = running.reduce((sum, run) => sum + (run.residentMiB ?? reservedMiB(run.settings)), 0);
+    const wanted = settings.kind === 'os' ? OS_START_MIB : reservedMiB(settings);
     const { memoryMiB: reserve } = this.reserve;
-    const [sum, total] = [taken + wanted + reserve, hostMemoryMiB()];
+    const [sum, total] = [Math.ceil(taken) + wanted + reserve, hostMemoryMiB()];
     if (sum <= total) return;
     throw new Failure(
       'conflict',
-      `${settings.name} wants ${wanted} MiB: with ${taken} MiB of the guests that run and ${reserve} MiB of reserve that is ${sum} MiB, more than this host’s ${total} MiB.`,
+      `${settings.name} wants ${wanted} MiB: with ${Math.ceil(taken)} MiB of the guests that run and ${reserve} MiB of reserve that is ${sum} MiB, more than this host’s ${total} MiB.`,
     );
   }
 
@@ -420,6 +427,7 @@ export class GuestManager {
       complained: (sentence) => process.emitWarning(`${record.settings.name}: ${sentence}`),
       identity: record.id,
       processors: this.#processors,
+      kernels: this.#kernels,
       savedState: record.saved ? this.#states.file(record.id) : null,
     });
     this.#runs.set(record.id, run);
@@ -661,6 +669,7 @@ export class GuestManager {
   /** Ends every run without asking the guests, and answers when all are recorded. */
   async close(): Promise<void> {
     await Promise.all([...this.#runs.values()].map((run) => run.forceStop()));
+    await this.#kernels.close();
     this.#sampler.end();
     this.pool.end();
   }
@@ -727,6 +736,9 @@ export class GuestManager {
     this.#emit('guest.ended', { id, name: settings.name, end });
   }
 }
+
+/** What a guest of a machine may take at any time. */
+const reservedMiB = ({ memoryMiB, balloonMiB }: GuestSettings): number => memoryMiB - balloonMiB;
 
 /** Throws a {@link Failure} with one sentence if a guest of these settings could not start on this host. */
 export function checkSettings(settings: GuestSettings): void {

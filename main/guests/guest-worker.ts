@@ -13,29 +13,26 @@ import type {
   GuestConfig,
   GuestHost,
   MediumPlace,
-  NetworkCardConfig,
-  ProgramRequest,
-  RunningProgram,
   ShareConfig,
   SliceResult,
 } from '../../native-free-core/hypervisor/guest.ts';
 import type { createGuest } from '../../native-free-core/machines/create-guest.ts';
-import { RingPort } from '../../native-free-core/network/ring-port.ts';
-import type { SerialPort } from '../contract.ts';
 import { explainFileError } from '../files/folders.ts';
-import { readBiosFile, readBootFile, readOptionRom } from './boot-files.ts';
+import { readBiosFile, readBootFile } from './boot-files.ts';
+import { cardOf, portOf } from './cable-ports.ts';
 import { ConsoleWatch } from './console-watch.ts';
 import { tuneEngine } from './engine-flags.ts';
+import { OutputBatch } from './output-batch.ts';
 import { OutputFiles } from './output-files.ts';
 import { ScreenSender, takePicture } from './screen-sender.ts';
 import { seededRandomness } from './seeded-randomness.ts';
+import { processorNanoseconds } from './thread-time.ts';
 import { unpack } from './unpack.ts';
 import type {
   Answer,
   Ask,
   FromWorker,
   GuestStart,
-  NetStart,
   Picture,
   ToWorker,
   WorkerEnd,
@@ -67,9 +64,6 @@ const ROOM_EVERY = 2000;
 /** Counters are brought up to date at most this often (milliseconds) while the guest executes. */
 const PUBLISH_EVERY = 50;
 
-/** Output is sent at the end of a slice, or before it once this many bytes are waiting. */
-const OUTPUT_BATCH = 64 * 1024;
-
 /** Guest nanoseconds between two looks of a script at the screen; in deterministic mode each is an instruction. */
 const LOOK_EVERY = 50_000_000;
 const DETERMINISTIC_LOOK_EVERY = 2_000_000;
@@ -78,39 +72,6 @@ const LOCKED = 'The guest has locked its CD drive: eject the disc there first, o
 
 /** Any number: what matters is that it is the same in every deterministic run. */
 const DETERMINISTIC_SEED = 0x7269_7669;
-
-/** Bytes of a serial port waiting to be sent to main. */
-class OutputBatch {
-  readonly #port: MessagePort;
-  readonly #serialPort: SerialPort;
-  #pieces: Uint8Array[] = [];
-  #length = 0;
-
-  constructor(port: MessagePort, serialPort: SerialPort) {
-    this.#port = port;
-    this.#serialPort = serialPort;
-  }
-
-  add(bytes: Uint8Array): void {
-    this.#pieces.push(bytes);
-    this.#length += bytes.length;
-    if (this.#length >= OUTPUT_BATCH) this.flush();
-  }
-
-  flush(): void {
-    if (this.#length === 0) return;
-    const whole = new Uint8Array(this.#length);
-    let offset = 0;
-    for (const piece of this.#pieces) {
-      whole.set(piece, offset);
-      offset += piece.length;
-    }
-    this.#pieces = [];
-    this.#length = 0;
-    const message: FromWorker = { type: 'output', port: this.#serialPort, bytes: whole };
-    this.#port.postMessage(message, [whole.buffer]);
-  }
-}
 
 /** A state that is to be written, and who is told. */
 interface Saving {
@@ -139,12 +100,8 @@ class GuestThread {
   readonly #watch: ConsoleWatch;
   readonly #screen: ScreenSender;
   #guest: Guest | null = null;
-  /** Programs that were started beside a container's first, by their number. */
-  readonly #programs = new Map<number, RunningProgram>();
   /** What came before there was a guest for it. */
   readonly #early: ToWorker[] = [];
-  /** System calls in vain that were told of. */
-  #toldInVain = 0;
   #translation: WorkerTranslation | undefined;
   #disks: BlockDevice[] = [];
   /** What is in the drives whose medium can be changed. */
@@ -170,8 +127,9 @@ class GuestThread {
     this.#start = start;
     this.#control = new ControlBlock(start.control);
     this.#processor = start.processors && new CpuClient(start.processors.buffer, start.processors.client);
-    this.#output = new OutputBatch(port, 1);
-    this.#secondOutput = new OutputBatch(port, 2);
+    const send = (message: FromWorker, buffers: ArrayBuffer[]): void => this.#send(message, buffers);
+    this.#output = new OutputBatch(send, 1);
+    this.#secondOutput = new OutputBatch(send, 2);
     this.#screen = new ScreenSender((change, buffer) => this.#send({ type: 'screen', change }, [buffer]));
     this.#watch = new ConsoleWatch(start.script, {
       type: ({ serial, strokes }, where) => {
@@ -327,11 +285,6 @@ class GuestThread {
     const socket = guest.socket === null ? {} : { socket: { cid: guest.socket.cid, port: portOf(guest.socket) } };
     const config = { ...configOf(guest), nets: guest.nets.map(cardOf), ...socket, shares: await this.#shares(guest) };
     this.#outputs = new OutputFiles(guest.outputs);
-    if (guest.container !== null) {
-      const { openContainer } = await import('../containers/container-start.ts');
-      const container = openContainer(guest.container);
-      return machines.createGuest({ ...config, container }, this.#host(guest.deterministic));
-    }
     // Every PC has a CD drive and a floppy drive, which may be empty.
     const onAhci = guest.cdromInterface === 'ahci';
     const empty = { floppies: [null], ...(onAhci ? { ahci: { disks: [], cdroms: [null] } } : { cdroms: [null] }) };
@@ -445,7 +398,6 @@ class GuestThread {
       randomness: deterministic ? seededRandomness(DETERMINISTIC_SEED) : (into) => void randomFillSync(into),
       ...(translation ? { translationThread: (memory) => translation.attach(memory) } : {}),
       diskAnswered: () => this.#wake?.(),
-      inputTaken: (bytes) => this.#send({ type: 'taken', bytes }),
       ...this.#outputHost(),
       mediumEjected: (place) => this.#ejected(place),
       unpack,
@@ -638,10 +590,6 @@ class GuestThread {
     this.#control.set('processorNanoseconds', this.#processed);
     this.#control.set('stolenNanoseconds', this.#stolen);
     this.#control.set('sharesNanoseconds', this.#sharing * 1e6);
-    const calls = guest.unimplemented?.() ?? {};
-    const inVain = Object.values(calls).reduce((total, count) => total + count, 0);
-    if (inVain > this.#toldInVain) this.#send({ type: 'unimplemented', calls });
-    this.#toldInVain = inVain;
     this.#publishedAt = performance.now();
   }
 
@@ -683,7 +631,7 @@ class GuestThread {
 
   #receive(message: ToWorker): void {
     const guest = this.#guest;
-    if (!guest && ['input', 'endInput', 'resize'].includes(message.type)) {
+    if (!guest && message.type === 'input') {
       // Typed ahead: it is there once the guest is.
       this.#early.push(message);
       return;
@@ -700,18 +648,6 @@ class GuestThread {
       case 'powerButton':
         guest?.powerButton();
         break;
-      case 'endInput':
-        guest?.endInput?.();
-        break;
-      case 'resize':
-        guest?.resize?.(message.rows, message.columns);
-        break;
-      case 'execute':
-        this.#execute(message.id, message.request);
-        break;
-      case 'program':
-        this.#direct(message.id, message.input);
-        break;
       case 'control':
         this.#operate(message.input);
         break;
@@ -726,48 +662,6 @@ class GuestThread {
         this.#screen.wish(message.wish);
     }
     this.#wake?.();
-  }
-
-  /** Starts a program beside a container's first. */
-  #execute(id: number, request: ProgramRequest): void {
-    const tell = (message: Extract<FromWorker, { type: 'program' }>['message']): void =>
-      this.#send({ type: 'program', id, message });
-    try {
-      if (!this.#guest?.execute) throw new Error('Only a guest of kind os runs programs beside its first.');
-      const program = this.#guest.execute(request, {
-        output: (bytes, type) => tell({ type, bytes }),
-        taken: (bytes) => tell({ type: 'taken', bytes }),
-        ended: (status) => {
-          this.#programs.delete(id);
-          tell({ type: 'ended', status });
-        },
-      });
-      this.#programs.set(id, program);
-      tell({ type: 'started' });
-    } catch (error) {
-      tell({ type: 'refused', problem: (error as Error).message });
-    }
-  }
-
-  /** What whoever started a program wants of it. */
-  #direct(id: number, input: Extract<ToWorker, { type: 'program' }>['input']): void {
-    const program = this.#programs.get(id);
-    switch (input.type) {
-      case 'input':
-        program?.input(input.bytes);
-        break;
-      case 'resize':
-        program?.resize(input.rows, input.columns);
-        break;
-      case 'signal':
-        program?.signal(input.number);
-        break;
-      case 'hold':
-        program?.hold(input.held);
-        break;
-      default:
-        program?.[input.type]();
-    }
   }
 
   /** A key or the pointer of a person at the guest's window. */
@@ -835,31 +729,9 @@ function answerOf(guest: Guest, ask: Exclude<Ask, { type: 'changeMedium' | 'retr
     if (!guest.input) return { problem: 'The guest has no keyboard.' };
     return guest.input.type(ask.strokes) ? {} : { problem: 'The guest has yet to take what was typed before.' };
   }
-  if (ask.type === 'processes')
-    return guest.processes
-      ? { processes: guest.processes() }
-      : { problem: 'Only guests of kind os tell of processes.' };
+  if (ask.type === 'processes') return { problem: 'Only guests of kind os tell of processes.' };
   if (!guest.screen) return { problem: 'The guest has no display.' };
   return ask.type === 'screenText' ? { text: guest.screen.text() ?? null } : { picture: takePicture(guest)! };
-}
-
-function cardOf({ model, address, rom, ...wires }: NetStart): NetworkCardConfig {
-  return { model, address, ...(rom === null ? {} : { rom: readOptionRom(rom) }), port: portOf(wires) };
-}
-
-function portOf({ cable, doorbell }: Pick<NetStart, 'cable' | 'doorbell'>): RingPort {
-  const bell = new Int32Array(doorbell);
-  const wake = (): void => {
-    Atomics.add(bell, 0, 1);
-    Atomics.notify(bell, 0);
-  };
-  return new RingPort(cable, wake, () => performance.now());
-}
-
-/** Nanoseconds that this thread has executed on any of the host's processors. */
-function processorNanoseconds(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) * 1000;
 }
 
 function configOf(start: GuestStart): GuestConfig {

@@ -2,7 +2,6 @@
 // Owns the worker and the control block from start to end.
 // Never executes guest code, never knows the inventory, and never outlives a crash of the worker unnoticed.
 
-import { Worker } from 'node:worker_threads';
 import { Command, ControlBlock, ControlSlot, GuestState } from '../../native-free-core/hypervisor/control-block.ts';
 import type { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import type {
@@ -11,12 +10,14 @@ import type {
   ProgramRequest,
   TranslationTime,
 } from '../../native-free-core/hypervisor/guest.ts';
+import { KernelThreads } from '../containers/kernel-threads.ts';
 import { Failure, type GuestSettings, type GuestView, type Report, type SerialPort } from '../contract.ts';
 import { cardAddress } from '../networks/addresses.ts';
 import { linkConditions } from '../networks/link-settings.ts';
 import type { Networks, Plug } from '../networks/networks.ts';
-import { History, makeReport, readMemory } from './accounts.ts';
+import { History, makeReport, readMemory, readTotals } from './accounts.ts';
 import type { DisplaySource } from './guest-display.ts';
+import { type GuestThread, OwnThread } from './guest-thread.ts';
 import type { ToldMemory } from './memory-pool.ts';
 import type { Membership, Peers } from './peers.ts';
 import type { ProgramInput, ProgramMessage } from './program-frames.ts';
@@ -40,15 +41,14 @@ import {
 
 /** A stop command that a worker does not follow within this time (milliseconds) ends its thread. */
 const FORCE_PATIENCE = 2000;
+/** The same of the thread of the shared kernel, which is other guests' too: they end with it. */
+const KERNEL_PATIENCE = 15_000;
 
 /** The longest an answer of the machine may take (milliseconds); it is between two slices otherwise. */
 const ANSWER_PATIENCE = 15_000;
 
 /** The longest that writing a guest's state may take (milliseconds): gigabytes to a slow disk. */
 const SAVE_PATIENCE = 10 * 60_000;
-
-/** The worker lies beside this module, in a checkout as in a bundle. */
-const workerUrl = new URL(`./guest-worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
 /** A program that runs beside a container's first. */
 export interface ProgramHandle {
@@ -92,6 +92,8 @@ export interface RunOptions {
   translation?: TranslationTime | undefined;
   /** The host's processors, which this guest shares with others; without them it executes whenever it has something to do. */
   processors?: CpuShares;
+  /** The threads of the shared kernel, for a guest of kind os; without them it has one to itself. */
+  kernels?: KernelThreads;
   /** The file of a saved state, with which the guest goes on. */
   savedState?: string | null;
   /** Of a guest of kind os. */
@@ -108,11 +110,8 @@ export class RunningGuest implements DisplaySource {
   readonly started: Promise<void>;
   /** Resolves when the run is over, however it ended. Never rejects. */
   readonly ended: Promise<WorkerEnd>;
-  readonly #worker: Worker;
+  readonly #thread: GuestThread;
   readonly #control = new ControlBlock();
-  readonly #processors: CpuShares | undefined;
-  /** The guest's place among those that share the processors. */
-  readonly #place: number | undefined;
   readonly #plugs: readonly Plug[];
   /** That of its virtio socket. */
   readonly #socketPlug: Plug | undefined;
@@ -153,8 +152,7 @@ export class RunningGuest implements DisplaySource {
     const { networks } = options;
     if (nets.length > 0 && !networks) throw new Failure('failed', 'There are no networks to plug this guest into.');
     this.settings = options.settings;
-    this.#processors = options.processors;
-    this.#place = options.processors?.join();
+    this.#thread = this.#place(options);
     this.#output = { 1: options.output, 2: options.secondOutput ?? (() => {}) };
     this.#sound = options.sound ?? (() => {});
     this.#ejected = options.ejected ?? (() => {});
@@ -174,7 +172,7 @@ export class RunningGuest implements DisplaySource {
     const stations = nets.map(({ mac }, index) => cardAddress(mac, options.identity ?? options.settings.name, index));
     this.#plugs = networks
       ? nets.map(({ network, capture, forwards, vlan, mtu, link }, index) =>
-          networks.plug(network, this.#control.buffer, {
+          networks.plug(network, this.#thread.bell, {
             station: stations[index]!,
             name: options.settings.name,
             link: linkConditions(link),
@@ -193,9 +191,8 @@ export class RunningGuest implements DisplaySource {
     const wires =
       hasSocket && cid !== undefined ? networks?.plugSocket(cid, this.#control.buffer, options.vsock) : undefined;
     this.#socketPlug = wires;
-    const start: WorkerStart = {
+    const start: Omit<WorkerStart, 'processors'> = {
       control: this.#control.buffer,
-      processors: this.#place === undefined ? null : { buffer: options.processors!.buffer, client: this.#place },
       guest: {
         kind,
         container: options.container ?? null,
@@ -237,12 +234,20 @@ export class RunningGuest implements DisplaySource {
       lastPicture: options.lastPicture === true,
       machineModule: options.machineModule ?? null,
     };
+    this.#thread.start(start, {
+      message: (message) => this.#receive(message),
+      failed: (error) => this.#finish(crash(error)),
+    });
     this.setShare(options.settings);
-    this.#worker = new Worker(workerUrl, { workerData: start, name: `guest ${options.settings.name}` });
-    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
-    this.#worker.on('error', (error) => this.#finish(crash(error)));
-    this.#worker.on('messageerror', (error) => this.#finish(crash(error)));
-    this.#worker.on('exit', () => this.#finish(crash(new Error('its thread ended'))));
+  }
+
+  /** Guests of kind os share a thread; tests' machines, and guests of other kinds, have their own. */
+  #place({ settings, processors, kernels, machineModule, translation }: RunOptions): GuestThread {
+    const { name, kind, memoryMiB } = settings;
+    if (kind !== 'os' || machineModule !== undefined)
+      return new OwnThread(this.#control.buffer, `guest ${name}`, processors);
+    // Without others to share one with, its thread ends with it.
+    return (kernels ?? new KernelThreads({ processors, translation, memoryMiB, keep: 0 })).place();
   }
 
   /** Meaningless after the end. */
@@ -337,6 +342,11 @@ export class RunningGuest implements DisplaySource {
   /** Asks for the next change of the screen, or all of it; each is answered once, when there is one. */
   wishScreen(wish: ScreenWish): void {
     this.#post({ type: 'screen', wish });
+  }
+
+  /** MiB that a guest of kind os has of its host's memory; null: what it may take is its own. */
+  get residentMiB(): number | null {
+    return this.settings.kind === 'os' ? readTotals(this.#control, 'os').residentMiB : null;
   }
 
   /** What the guest's balloon has told of its memory. */
@@ -439,17 +449,19 @@ export class RunningGuest implements DisplaySource {
   /** Changes what the guest has of the host's processors; at once. */
   setShare({ cpuWeight, cpuCap }: Pick<GuestSettings, 'cpuWeight' | 'cpuCap'>): void {
     this.#membership?.reweigh(cpuWeight);
-    if (this.#place === undefined) return;
-    this.#processors?.set(this.#place, { weight: cpuWeight, cap: cpuCap === null ? 0 : cpuCap * 10 });
+    this.#thread.share(cpuWeight, cpuCap === null ? 0 : cpuCap * 10);
   }
 
   /** Ends the run without asking the guest. */
   async forceStop(): Promise<WorkerEnd> {
     if (this.#end) return this.#end;
     this.#command(Command.stop);
-    this.#forceTimer ??= setTimeout(() => {
-      this.#finish({ reason: 'forced', detail: 'The guest was stopped; its thread did not answer and was ended.' });
-    }, FORCE_PATIENCE);
+    this.#forceTimer ??= setTimeout(
+      () => {
+        this.#finish({ reason: 'forced', detail: 'The guest was stopped; its thread did not answer and was ended.' });
+      },
+      this.settings.kind === 'os' ? KERNEL_PATIENCE : FORCE_PATIENCE,
+    );
     return this.ended;
   }
 
@@ -556,10 +568,7 @@ export class RunningGuest implements DisplaySource {
     // Programs end with their container: by SIGKILL, which those that have told of their end already did not need.
     for (const told of [...this.#programs.values()]) told({ type: 'ended', status: 137 });
     this.#programs.clear();
-    // A thread that reported its end leaves by itself; one that hangs or crashed has nothing left to lose.
-    void this.#worker.terminate().then(() => {
-      if (this.#place !== undefined) this.#processors?.leave(this.#place);
-    });
+    this.#thread.leave();
     for (const plug of this.#plugs) plug.close();
     this.#socketPlug?.close();
     this.#membership?.leave();
@@ -583,10 +592,7 @@ export class RunningGuest implements DisplaySource {
 
   #post(message: ToWorker): void {
     if (this.#end) return;
-    this.#worker.postMessage(message);
-    Atomics.add(this.#control.slots, ControlSlot.letters, 1);
-    Atomics.add(this.#control.slots, ControlSlot.doorbell, 1);
-    Atomics.notify(this.#control.slots, ControlSlot.doorbell);
+    this.#thread.post(message);
   }
 }
 

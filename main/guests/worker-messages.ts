@@ -201,6 +201,8 @@ export type ToWorker =
   /** Of a container: there is no more serial input; its console's window has another size. */
   | { type: 'endInput' }
   | { type: 'resize'; rows: number; columns: number }
+  /** Its share of the host's processors: a weight, and a cap in 1/1000 of one (0: none). Others have a place of their own. */
+  | { type: 'share'; weight: number; cap: number }
   /** Runs a program beside a container's first; what comes of it is told by `program` messages of the same number. */
   | { type: 'execute'; id: number; request: ProgramRequest }
   | { type: 'program'; id: number; input: ProgramInput | { type: 'leave' } | { type: 'hold'; held: boolean } }

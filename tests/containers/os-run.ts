@@ -9,6 +9,7 @@ import { HostFolderFs } from '../../native-free-core/containers/vfs/host-folder.
 import { ControlBlock } from '../../native-free-core/hypervisor/control-block.ts';
 import type { ContainerConfig, NetworkCardConfig, TranslationTime } from '../../native-free-core/hypervisor/guest.ts';
 import { OsGuest } from '../../native-free-core/machines/os-guest.ts';
+import type { OsMachine } from '../../native-free-core/machines/os-machine.ts';
 
 export interface OsRun {
   readonly output: string;
@@ -27,17 +28,24 @@ export interface OsRunOptions {
   /** Limits, volumes and whatever else a container's configuration has. */
   readonly container?: Partial<ContainerConfig>;
   readonly nets?: readonly NetworkCardConfig[];
+  /** What it shares with other guests; without one it has its own. */
+  readonly machine?: OsMachine;
 }
 
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
 const ENVIRONMENT = ['PATH=/usr/bin:/bin', 'HOME=/root', 'TERM=dumb'];
 
-export async function osRun(folder: string, command: readonly string[], options: OsRunOptions = {}): Promise<OsRun> {
-  const { patience = 60_000, translation = usualTranslation(), environment = ENVIRONMENT, input, nets = [] } = options;
+/** The guest, before its first slice. */
+export function osGuest(
+  folder: string,
+  command: readonly string[],
+  options: OsRunOptions,
+  serialOutput: (bytes: Uint8Array) => void,
+): OsGuest {
+  const { translation = usualTranslation(), environment = ENVIRONMENT, nets = [] } = options;
   const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   const layer = new HostFolderFs({ device: 100, tree: new NodeHostTree(folder), readOnly: true, self, now });
-  let output = '';
-  const guest = new OsGuest(
+  return new OsGuest(
     {
       kind: 'os',
       memoryMiB: options.memoryMiB ?? 256,
@@ -65,11 +73,18 @@ export async function osRun(folder: string, command: readonly string[], options:
       monotonicNanoseconds: () => performance.now() * 1e6,
       wallMilliseconds: () => Date.now(),
       randomness: (into) => void randomFillSync(into),
-      serialOutput: (bytes) => {
-        output += Buffer.from(bytes).toString('latin1');
-      },
+      serialOutput,
     },
+    options.machine,
   );
+}
+
+export async function osRun(folder: string, command: readonly string[], options: OsRunOptions = {}): Promise<OsRun> {
+  const { patience = 60_000, input, nets = [] } = options;
+  let output = '';
+  const guest = osGuest(folder, command, options, (bytes) => {
+    output += Buffer.from(bytes).toString('latin1');
+  });
   if (input !== undefined) guest.serialInput(Buffer.from(input, 'latin1'));
   const until = performance.now() + patience;
   for (;;) {
