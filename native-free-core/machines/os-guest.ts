@@ -2,7 +2,7 @@
 // Owns the wiring and the guest's life: programs execute slice by slice until the first process ends.
 // Never implements a system call; there is no machine in this machine.
 
-import { Devices } from '../containers/devices/devices.ts';
+import { CONSOLE_DEVICE, Devices } from '../containers/devices/devices.ts';
 import { HostInput, HostOutput } from '../containers/devices/host-streams.ts';
 import { Terminal } from '../containers/devices/terminal.ts';
 import { Errno } from '../containers/errno.ts';
@@ -129,7 +129,7 @@ export class OsGuest implements Guest {
     kernel.cgroup.memoryMax = memoryMiB * MIB;
     kernel.cgroup.tasksMax = container.tasksMax ?? TASKS_MAX;
     try {
-      this.console = new Terminal(kernel, {
+      this.console = new Terminal(kernel, CONSOLE_DEVICE, {
         room: new WaitQueue(),
         show: (bytes) => {
           host.serialOutput(bytes.slice());

@@ -8,6 +8,7 @@ import type { Task } from '../kernel/task.ts';
 import {
   deviceMajor,
   deviceMinor,
+  makeDevice,
   O_ACCMODE,
   O_NOCTTY,
   O_NONBLOCK,
@@ -21,13 +22,14 @@ import {
 } from '../vfs/constants.ts';
 import type { Inode, OpenFile } from '../vfs/types.ts';
 import { Pipe, PipeFile } from './pipe.ts';
-import { PseudoTerminals } from './pseudo-terminals.ts';
+import { PseudoTerminals, PTS_MAJOR } from './pseudo-terminals.ts';
 import { readsNothing, readsZeros, SimpleDevice } from './simple-devices.ts';
 import { type Terminal, TerminalFile } from './terminal.ts';
 
 const MEMORY_MAJOR = 1;
 const TTY_MAJOR = 5;
-const PTS_MAJOR = 136;
+/** The guest's console as a device. */
+export const CONSOLE_DEVICE = makeDevice(TTY_MAJOR, 1);
 
 export class Devices {
   readonly pseudoTerminals: PseudoTerminals;

@@ -5,9 +5,11 @@
 import { errno } from '../errno.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { WaitQueue } from '../kernel/wait-queue.ts';
-import { POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../vfs/constants.ts';
+import { makeDevice, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../vfs/constants.ts';
 import { type FileSystem, type Inode, type Location, OpenFile, type UserMemory } from '../vfs/types.ts';
 import { Terminal, TerminalFile } from './terminal.ts';
+
+export const PTS_MAJOR = 136;
 
 const TIOCGPTN = 0x80045430;
 const TIOCSPTLCK = 0x40045431;
@@ -58,7 +60,7 @@ export class PseudoTerminals {
     const number = this.newNumber();
     const room = new WaitQueue();
     let isHeld = false;
-    const terminal = new Terminal(this.kernel, {
+    const terminal = new Terminal(this.kernel, makeDevice(PTS_MAJOR, number), {
       room,
       show: (bytes) => {
         if (isHeld) return 0;
@@ -121,7 +123,7 @@ class Master extends OpenFile {
     this.inode = inode;
     this.number = number;
     this.onClose = onClose;
-    this.terminal = new Terminal(kernel, {
+    this.terminal = new Terminal(kernel, makeDevice(PTS_MAJOR, number), {
       room: this.room,
       show: (bytes) => {
         if (this.bytes >= OUTPUT_MAX) return 0;

@@ -55,6 +55,8 @@ export class Terminal {
   group = 0;
   /** Nobody is at the other side any more. */
   hungUp = false;
+  /** Its number as a device, for /proc/PID/stat. */
+  readonly device: number;
   private readonly kernel: Kernel;
   private readonly output: TerminalOutput;
   /** Complete lines, or bytes where lines are not edited; an end of file is a piece of none. */
@@ -65,8 +67,9 @@ export class Terminal {
   private column = 0;
   private stopped = false;
 
-  constructor(kernel: Kernel, output: TerminalOutput) {
+  constructor(kernel: Kernel, device: number, output: TerminalOutput) {
     this.kernel = kernel;
+    this.device = device;
     this.output = output;
   }
 

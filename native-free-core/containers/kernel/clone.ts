@@ -107,6 +107,8 @@ export function cloneTask(kernel: Kernel, parent: Task, request: CloneRequest): 
   child.policy = parent.policy;
   child.ioPriority = parent.ioPriority;
   child.timerSlack = parent.timerSlack;
+  child.loginUid = parent.loginUid;
+  child.auditSession = parent.auditSession;
   child.noNewPrivileges = parent.noNewPrivileges;
   child.seccomp = parent.seccomp;
   child.keepCapabilities = parent.keepCapabilities;

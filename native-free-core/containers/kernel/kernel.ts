@@ -20,6 +20,7 @@ import type { Description } from './descriptors.ts';
 import { exitProcess } from './exit.ts';
 import { forgetLocks } from './file-locks.ts';
 import { Futexes } from './futex.ts';
+import { LoadAverage } from './load-average.ts';
 import { shrinkCaches } from './mapped-files.ts';
 import type { Namespaces, PidNamespace } from './namespaces.ts';
 import { outOfMemory } from './out-of-memory.ts';
@@ -110,6 +111,11 @@ export class Kernel {
   /** The outermost group of the guest's processes; all limits of the guest are its own. */
   readonly cgroup: Cgroup;
   private lastPid = 0;
+  /** Logins that were told of: the last one's number. */
+  lastAuditSession = 0;
+  /** How often another task than the one before was executed. */
+  contextSwitches = 0;
+  readonly loadAverage = new LoadAverage();
   private readonly inos = new WeakMap<OpenFile, number>();
   private lastIno = 1000;
   private turnBegan = 0;
@@ -228,9 +234,18 @@ export class Kernel {
     this.cpu.leave();
   }
 
+  /** Tasks that could execute. */
+  readonly countReady = (): number => {
+    let ready = 0;
+    for (const { state } of this.tasks.values()) if (state === 'ready') ready++;
+    return ready;
+  };
+
   /** Gives one task its turn, if any can execute. */
   runOne(): boolean {
-    this.timers.run(this.now());
+    const now = this.now();
+    this.timers.run(now);
+    this.loadAverage.at(now, this.countReady);
     const task = this.cgroup.take();
     if (!task) return false;
     task.queued = false;
@@ -254,6 +269,7 @@ export class Kernel {
       this.setResult(result);
     } else this.processor.load(task);
     this.current = task;
+    task.turns++;
     const before = this.host.monotonicNanoseconds();
     this.turnBegan = before;
     const kernelBefore = task.kernelTime;

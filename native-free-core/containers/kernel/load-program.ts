@@ -228,5 +228,7 @@ function writeStack(space: AddressSpace, start: ProgramStart, top: number, base:
   pointer = Math.floor((pointer - words.length * 8) / 16) * 16;
   const table = new BigUint64Array(words.map(BigInt));
   space.write(pointer, new Uint8Array(table.buffer));
+  space.auxiliaryEnd = pointer + words.length * 8;
+  space.auxiliaryStart = space.auxiliaryEnd - auxiliary.length * 16;
   return pointer;
 }

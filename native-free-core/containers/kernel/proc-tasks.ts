@@ -21,10 +21,10 @@ import type { Kernel } from './kernel.ts';
 import type { Namespace } from './namespace.ts';
 import { labelOfNamespace, placeOfNamespace } from './namespace-files.ts';
 import type { PidNamespace, UtsNamespace } from './namespaces.ts';
-import type { Process } from './process.ts';
+import type { IoCounts, Process } from './process.ts';
 import { Filter, seccompMode } from './seccomp.ts';
 import { bitOf, SIG_DFL, SIG_IGN, SIGNAL_MAX } from './signal-numbers.ts';
-import type { Task } from './task.ts';
+import { NOBODY_LOGGED_IN, type Task } from './task.ts';
 import { mapText, writeMap, writeSetsGroups } from './user-namespace.ts';
 
 /** What readlink shows of files that are made by calls, in Linux's words. */
@@ -48,8 +48,7 @@ function placeOf(kernel: Kernel, file: OpenFile): Location {
 
 const CAP_SYS_ADMIN = 21;
 const CAP_SYS_RESOURCE = 24;
-/** Device number of the console. */
-const CONSOLE = 0x501;
+const CAP_AUDIT_CONTROL = 30;
 
 class TaskView implements ProcTask {
   private readonly task: Task;
@@ -89,7 +88,8 @@ class TaskView implements ProcTask {
     return this.source.seen(this.task.process.session.id);
   }
   get terminal(): number {
-    return this.task.process.session.terminal ? CONSOLE : 0;
+    const { terminal } = this.task.process.session;
+    return terminal instanceof Terminal ? terminal.device : 0;
   }
   get terminalGroup(): number {
     const { terminal } = this.task.process.session;
@@ -210,7 +210,7 @@ class TaskView implements ProcTask {
   }
 
   auxiliaryVector(): string {
-    return '';
+    return this.memory(this.task.space.auxiliaryStart, this.task.space.auxiliaryEnd);
   }
 
   regions(): readonly ProcRegion[] {
@@ -322,6 +322,45 @@ class TaskView implements ProcTask {
   rename(name: string): void {
     this.task.name = name.slice(0, 15);
   }
+
+  io(): IoCounts {
+    return this.task.process.io;
+  }
+  get personality(): number {
+    return this.task.process.personality;
+  }
+  get turns(): number {
+    return this.task.turns;
+  }
+  get timerSlack(): number {
+    return this.task.timerSlack;
+  }
+  get loginUid(): number {
+    const { loginUid } = this.task;
+    return loginUid === NOBODY_LOGGED_IN ? loginUid : this.source.userOf(loginUid);
+  }
+  get auditSession(): number {
+    return this.task.auditSession;
+  }
+  /** kernel/auditsc.c, audit_set_loginuid: once by anybody, for oneself; after that by who may. */
+  setLoginUid(uid: number): void {
+    const { task } = this;
+    if (task !== this.source.reader) throw errno('EPERM');
+    if (task.loginUid !== NOBODY_LOGGED_IN && !task.credentials.capable(CAP_AUDIT_CONTROL)) throw errno('EPERM');
+    if (uid === NOBODY_LOGGED_IN) {
+      task.loginUid = task.auditSession = uid;
+      return;
+    }
+    task.loginUid = task.uidMeant(uid);
+    task.auditSession = ++task.kernel.lastAuditSession;
+  }
+
+  children(): readonly ProcTask[] {
+    const { process } = this.task;
+    if (this.task !== process.leader) return [];
+    const seen = [...process.children].filter(({ pid }) => this.source.seen(pid) > 0);
+    return seen.map(({ leader }) => this.source.view(leader));
+  }
 }
 
 export class KernelProc implements ProcSource {
@@ -410,18 +449,14 @@ function machineOf(kernel: Kernel, pids: PidNamespace): ProcMachine {
       return { total, idle: Math.max(0, total - user - system), user, system };
     },
     bootTime: Math.floor(kernel.wallAtStart / 1e9),
-    load: () => {
-      const ready = [...kernel.tasks.values()].filter(({ state }) => state === 'ready').length;
-      return [ready, ready, ready];
-    },
+    load: () => kernel.loadAverage.at(kernel.now(), kernel.countReady),
     counts: () => {
       const tasks = [...kernel.tasks.values()];
-      const runnable = tasks.filter(({ state }) => state === 'ready').length;
       return {
-        runnable,
+        runnable: kernel.countReady(),
         tasks: tasks.length,
         forks: kernel.newestPid,
-        contextSwitches: 0,
+        contextSwitches: kernel.contextSwitches,
         lastPid: pids.newest(kernel.newestPid),
       };
     },

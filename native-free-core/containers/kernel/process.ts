@@ -122,6 +122,16 @@ export interface Times {
   system: number;
 }
 
+/** As /proc/PID/io counts: all bytes and calls, and bytes of files that lie outside memory. */
+export interface IoCounts {
+  rchar: number;
+  wchar: number;
+  syscr: number;
+  syscw: number;
+  readBytes: number;
+  writeBytes: number;
+}
+
 export class Process {
   readonly pid: number;
   parent: Process | undefined;
@@ -165,6 +175,10 @@ export class Process {
   countedTasks = 0;
   /** oom_score_adj. */
   oomAdjust = 0;
+  /** Flags of personality(2). */
+  personality = 0;
+  /** What read, write and their kin have moved. */
+  readonly io: IoCounts = { rchar: 0, wchar: 0, syscr: 0, syscw: 0, readBytes: 0, writeBytes: 0 };
   /** Set where somebody wants to know of its processor time. */
   cpuWatch: CpuWatch | undefined;
   /** setitimer's timers: of real, virtual and profiled time. */
@@ -183,6 +197,7 @@ export class Process {
     this.session = session;
     this.cgroup = cgroup;
     this.oomAdjust = parent?.oomAdjust ?? 0;
+    this.personality = parent?.personality ?? 0;
     cgroup.processes.add(this);
     parent?.children.add(this);
     this.leader = leader(this);

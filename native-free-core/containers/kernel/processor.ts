@@ -60,6 +60,7 @@ export class Processor implements Supervisor {
       this.unload();
       this.cpu.restoreState(task.registers);
       this.loaded = task;
+      task.kernel.contextSwitches++;
     }
     this.owner = task.kernel;
     this.translation.enter(task.space);

@@ -62,6 +62,9 @@ export interface FileSystemContext {
   umask: number;
 }
 
+/** loginuid and sessionid where nobody has: AUDIT_UID_UNSET, AUDIT_SID_UNSET. */
+export const NOBODY_LOGGED_IN = 0xffff_ffff;
+
 export class Task {
   readonly kernel: Kernel;
   /** Changes where a thread that is no leader executes another program. */
@@ -107,6 +110,11 @@ export class Task {
   cpuTime = 0;
   /** Of them in system calls: extrapolated from those that were timed. */
   kernelTime = 0;
+  /** How often it was given the processor. */
+  turns = 0;
+  /** Who logged in, in the kernel's own numbers, and which login it was; what a task is made with. */
+  loginUid = NOBODY_LOGGED_IN;
+  auditSession = NOBODY_LOGGED_IN;
   /** PR_SET_TIMERSLACK: kept for who asks; timers are as exact as the kernel's turns. */
   timerSlack = TIMER_SLACK;
   keepCapabilities = false;

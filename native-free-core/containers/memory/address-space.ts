@@ -61,11 +61,13 @@ export class AddressSpace {
   heapEnd = 0;
   /** Where the stack may grow down to. */
   stackLimit = 8 << 20;
-  /** Bounds of arguments and environment, for /proc. */
+  /** Bounds of arguments, environment and auxiliary vector, for /proc. */
   argumentsStart = 0;
   argumentsEnd = 0;
   environmentStart = 0;
   environmentEnd = 0;
+  auxiliaryStart = 0;
+  auxiliaryEnd = 0;
   /** Why the last {@link resolve} failed. */
   failure: Fault = 'unmapped';
 
@@ -229,6 +231,8 @@ export class AddressSpace {
     child.argumentsEnd = this.argumentsEnd;
     child.environmentStart = this.environmentStart;
     child.environmentEnd = this.environmentEnd;
+    child.auxiliaryStart = this.auxiliaryStart;
+    child.auxiliaryEnd = this.auxiliaryEnd;
     for (const region of this.regions) {
       if (region.pages) region.pages.users++;
       child.regions.insert({ ...region });

@@ -13,6 +13,9 @@ import { timespecAt, viewOf } from './arguments.ts';
 import { setSeccomp } from './seccomp.ts';
 import { kernelTime } from './time.ts';
 
+/** personality(2): what it answers without a change, and the one flag that is kept (addresses are as the program asks either way). */
+const PERSONALITY_ASKED = 0xffff_ffff;
+const ADDR_NO_RANDOMIZE = 0x40000;
 const UTSNAME_FIELD = 65;
 
 const text = (value: string, length: number): Uint8Array => {
@@ -35,10 +38,9 @@ const sysinfo: SystemCall = (task, address) => {
   const bytes = new Uint8Array(112);
   const view = viewOf(bytes);
   view.setBigInt64(0, BigInt(Math.floor(kernel.now() / 1e9)), true);
-  const running = BigInt(
-    Math.round(65536 * [...kernel.tasks.values()].filter(({ state }) => state === 'ready').length),
-  );
-  for (let load = 0; load < 3; load++) view.setBigInt64(8 + load * 8, running, true);
+  kernel.loadAverage.at(kernel.now(), kernel.countReady).forEach((load, at) => {
+    view.setBigInt64(8 + at * 8, BigInt(Math.round(load * 65536)), true);
+  });
   view.setBigInt64(32, BigInt(kernel.memoryTotal), true);
   view.setBigInt64(40, BigInt(kernel.memoryFree), true);
   view.setUint16(80, kernel.tasks.size, true);
@@ -328,9 +330,12 @@ export const systemCalls: Record<string, SystemCall> = {
     if (nodeAt !== 0) task.space.writeU32(nodeAt, 0);
     return 0;
   },
-  personality: (_task, persona) => {
-    if (persona === 0 || (persona | 0) === -1) return 0;
-    throw errno('EINVAL');
+  personality: ({ process }, persona) => {
+    const before = process.personality;
+    if (persona >>> 0 === PERSONALITY_ASKED) return before;
+    if ((persona & ~ADDR_NO_RANDOMIZE) !== 0) throw errno('EINVAL');
+    process.personality = persona;
+    return before;
   },
   sethostname: (task, address, length) => {
     if (!task.credentials.capableIn(task.namespaces.uts.owner, CAP_SYS_ADMIN)) throw errno('EPERM');

@@ -77,6 +77,7 @@ function limited(task: Task, { inode }: OpenFile, isWrite: boolean, act: () => n
   const { kernel } = task;
   const counted = (): number => {
     const moved = act();
+    if (moved > 0) task.process.io[isWrite ? 'writeBytes' : 'readBytes'] += moved;
     for (let at: Cgroup | null = task.process.cgroup; moved > 0 && at; at = at.parent)
       at.io.moved(device, isWrite, moved, kernel.now());
     return moved;
@@ -101,9 +102,12 @@ export function readInto(
   flags = description.flags,
 ): number {
   const { file } = description;
+  const { io } = task.process;
   const once = (): number => {
     const count = part();
     if (count > 0) tell(description, IN_ACCESS);
+    io.rchar += count;
+    io.syscr++;
     return count;
   };
   const part = (): number => {
@@ -142,6 +146,8 @@ export function writeFrom(
   flags = description.flags,
 ): number {
   const { file } = description;
+  const { io } = task.process;
+  io.syscw++;
   const all = buffers.flatMap(({ address, length }) => {
     const pieces: Buffer[] = [];
     for (let at = 0; at < length; at += CHUNK)
@@ -165,6 +171,7 @@ export function writeFrom(
       if (offset === undefined) description.offset = at + count;
       if (count > 0) tell(description, IN_MODIFY);
       done += count;
+      io.wchar += count;
       inPiece += count;
       if (inPiece === length) {
         piece++;

@@ -106,6 +106,20 @@ export interface ProcTask {
   /** Files of /proc/PID/net by name, and what they hold now; the same functions as long as it is the same network. */
   networkFiles(): ReadonlyMap<string, () => string>;
   rename(name: string): void;
+  /** What calls moved, in bytes and calls; and what of it went from and to files that are not memory. */
+  io(): { rchar: number; wchar: number; syscr: number; syscw: number; readBytes: number; writeBytes: number };
+  /** Flags of personality(2). */
+  readonly personality: number;
+  /** How often it got the processor. */
+  readonly turns: number;
+  /** Nanoseconds. */
+  readonly timerSlack: number;
+  /** Who logged in, and which login it was: what audit(7) calls them; 4294967295: nobody. Setting throws EPERM. */
+  readonly loginUid: number;
+  readonly auditSession: number;
+  setLoginUid(uid: number): void;
+  /** Processes that it made. */
+  children(): readonly ProcTask[];
 }
 
 export interface ProcMachine {

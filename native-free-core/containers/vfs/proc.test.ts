@@ -28,6 +28,7 @@ function setup() {
     { place: program, label: '', flags: 0o100000, position: 12 },
     { place: program, label: 'pipe:[5]', flags: 1, position: 0 },
   ];
+  const logins: number[] = [];
   const task = (pid: number, more: Partial<ProcTask> = {}): ProcTask => ({
     pid,
     group: pid,
@@ -84,6 +85,14 @@ function setup() {
     setOomAdjust: () => {},
     networkFiles: () => new Map([['dev', () => 'lo:\n']]),
     rename: () => {},
+    io: () => ({ rchar: 7, wchar: 6, syscr: 5, syscw: 4, readBytes: 3, writeBytes: 2 }),
+    personality: 0,
+    turns: 3,
+    timerSlack: 50_000,
+    loginUid: 0xffff_ffff,
+    auditSession: 0xffff_ffff,
+    setLoginUid: (uid) => logins.push(uid),
+    children: () => [processes[1]],
     ...more,
   });
   let name = 'guest';
@@ -118,6 +127,7 @@ function setup() {
     context,
     processes,
     descriptors,
+    logins,
     at: (path: string) => resolve(context, null, `/proc/${path}`).dentry.inode,
   };
 }
@@ -152,6 +162,8 @@ test('the fields are those of Linux, in its order', (t) => {
     ['self/status', '/proc/self/status'],
     ['meminfo', '/proc/meminfo'],
     ['self/smaps', '/proc/self/smaps'],
+    ['self/smaps_rollup', '/proc/self/smaps_rollup'],
+    ['self/io', '/proc/self/io'],
   ];
   for (const [ours, path] of judges) {
     const known = names(readFileSync(path, 'latin1'));
@@ -228,13 +240,18 @@ test('what is asked from a jail is told as the jail sees it', () => {
 });
 
 test('files that take a word take it, and /sys has what programs look for', () => {
-  const { context, at } = setup();
+  const { context, at, logins } = setup();
   const file = openAt(context, null, '/proc/sys/kernel/hostname', 1, 0).inode.open(1);
   assert.equal(file.write(new TextEncoder().encode('other\n'), 0), 6);
   assert.equal(read(at('sys/kernel/hostname')), 'other\n');
   assert.throws(() => openAt(context, null, '/proc/uptime', 0, 0).inode.open(1).write(new Uint8Array(1), 0), {
     code: 'EACCES',
   });
+  const login = at('self/loginuid').open(1);
+  assert.equal(login.write(new TextEncoder().encode('1000'), 0), 4);
+  for (const text of ['-1', '4294967296', 'root', ''])
+    assert.throws(() => login.write(new TextEncoder().encode(text), 0), { code: 'EINVAL' }, text);
+  assert.deepEqual(logins, [1000]);
   const sys = contextOf(makeSys({ device: 7, now: () => 1n, cpus: 2 }));
   assert.equal(read(resolve(sys, null, '/devices/system/cpu/online').dentry.inode), '0-1\n');
 });

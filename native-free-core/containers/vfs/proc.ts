@@ -6,6 +6,7 @@ import { errno } from '../errno.ts';
 import { deviceMajor, deviceMinor, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from './constants.ts';
 import type { ProcDescriptor, ProcSource, ProcTask } from './proc-source.ts';
 import { statText, statusText } from './proc-status.ts';
+import { systemTree } from './proc-sys.ts';
 import { ProviderFs } from './provider.ts';
 import type { Inode, Location, Mount, Nanoseconds } from './types.ts';
 import { isDetached, pathOf } from './walk.ts';
@@ -78,7 +79,7 @@ function machineFiles(fs: ProviderFs, { machine }: ProcSource): Record<string, I
         ['CommitLimit', total],
         ['Committed_AS', total - free],
       ];
-      return rows.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${kib(bytes)}\n`).join('');
+      return figureLines(rows);
     }),
     cpuinfo: file(() =>
       Array.from({ length: machine.cpus }, (_, at) =>
@@ -124,83 +125,19 @@ function machineFiles(fs: ProviderFs, { machine }: ProcSource): Record<string, I
       'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n',
     ),
     partitions: fs.text('major minor  #blocks  name\n\n'),
+    cgroups: fs.text(
+      '#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\nio\t0\t1\t1\n',
+    ),
+    consoles: fs.text('console              -W- (EC    )    5:1\n'),
+    interrupts: file(
+      () => `${' '.repeat(4)}${Array.from({ length: machine.cpus }, (_, at) => `       CPU${at}`).join('')}\n`,
+    ),
+    misc: fs.text(''),
     swaps: fs.text('Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n'),
     diskstats: fs.text(''),
     modules: fs.text(''),
     vmstat: file(() => `nr_free_pages ${Math.floor(machine.memory().free / 4096)}\n`),
   };
-}
-
-/** sysctl(8)'s tree: what programs read, and the host's name, which they set. */
-function systemTree(fs: ProviderFs, { machine }: ProcSource): Inode {
-  const directory = (fixed: Record<string, Inode>): Inode => fs.directory({ fixed });
-  return directory({
-    kernel: directory({
-      ostype: fs.text('Linux\n'),
-      osrelease: fs.text(`${machine.release}\n`),
-      version: fs.text(`${machine.version}\n`),
-      hostname: fs.file({
-        read: () => `${machine.hostname()}\n`,
-        write: (text) => machine.setHostname(text.replace(/\n.*$/s, '')),
-      }),
-      domainname: fs.text('(none)\n'),
-      pid_max: fs.text('4194304\n'),
-      'threads-max': fs.text('65536\n'),
-      cap_last_cap: fs.text('40\n'),
-      ngroups_max: fs.text('65536\n'),
-      overflowuid: fs.text('65534\n'),
-      overflowgid: fs.text('65534\n'),
-      core_pattern: fs.text('core\n'),
-      randomize_va_space: fs.text('2\n'),
-      shmmax: fs.text('18446744073692774399\n'),
-      random: directory({
-        boot_id: fs.text(`${machine.bootId}\n`),
-        uuid: fs.file({ read: () => `${machine.uuid()}\n` }),
-        entropy_avail: fs.text('256\n'),
-        poolsize: fs.text('256\n'),
-      }),
-    }),
-    vm: directory({
-      overcommit_memory: fs.text('0\n'),
-      max_map_count: fs.text('65530\n'),
-      mmap_min_addr: fs.text('65536\n'),
-      swappiness: fs.text('60\n'),
-    }),
-    fs: directory({
-      'file-max': fs.text('9223372036854775807\n'),
-      nr_open: fs.text('1048576\n'),
-      'pipe-max-size': fs.text('1048576\n'),
-      protected_hardlinks: fs.text('1\n'),
-      protected_symlinks: fs.text('1\n'),
-    }),
-    net: directory({
-      core: directory({
-        somaxconn: fs.text('4096\n'),
-        rmem_default: fs.text('212992\n'),
-        rmem_max: fs.text('212992\n'),
-        wmem_default: fs.text('212992\n'),
-        wmem_max: fs.text('212992\n'),
-      }),
-      ipv4: directory({
-        ip_forward: fs.text('0\n'),
-        ip_local_port_range: fs.text('32768\t60999\n'),
-        ip_unprivileged_port_start: fs.text('1024\n'),
-        ping_group_range: fs.text('0\t2147483647\n'),
-        tcp_fin_timeout: fs.text('60\n'),
-        tcp_keepalive_time: fs.text('7200\n'),
-        tcp_max_syn_backlog: fs.text('4096\n'),
-        tcp_syncookies: fs.text('1\n'),
-      }),
-      ipv6: directory({
-        bindv6only: fs.text('0\n'),
-        conf: directory({
-          all: directory({ disable_ipv6: fs.text('0\n'), forwarding: fs.text('0\n') }),
-          default: directory({ disable_ipv6: fs.text('0\n'), forwarding: fs.text('0\n') }),
-        }),
-      }),
-      unix: directory({ max_dgram_qlen: fs.text('10\n') }),
-    }),
-  });
 }
 
 function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isProcess: boolean): Inode {
@@ -253,7 +190,9 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
         .map((region) => regionLine(region, source) + regionFigures(region))
         .join(''),
     ),
+    smaps_rollup: memoryFile(() => rollUp(task.regions())),
     mounts: file(() => mountLines(task, mountLine)),
+    mountstats: file(() => mountLines(task, mountStatisticsLine), 0o400),
     mountinfo: file(() => mountLines(task, mountInfoLine)),
     oom_score: file(() => `${Math.max(0, 666 + Math.floor((task.oomAdjust * 2) / 3))}\n`),
     oom_score_adj: fs.file({
@@ -274,12 +213,27 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
       },
     }),
     limits: file(() => limitsText(task)),
-    loginuid: file(() => '4294967295'),
+    loginuid: fs.file({
+      mode: 0o644,
+      owner,
+      read: () => String(task.loginUid),
+      write: (text) => {
+        if (!/^\d{1,10}\n?$/.test(text) || Number(text) > 0xffff_ffff) throw errno('EINVAL');
+        task.setLoginUid(Number(text));
+      },
+    }),
+    sessionid: file(() => String(task.auditSession)),
     wchan: file(() => '0'),
-    io: file(
-      () => 'rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n',
-      0o400,
-    ),
+    io: memoryFile(() => {
+      const { rchar, wchar, syscr, syscw, readBytes, writeBytes } = task.io();
+      return (
+        `rchar: ${rchar}\nwchar: ${wchar}\nsyscr: ${syscr}\nsyscw: ${syscw}\n` +
+        `read_bytes: ${readBytes}\nwrite_bytes: ${writeBytes}\ncancelled_write_bytes: 0\n`
+      );
+    }, 0o400),
+    personality: memoryFile(() => `${task.personality.toString(16).padStart(8, '0')}\n`, 0o400),
+    schedstat: file(() => `${task.userTime + task.systemTime} 0 ${task.turns}\n`),
+    timerslack_ns: file(() => `${task.timerSlack}\n`),
     ns: fs.directory({
       mode: 0o511,
       owner,
@@ -339,6 +293,13 @@ function taskDirectory(fs: ProviderFs, source: ProcSource, task: ProcTask, isPro
       },
     }),
   };
+  if (!isProcess)
+    fixed.children = file(() =>
+      task
+        .children()
+        .map(({ pid }) => `${pid} `)
+        .join(''),
+    );
   if (isProcess) {
     fixed.task = fs.directory({
       owner,
@@ -365,21 +326,44 @@ function regionLine({ start, end, permissions, offset, place, label }: Region, s
   return name ? `${head.padEnd(73)}${name}\n` : `${head} \n`;
 }
 
-function regionFigures({ start, end, residentBytes = 0, permissions }: Region): string {
-  const shared = permissions[3] === 's';
-  const rows: [string, number][] = [
+type Figures = readonly (readonly [name: string, bytes: number])[];
+const figureLines = (rows: Figures): string =>
+  rows.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${kib(bytes)}\n`).join('');
+
+/** What is in memory of shared regions and of private ones. */
+const residentFigures = (shared: number, own: number): Figures => [
+  ['Rss', shared + own],
+  ['Pss', shared + own],
+  ['Shared_Clean', 0],
+  ['Shared_Dirty', shared],
+  ['Private_Clean', 0],
+  ['Private_Dirty', own],
+  ['Swap', 0],
+];
+
+const isShared = ({ permissions }: Region): boolean => permissions[3] === 's';
+
+function regionFigures(region: Region): string {
+  const { start, end, residentBytes = 0 } = region;
+  const [shared, own] = isShared(region) ? [residentBytes, 0] : [0, residentBytes];
+  return figureLines([
     ['Size', end - start],
     ['KernelPageSize', 4096],
     ['MMUPageSize', 4096],
-    ['Rss', residentBytes],
-    ['Pss', residentBytes],
-    ['Shared_Clean', 0],
-    ['Shared_Dirty', shared ? residentBytes : 0],
-    ['Private_Clean', 0],
-    ['Private_Dirty', shared ? 0 : residentBytes],
-    ['Swap', 0],
-  ];
-  return rows.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${kib(bytes)}\n`).join('');
+    ...residentFigures(shared, own),
+  ]);
+}
+
+/** smaps_rollup: all regions as one. */
+function rollUp(regions: readonly Region[]): string {
+  const first = regions[0];
+  const last = regions.at(-1);
+  if (!first || !last) return '';
+  const sum = (of: readonly Region[]): number => of.reduce((bytes, { residentBytes = 0 }) => bytes + residentBytes, 0);
+  const hex = (value: number): string => value.toString(16).padStart(8, '0');
+  const head = `${hex(first.start)}-${hex(last.end)} ---p 00000000 00:00 0`;
+  const shared = sum(regions.filter(isShared));
+  return `${head.padEnd(73)}[rollup]\n${figureLines(residentFigures(shared, sum(regions) - shared))}`;
 }
 
 const mountOptions = ({ flags, root }: Mount): string =>
@@ -406,6 +390,9 @@ function mountLines(task: ProcTask, line: (mount: Mount, path: string) => string
 
 const mountLine = (mount: Mount, path: string): string =>
   `${escaped(mount.source)} ${path} ${mount.root.fileSystem.type} ${mountOptions(mount)} 0 0\n`;
+
+const mountStatisticsLine = (mount: Mount, path: string): string =>
+  `device ${escaped(mount.source)} mounted on ${path} with fstype ${mount.root.fileSystem.type}\n`;
 
 function mountInfoLine(mount: Mount, path: string): string {
   const { device, type } = mount.root.fileSystem;
