@@ -230,6 +230,14 @@ export const S = {
   untilTimed: take(4),
   /** i32: where a translation's memory access raised an exception; see SLOW_FAILED in interpreter/module.ts. */
   slowDetail: take(4),
+  /**
+   * Ticks from now behind which a deadline of the APIC's timer may lie that is left in {@link deadline} for the machine to find when
+   * the burst is over; 0: the machine is to be asked at once. The timer is the present vCPU's.
+   */
+  deadlineAhead: take(8),
+  /** What was written to IA32_TSC_DEADLINE during the burst, and i32: 1 where something was. */
+  deadline: take(8),
+  deadlineWritten: take(4),
 } as const;
 
 /** Bytes of the whole area, from STATE_BASE. */

@@ -34,6 +34,9 @@ const SVR = 0xf0;
 const LDR = 0xd0;
 const ICR_LOW = 0x300;
 const ICR_HIGH = 0x310;
+const LVT_TIMER = 0x320;
+/** Deadline mode, with a vector. */
+const DEADLINE = 0x40050;
 const APIC = 0xfee00000;
 const HLT = 0xf4;
 /** Delivery modes of the ICR with the level asserted, and its other bits. */
@@ -49,10 +52,11 @@ const TO_ALL = 0x80000;
 class Rig {
   readonly processors: Processors;
   readonly ioApic: IoApic;
+  readonly time: HypervisorTime;
   inits = 0;
   private readonly view: DataView;
 
-  constructor(translation: TranslationTime) {
+  constructor(translation: TranslationTime, deterministic = true) {
     const pages = memoryPages(RAM, 0, VCPUS);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const bus = new IoBus();
@@ -66,6 +70,7 @@ class Rig {
       randomness() {},
       serialOutput() {},
     };
+    this.time = new HypervisorTime(host.monotonicNanoseconds);
     this.ioApic = new IoApic(apicBus, VCPUS);
     apicBus.listen(this.ioApic);
     this.ioApic.attach(bus);
@@ -74,7 +79,7 @@ class Rig {
         kind: 'full',
         memoryMiB: 1,
         cpus: VCPUS,
-        deterministic: true,
+        deterministic,
         noReboot: true,
         translation,
         boot: { append: '' },
@@ -85,7 +90,7 @@ class Rig {
       bus,
       clock,
       timers: new TimerQueue(),
-      time: new HypervisorTime(host.monotonicNanoseconds),
+      time: this.time,
       apicBus,
       pic: new PicPair({ set: (asserted) => this.processors.boot.apic.lint0Line.set(asserted) }),
       onNumericError() {},
@@ -227,6 +232,51 @@ for (const translation of translationTimes) {
     rig.ioApic.line(5).set(true);
     rig.settle();
     assert.deepEqual(rig.dwords(IPIS), [0, 3, 2, 3]);
+  });
+
+  test(`a deadline far off is written without an exit, and is the timer’s when the burst is over (translation ${translation})`, () => {
+    const FAR = 4_000_000;
+    /** mov ecx,6E0h; rdtsc; add eax,ticks; adc edx,0; wrmsr */
+    const arm = (code: Assembler, ticks: number): Assembler =>
+      code.bytes(0xb9, 0xe0, 6, 0, 0, 0x0f, 0x31, 0x05).dword(ticks).bytes(0x83, 0xd2, 0, 0x0f, 0x30);
+    const disarm = (code: Assembler) => code.bytes(0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30);
+    const made = (deterministic = false) => {
+      const rig = new Rig(translation, deterministic);
+      const { apic } = rig.processors.boot;
+      apic.writeMmio(SVR, 4, 0x1ff);
+      apic.writeMmio(LVT_TIMER, 4, DEADLINE);
+      const exits = () => rig.time.exits.get('msr') ?? 0;
+      return { rig, apic, exits };
+    };
+    const begin = () => new Assembler(BOOT_CODE);
+    const { rig, apic, exits } = made();
+    for (let times = 0; times < 40; times++) rig.run(arm(arm(begin(), 2 * FAR), FAR).bytes(HLT));
+    assert.equal(exits(), 0);
+    const ahead = Number(apic.tscDeadline) - rig.processors.cpu.executed;
+    assert.ok(ahead > FAR - 100 && ahead <= FAR, `${ahead} ticks`);
+    // One that may come within the burst is told at once.
+    rig.run(arm(begin(), 1000).bytes(HLT));
+    assert.equal(exits(), 1);
+    assert.ok(Number(apic.tscDeadline) - rig.processors.cpu.executed < 1000);
+    // Whoever reads it finds it: rdmsr; the lower half goes where the boot processor keeps it.
+    rig.run(arm(begin(), FAR).bytes(0x89, 0xc3, 0x0f, 0x32, 0x29, 0xd8, 0x89, 0xc7, HLT));
+    rig.processors.attend(0);
+    assert.equal(rig.processors.cpu.system.reg32(7), 0);
+    assert.equal(exits(), 2);
+    rig.run(disarm(arm(begin(), FAR)).bytes(HLT));
+    assert.equal(apic.tscDeadline, 0n);
+    assert.equal(exits(), 2);
+    // Another mode in between disarms the timer, whatever was written before.
+    const between = arm(begin(), FAR);
+    for (const entry of [0x50, DEADLINE]) setRegister(between, LVT_TIMER, entry);
+    rig.run(between.bytes(HLT));
+    assert.equal(apic.tscDeadline, 0n);
+    assert.equal(exits(), 2);
+    // In runs that are to be the same each time the machine is asked.
+    const repeated = made(true);
+    repeated.rig.run(arm(begin(), FAR).bytes(HLT));
+    assert.equal(repeated.exits(), 1);
+    assert.notEqual(repeated.apic.tscDeadline, 0n);
   });
 
   test(`a processor that waits with PAUSE costs the others hardly anything (translation ${translation})`, () => {

@@ -28,6 +28,11 @@ const TSC_HZ = 1_000_000_000;
 
 const APIC_BASE_MSR = 0x1b;
 const TSC_DEADLINE_MSR = 0x6e0;
+/**
+ * Ticks: a deadline that is further off is only looked at when the burst is over, which takes no longer. The tick of a system is four
+ * times as far off and more.
+ */
+const DEADLINE_AHEAD = 1_000_000n;
 
 export interface ProcessorsWiring {
   config: GuestConfig;
@@ -59,12 +64,15 @@ export class Processors {
   /** What the guest knows of its hypervisor, if anything. */
   private readonly paravirt: ParavirtInterface | undefined;
   private readonly stolen: StolenTime;
+  /** Deadlines may wait for the end of the burst; not where it is to be the same in every run. */
+  private readonly leavesDeadlines: boolean;
   /** Who is to have the next turn, by a vCPU's wish. */
   private preferred: Vcpu | undefined;
 
   constructor(wiring: ProcessorsWiring) {
     const { config, host, bus, clock, timers, time } = wiring;
     this.bus = bus;
+    this.leavesDeadlines = !config.deterministic;
     const interrupts: InterruptSource = {
       pending: () => this.current.apic.pending,
       acknowledge: () => this.current.apic.acknowledge(),
@@ -282,7 +290,20 @@ export class Processors {
 
   /** The vCPU that was selected executes about `instructions`. */
   run(instructions: number): RunEnd {
-    return this.stolen.run(this.current.id, () => this.cpu.run(instructions));
+    const { current, cpu } = this;
+    const leaves = this.leavesDeadlines && current.apic.hasDeadlineTimer;
+    cpu.system.set64(S.deadlineAhead, leaves ? DEADLINE_AHEAD : 0n);
+    const end = this.stolen.run(current.id, () => cpu.run(instructions));
+    this.takeDeadline();
+    return end;
+  }
+
+  /** A deadline that the present vCPU's timer was given without anybody being asked. */
+  private takeDeadline(): void {
+    const { system } = this.cpu;
+    if (system.get32(S.deadlineWritten) === 0) return;
+    system.set32(S.deadlineWritten, 0);
+    this.current.apic.tscDeadline = system.get64(S.deadline);
   }
 
   private enter(vcpu: Vcpu): boolean {
@@ -343,7 +364,10 @@ export class Processors {
       readMmio: (offset, size) =>
         this.apicAt[this.current.id] === base ? this.current.apic.readMmio(offset, size) : floatingValue(size),
       writeMmio: (offset, size, value) => {
-        if (this.apicAt[this.current.id] === base) this.current.apic.writeMmio(offset, size, value);
+        if (this.apicAt[this.current.id] !== base) return;
+        // What the timer was told before may have another meaning afterwards.
+        this.takeDeadline();
+        this.current.apic.writeMmio(offset, size, value);
       },
     };
     try {
@@ -357,13 +381,17 @@ export class Processors {
 
   private readMsr(index: number): bigint | undefined {
     if (index === APIC_BASE_MSR) return this.current.apic.base;
-    if (index === TSC_DEADLINE_MSR) return this.current.apic.tscDeadline;
+    if (index === TSC_DEADLINE_MSR) {
+      this.takeDeadline();
+      return this.current.apic.tscDeadline;
+    }
     return this.paravirt?.readMsr(this.current.id, index);
   }
 
   private writeMsr(index: number, value: bigint): boolean | undefined {
     if (index === APIC_BASE_MSR) return this.current.apic.writeBase(value);
     if (index === TSC_DEADLINE_MSR) {
+      this.cpu.system.set32(S.deadlineWritten, 0);
       this.current.apic.tscDeadline = value;
       return true;
     }

@@ -15,6 +15,7 @@ import {
   gtU,
   load,
   loadOp,
+  ltU,
   type Node,
   ne,
   or,
@@ -194,6 +195,22 @@ export function moveFromControl(m: Meaning): void {
   // There is no CR1 between CR0 and CR2.
   const at = shl(sub(number, ne(number, c32(0))), c32(3));
   m.write(0, m.let(asSize(m.size, load(loadOp.i64_load, at, S.cr0))));
+}
+
+/** IA32_TSC_DEADLINE. */
+const TSC_DEADLINE = 0x6e0;
+
+/** WRMSR of a deadline that is so far off that the machine finds it in time by itself, or of none. */
+export function writeModelRegister(m: Meaning): void {
+  const isDeadline = and(eq(m.getReg(1, 32), c32(TSC_DEADLINE)), eqz(m.state32(S.cpl)));
+  m.coldIf(or(eqz(isDeadline), eqz(m.state64(S.deadlineAhead))));
+  const high = shl(extendU(m.getReg(2, 32)), c64(32));
+  const value = m.let(or(high, extendU(m.getReg(0, 32))));
+  const near = add(m.timestamp(), m.state64(S.deadlineAhead));
+  m.coldIf(and(ltU(value, near), ne(value, c64(0))));
+  m.setState64(S.deadline, value);
+  m.setState32(S.deadlineWritten, c32(1));
+  m.goOnAnew();
 }
 
 /** RDTSC and RDTSCP. */

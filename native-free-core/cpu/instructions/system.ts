@@ -39,6 +39,7 @@ import {
   systemEnter,
   systemExit,
   systemReturn,
+  writeModelRegister,
 } from './system-fast.ts';
 
 const selectorOf = (segment: number): Node => field(loadOp.i32_load, S.segSelector + segment * 4);
@@ -187,7 +188,7 @@ const registers: Row[] = [
   privileged('LMSW', '0F 01/6 Ew :end'),
   cold('SMSW', '0F 01/4 Ev'),
   privileged('RDMSR', '0F 32'),
-  privileged('WRMSR', '0F 30 :end'),
+  { name: 'WRMSR', encodings: ['0F 30 :end'], meaning: writeModelRegister, cpl: 0 },
   cold('CPUID', '0F A2'),
   { name: 'RDTSC', encodings: ['0F 31 :d'], meaning: readTimestamp(false) },
   { name: 'RDTSCP', encodings: ['0F 01 F9 :d'], meaning: readTimestamp(true) },

@@ -112,6 +112,10 @@ export class ApicTimer {
     this.rearm();
   }
 
+  get hasDeadline(): boolean {
+    return this.mode === TimerMode.tscDeadline;
+  }
+
   get initialCount(): number {
     return this.initial;
   }

@@ -542,6 +542,11 @@ export class LocalApic implements Device, MmioHandler, ApicTarget {
     return true;
   }
 
+  /** Whether the timer goes by IA32_TSC_DEADLINE. */
+  get hasDeadlineTimer(): boolean {
+    return this.timer.hasDeadline;
+  }
+
   /** IA32_TSC_DEADLINE. */
   get tscDeadline(): bigint {
     return this.timer.deadline;
