@@ -18,16 +18,20 @@ export interface ContainerFigures {
   /** From the call that starts a guest to the word of its end, in a process that has run such a guest before. */
   startMilliseconds: number;
   startRuns: number[];
-  /** Guests that waited at once. */
-  guests: number;
-  /** Resident memory of the process for each guest beyond the first; null where the host does not tell. */
-  mebibytesEach: number | null;
+  /** Milliseconds of processor time that a start takes in all threads of the process; null where the host does not tell. */
+  processorMilliseconds: number | null;
+  /** Guests that waited at once, and resident memory of the process for each beyond the first; empty where the host does not tell. */
+  idle: { guests: number; mebibytesEach: number }[];
 }
 
 /** Starts that are measured, and those before that warm up. */
-const STARTS = 15;
+const STARTS = 50;
 const WARM_UP = 3;
-const IDLE_GUESTS = 20;
+const IDLE_GUESTS = [50, 200] as const;
+const isMeasured = (guests: number): boolean => IDLE_GUESTS.some((each) => each === guests);
+const IMAGE = 'bench';
+/** Milliseconds of a clock tick, as /proc counts them: USER_HZ is 100 wherever Linux runs. */
+const TICK = 10;
 /** Milliseconds for a process to answer, and for a guest to begin. */
 const PATIENCE = 30_000;
 /** Milliseconds in which guests that wait become quiet. */
@@ -40,7 +44,7 @@ export async function osProgram(width: Width, only: readonly Workload[], scale: 
   return { width, ...files, memoryMiB: 256, program: compileWorkloads(width), programArguments };
 }
 
-/** Measures with the workloads' program, whose folder is the guests' root. */
+/** Measures with the workloads' program, which becomes an image first, as guests' programs are. */
 export async function containerFigures(
   program: string,
   { progress, signal }: { progress?: (message: string) => void; signal?: AbortSignal },
@@ -51,35 +55,42 @@ export async function containerFigures(
     const client = await connect(home, owner);
     const create = async (name: string, word: string): Promise<void> => {
       const command = [`/${basename(program)}`, word];
-      await client.call('guests.create', { settings: { name, kind: 'os', image: dirname(program), command } });
+      await client.call('guests.create', { settings: { name, kind: 'os', image: IMAGE, command } });
     };
+    await client.call('images.import', { source: dirname(program), name: IMAGE });
     progress?.('starts of a program that does nothing');
     await create('true', 'true');
     const runs: number[] = [];
+    let processorBefore: number | null = null;
     for (let run = 0; run < WARM_UP + STARTS; run++) {
       signal?.throwIfAborted();
       const began = performance.now();
       await oneRun(client, 'true');
       if (run >= WARM_UP) runs.push(performance.now() - began);
+      if (run === WARM_UP) processorBefore = processorMilliseconds(owner.pid!);
     }
-    progress?.(`${IDLE_GUESTS} guests that wait`);
+    const processorAfter = processorMilliseconds(owner.pid!);
+    const most = Math.max(...IDLE_GUESTS);
+    progress?.(`${most} guests that wait`);
+    const idle: ContainerFigures['idle'] = [];
     let first: number | null = null;
-    for (let guest = 0; guest < IDLE_GUESTS; guest++) {
+    for (let guest = 1; guest <= most; guest++) {
       signal?.throwIfAborted();
       await create(`idle ${guest}`, 'idle');
       await client.call('guests.start', { guest: `idle ${guest}` });
-      if (guest > 0) continue;
+      if (guest !== 1 && !isMeasured(guest)) continue;
       await sleep(SETTLE);
-      first = residentMiB(owner.pid!);
+      const now = residentMiB(owner.pid!);
+      if (guest === 1) first = now;
+      else if (now !== null && first !== null) idle.push({ guests: guest, mebibytesEach: (now - first) / (guest - 1) });
     }
-    await sleep(SETTLE);
-    const all = residentMiB(owner.pid!);
     client.close();
     return {
       startMilliseconds: median(runs),
       startRuns: runs,
-      guests: IDLE_GUESTS,
-      mebibytesEach: all === null || first === null ? null : (all - first) / (IDLE_GUESTS - 1),
+      processorMilliseconds:
+        processorBefore === null || processorAfter === null ? null : (processorAfter - processorBefore) / (STARTS - 1),
+      idle,
     };
   } finally {
     const gone = new Promise((resolve) => owner.once('exit', resolve));
@@ -114,4 +125,13 @@ function residentMiB(pid: number): number | null {
   if (!existsSync(file)) return null;
   const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(file, 'utf8'));
   return found ? Number(found[1]) / 1024 : null;
+}
+
+/** Processor time of a process and all its threads so far; null where the host does not tell (proc_pid_stat(5)). */
+function processorMilliseconds(pid: number): number | null {
+  const file = `/proc/${pid}/stat`;
+  if (!existsSync(file)) return null;
+  // Behind the name, which may hold anything, comes the state as the third field: utime and stime are 14 and 15.
+  const fields = readFileSync(file, 'utf8').split(') ').at(-1)!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK;
 }

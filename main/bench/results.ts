@@ -167,13 +167,14 @@ export function resultsTable(results: BenchResults, ours: string): string {
   for (const { width, share } of results.idle)
     lines.push(`a ${width}-bit guest that waits takes ${(share * 100).toFixed(1)} % of a core`);
   if (results.containers) {
-    const { startMilliseconds, guests, mebibytesEach } = results.containers;
+    const { startMilliseconds, processorMilliseconds, idle } = results.containers;
+    const took = processorMilliseconds === null ? '' : ` (${processorMilliseconds.toFixed(1)} ms of processor time)`;
     lines.push(
       '',
-      `a program that does nothing in a new guest, from the call to its end: ${startMilliseconds.toFixed(1)} ms, median`,
+      `a program that does nothing in a new guest, from the call to its end: ${startMilliseconds.toFixed(1)} ms, median${took}`,
     );
-    if (mebibytesEach !== null)
-      lines.push(`${guests} idle guests of one image: ${mebibytesEach.toFixed(1)} MiB each beyond the first`);
+    for (const { guests, mebibytesEach } of idle)
+      lines.push(`${guests} idle guests of one image: ${mebibytesEach.toFixed(2)} MiB each beyond the first`);
   }
   for (const { width, report } of results.reports)
     lines.push('', `where ${ours}’s time went, ${width}-bit guest, one run with its boot`, ...accountsTable(report));
