@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fakeKernel } from '../guests/fake-machine.ts';
 import { HomeError } from '../inventory/inventory.ts';
 import { claimHome, connectToOwner, idle, openHome, visitHome } from './home.ts';
+import { localSocketPath } from './socket-path.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-home-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -42,6 +43,26 @@ test('a home has one owner; the others reach its guests through it', async () =>
   const next = await claimHome(options);
   assert.equal((await next!.client().call('guests.get', { guest: 'a' })).lastEnd?.reason, 'forced');
   await next!.close();
+});
+
+test('an owner that leaves as it is dialled is none', async () => {
+  const options = newHome();
+  mkdirSync(options.home);
+  const sockets: Socket[] = [];
+  const leaving = createServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    leaving.close();
+    setImmediate(() => socket.destroy());
+  });
+  await new Promise<void>((resolve) => leaving.listen(localSocketPath(options.home, 'trivisor'), resolve));
+  assert.equal(await connectToOwner(options.home), null);
+  assert.equal(sockets.length, 1);
+  const owner = await claimHome(options);
+  const client = (await connectToOwner(options.home))!;
+  assert.deepEqual(await client.call('guests.list'), []);
+  client.close();
+  await owner!.close();
 });
 
 test('a visit works with and without an owner', async () => {

@@ -18,6 +18,9 @@ const CLAIM_PATIENCE = 20_000;
 /** A home without guests in memory or front ends is left after this time (milliseconds) by an owner that may. */
 const IDLE_PATIENCE = 2000;
 
+/** An owner is dialled so often: one that was about to end at the first time is gone, or another, by the next. */
+const DIALS = 3;
+
 /** A home that is served: by this process, or through this process by the one that owns it. */
 export interface Home {
   /** The server, where this process owns the home. */
@@ -99,9 +102,8 @@ async function claimLocked(options: HomeOptions): Promise<(Home & { server: Serv
 async function throughOwner(home: string): Promise<Home> {
   const path = socketPath(home);
   // One connection is held from end to end: it keeps the owner there, and tells when it goes.
-  const held = await dial(path);
-  if (!held) throw new HomeError(`The Trivisor that owns ${home} has just ended; try again.`);
-  const client = createClient(socketTransport(held));
+  const client = await connectToOwner(home);
+  if (!client) throw new HomeError(`The Trivisor that owns ${home} has just ended; try again.`);
   const lost = new Promise<string>((resolve) => client.onClose(resolve));
   return {
     server: null,
@@ -116,8 +118,27 @@ async function throughOwner(home: string): Promise<Home> {
 
 /** A client of the process that owns a home; null if nobody does. */
 export async function connectToOwner(home: string): Promise<Client | null> {
-  const socket = await dial(socketPath(home));
-  return socket && createClient(socketTransport(socket));
+  const path = socketPath(home);
+  for (let dials = 0; dials < DIALS; dials++) {
+    const socket = await dial(path);
+    if (!socket) return null;
+    const client = createClient(socketTransport(socket));
+    if (await answers(client)) return client;
+    client.close();
+  }
+  return null;
+}
+
+/** Whether an owner is there for this client: one that is about to end may still be connected to, and never answer. */
+async function answers(client: Client): Promise<boolean> {
+  let isLost = false;
+  client.onClose(() => (isLost = true));
+  try {
+    await client.call('reserve.get');
+  } catch {
+    // What an owner of another version makes of the question is an answer too.
+  }
+  return !isLost;
 }
 
 /**
@@ -161,7 +182,12 @@ export function idle(server: Server): Promise<void> {
     const look = (): void => {
       clearTimeout(timer);
       if (server.connections > 0 || server.guests.isBusy) return;
-      timer = setTimeout(resolve, IDLE_PATIENCE);
+      timer = setTimeout(() => {
+        // Whoever has come while the process stood still is heard before it leaves.
+        setImmediate(() => {
+          if (server.connections === 0 && !server.guests.isBusy) resolve();
+        });
+      }, IDLE_PATIENCE);
     };
     server.onActivity = look;
     look();
