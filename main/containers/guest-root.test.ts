@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { archiveOf } from '../../native-free-core/containers/images/testing/archives.ts';
 import { OverlayFs } from '../../native-free-core/containers/vfs/overlay.ts';
 import type { Inode } from '../../native-free-core/containers/vfs/types.ts';
+import { GuestSettings } from '../contract.ts';
 import { Inventory } from '../inventory/inventory.ts';
 import { chooseRoot, openRoot, type RootChoice } from './guest-root.ts';
 import { Images } from './images/images.ts';
@@ -67,4 +68,17 @@ test('what is neither is told', async () => {
     /There is no image nobody, and no file or folder of that name/,
   );
   await assert.rejects(chooseRoot(home, images, './packed'), /There is no .*packed\. trivisor image list/);
+});
+
+test('an image that a guest stands on is not removed', async () => {
+  const archive = join(folder, 'used.tar');
+  writeFileSync(archive, archiveOf([{ name: 'f', content: 'needed' }]));
+  const { id } = await images.import({ source: archive, name: null, ref: null });
+  const settings = GuestSettings.parse({ name: 'one', kind: 'os', image: id.slice('sha256:'.length, 20) });
+  const { id: guest } = inventory.add(settings)!;
+  await assert.rejects(images.remove('USED'), /used is the image of one: remove that first\./);
+  assert.equal(images.lookUp('used')?.id, id);
+  inventory.remove(guest);
+  await images.remove('used');
+  assert.equal(images.lookUp('used'), null);
 });

@@ -65,17 +65,29 @@ export class Images {
     });
   }
 
-  /** Throws a {@link Failure} where there is no such image. */
+  /** Throws a {@link Failure} where there is no such image, or a guest stands on it. */
   async remove(image: string): Promise<{ id: string }> {
     return await this.#locked(async () => {
       const found = this.lookUp(image);
       if (!found)
         throw new Failure('notFound', `There is no image ${image}; trivisor image list shows those there are.`);
+      const users = this.#users(found);
+      if (users.length > 0)
+        throw new Failure('conflict', `${found.name} is the image of ${users.join(', ')}: remove that first.`);
       this.#options.inventory.removeImage(found.name);
       this.#collect();
       this.#options.removed(found.id);
       return { id: found.id };
     });
+  }
+
+  /** The guests that stand on an image, by name. */
+  #users({ name }: ImageView): string[] {
+    return this.#options.inventory
+      .list()
+      .map(({ settings }) => settings)
+      .filter(({ kind, image }) => kind === 'os' && image !== null && this.lookUp(image)?.name === name)
+      .map((settings) => settings.name);
   }
 
   /** By name, id, or the beginning of an id of at least 12 digits; null where there is none. */
