@@ -33,6 +33,7 @@ function loopback() {
 test('settings fill in their defaults, and every field tells its option and label', () => {
   assert.deepEqual(GuestSettings.parse({ name: 'a', kernel: '/k' }), {
     name: 'a',
+    group: null,
     kind: 'full',
     memoryMiB: 256,
     cpus: 1,

@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import { ApplianceProgress, ApplianceView, ExportedAppliance } from './contract-appliances.ts';
+import { FileIdentity, Glance, GlanceRequest, GroupName, UploadRequest } from './contract-library.ts';
 import { cardIndex, LinkChange, NETS_MAX, NetSettings, NetworkView, networkModels, path } from './contract-networks.ts';
 import { GuestUsage, HostUsage, usageQuery } from './contract-usage.ts';
 import { keyCodes } from './keyboard/key-codes.ts';
@@ -11,6 +12,7 @@ import { keyCodes } from './keyboard/key-codes.ts';
 export * from './contract-appliances.ts';
 export * from './contract-client.ts';
 export * from './contract-frames.ts';
+export * from './contract-library.ts';
 export * from './contract-networks.ts';
 export * from './contract-usage.ts';
 export * from './display/display-frames.ts';
@@ -159,6 +161,11 @@ export const GuestSettings = z.strictObject({
     )
     .regex(/\S$/, 'must not end with a space')
     .register(settingInfo, { flag: '--name <text>', label: 'Name', help: 'what the guest is called' }),
+  group: GroupName.nullable().default(null).register(settingInfo, {
+    flag: '--group <name>',
+    label: 'Group',
+    help: 'the group that the guest is listed in',
+  }),
   kind: z.enum(guestKinds).default('full').register(settingInfo, {
     flag: '--kind <kind>',
     label: 'Kind',
@@ -869,8 +876,8 @@ export const calls = {
   /** Disks of the settings that are not there yet are made first; where anything fails, none of them stays. */
   'guests.create': { input: z.strictObject({ settings: GuestSettings, newDisks }), output: GuestView },
   /**
-   * While the guest is off; `cpuWeight` and `cpuCap` also while it runs, `balloonMiB` and `memoryMinMiB` also while it runs, if it has a balloon, and `cdrom` and `floppies`:
-   * the medium is changed then. A guest that has locked
+   * While the guest is off; those of {@link hotSettings} also while it runs: `balloonMiB` and `memoryMinMiB` if it has a balloon,
+   * and for `cdrom` and `floppies` the medium is changed then. A guest that has locked
    * its drive is asked to let the medium go, and the call fails as `locked`, unless `force` is set. New disks as with
    * `guests.create`.
    */
@@ -951,6 +958,8 @@ export const calls = {
     input: guestRef,
     output: z.object({ width: z.number(), height: z.number(), png: z.base64() }),
   },
+  /** Small pictures of displays, or a console's last lines, of guests in memory: what a list shows of them. */
+  'guests.glance': { input: GlanceRequest, output: z.array(Glance) },
   /** Of a running guest of kind os. */
   'guests.processes': { input: guestRef, output: z.array(ProcessView) },
   /** The window of a guest's console has another size: of a guest of kind os with a terminal. */
@@ -1025,6 +1034,8 @@ export const calls = {
   'kernels.inspect': { input: z.strictObject({ path }), output: KernelInspection },
   /** The person's own folder if none is named. */
   'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },
+  /** What a file is to a guest, by what is in it; a folder may be an image of OS-level guests. */
+  'files.identify': { input: z.strictObject({ path }), output: FileIdentity },
   'starter.available': { input: nothing, output: StarterAvailability },
   /** Brings a Debian kernel and busybox and creates a guest of them; tells its way by `starter.progress` events. */
   'starter.create': {
@@ -1095,6 +1106,12 @@ export const streams = {
       terminal: TerminalSize.nullable().default(null),
     }),
   },
+  /**
+   * A file that a page has and the host does not: its bytes one way, {@link UploadMessage} the other. It is kept in the home's
+   * folder `media`, under a free name like its own, once all of it has come; the server closes the stream then. No more than
+   * {@link UPLOAD_WINDOW} bytes are sent ahead of what is written. A front end that closes the stream before leaves nothing behind.
+   */
+  upload: { input: UploadRequest },
 } as const;
 
 export type CallName = keyof typeof calls;

@@ -13,6 +13,7 @@ import {
   type ServerFrame,
   SOUND_FRAME_BYTES,
   SOUND_HZ,
+  UPLOAD_PIECE,
 } from './contract.ts';
 import { fakeKernel } from './guests/fake-machine.ts';
 import { hostMemoryMiB } from './host.ts';
@@ -427,4 +428,49 @@ test('the balloon of a running guest can be changed, within its memory, and the 
   await client.call('guests.stop', { guest: id, force: true });
   await until(async () => (await client.call('pool.get')).guests.length === 0, 'the empty pool');
   await client.call('guests.remove', { guest: id });
+});
+
+test('a guest that runs is put into a group, and seen at a glance', async () => {
+  const { id } = await client.call('guests.create', {
+    settings: { name: 'seen', kernel: kernel(['say \x1b[1mat a glance', 'echo']), memoryMiB: 32 },
+  });
+  const look = async (known: string | null = null) =>
+    await client.call('guests.glance', { guests: [{ id, known }], width: 64 });
+  assert.deepEqual(await look(), [], 'one that is off shows nothing');
+  await client.call('guests.start', { guest: id });
+  const grouped = await client.call('guests.set', { guest: id, settings: { group: 'Lab 1' } });
+  assert.deepEqual([grouped.settings.group, grouped.state], ['Lab 1', 'running']);
+  let [seen] = await look();
+  await until(async () => ([seen] = await look())[0]?.lines?.[0] === 'at a glance' || !!seen?.png, 'what it said');
+  // The fake machine has no picture until somebody has asked for one; then that is what is shown.
+  await until(async () => !!([seen] = await look())[0]?.png, 'a picture');
+  assert.equal(Buffer.from(seen!.png!, 'base64').toString('latin1', 1, 4), 'PNG');
+  assert.equal(Buffer.from(seen!.png!, 'base64').readUInt32BE(16), 64);
+  assert.deepEqual(await look(seen!.known), [], 'what is known is not told again');
+  assert.equal((await failure(client.call('guests.set', { guest: id, settings: { group: 'a\nb' } }))).code, 'wrong');
+  await client.call('guests.stop', { guest: id, force: true });
+  const none = await client.call('guests.set', { guest: id, settings: { group: null } });
+  assert.equal(none.settings.group, null);
+  await client.call('guests.remove', { guest: id });
+});
+
+test('a file that a page brings along is kept in the home, and told what it is', async () => {
+  const parts: string[] = [];
+  const { promise: closed, resolve } = Promise.withResolvers<string>();
+  const data = Buffer.alloc(1440 * 1024, 7);
+  const upload = client.open(
+    'upload',
+    { name: 'dos.img', bytes: data.length },
+    { data: (bytes) => parts.push(new TextDecoder().decode(bytes)), closed: resolve },
+  );
+  for (let at = 0; at < data.length; at += UPLOAD_PIECE) upload.write(data.subarray(at, at + UPLOAD_PIECE));
+  assert.equal(await closed, 'The file is here.');
+  const { path } = JSON.parse(parts.at(-1)!) as { path: string };
+  assert.equal(path, join(folder, 'home', 'media', 'dos.img'));
+  assert.deepEqual(readFileSync(path), data);
+  assert.equal((await client.call('files.identify', { path })).use, 'floppy');
+  let refused = '';
+  client.open('upload', { name: '../dos.img', bytes: 1 }, { data() {}, closed: (reason) => (refused = reason) });
+  await until(() => refused !== '', 'the refusal');
+  assert.match(refused, /file name without a folder/);
 });

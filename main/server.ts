@@ -31,6 +31,8 @@ import {
 import { withNewDisks } from './disks/disks.ts';
 import { inspectMedium } from './disks/inspect.ts';
 import { listFolder } from './files/browse.ts';
+import { identifyFile } from './files/identify.ts';
+import { clearUploads, Upload } from './files/upload.ts';
 import { inspectKernel } from './guests/boot-files.ts';
 import { GuestManager } from './guests/guest-manager.ts';
 import type { ProgramHandle } from './guests/running-guest.ts';
@@ -105,7 +107,10 @@ export class Server {
   constructor(options: ServerOptions) {
     this.home = options.home;
     this.#inventory = Inventory.open(options.home);
-    if (options.isOwner) this.#inventory.closeLostRuns();
+    if (options.isOwner) {
+      this.#inventory.closeLostRuns();
+      clearUploads(options.home);
+    }
     const emit = (name: EventName, payload: unknown): void => {
       for (const session of this.#sessions) session.tell(name, payload);
       if (name === 'guest.changed') this.onActivity();
@@ -162,6 +167,7 @@ export class Server {
       'guests.type': ({ guest, text }) => guests.type(guest, text),
       'guests.press': ({ guest, keys }) => guests.press(guest, keys),
       'guests.screenshot': ({ guest }) => guests.screenshot(guest),
+      'guests.glance': (input) => guests.glance(input),
       'guests.processes': ({ guest }) => guests.processes(guest),
       'guests.resize': ({ guest, size }) => {
         guests.resize(guest, size);
@@ -184,6 +190,7 @@ export class Server {
       'media.inspect': ({ path, use, format }) => inspectMedium(path, use, format),
       'kernels.inspect': ({ path }) => inspectKernel(path),
       'files.list': ({ folder }) => listFolder(folder),
+      'files.identify': ({ path }) => identifyFile(path),
       'images.list': () => images.list(),
       'images.import': (input) => images.import(input),
       'images.remove': ({ image }) => images.remove(image),
@@ -201,7 +208,7 @@ export class Server {
   }
 
   connect(peer: Peer): Connection {
-    const session = new Session(peer, this.guests, (name, input) => this.#call(name, input));
+    const session = new Session(peer, this, (name, input) => this.#call(name, input));
     this.#sessions.add(session);
     return {
       receive: (frame) => session.receive(frame),
@@ -257,14 +264,20 @@ interface OpenStream {
 class Session {
   readonly #peer: Peer;
   readonly #guests: GuestManager;
+  readonly #home: string;
   readonly #call: (name: string, input: unknown) => Promise<unknown>;
   readonly #subscriptions = new Set<string>();
   readonly #streams = new Map<number, OpenStream>();
   #isOpen = true;
 
-  constructor(peer: Peer, guests: GuestManager, call: (name: string, input: unknown) => Promise<unknown>) {
+  constructor(
+    peer: Peer,
+    { guests, home }: Pick<Server, 'guests' | 'home'>,
+    call: (name: string, input: unknown) => Promise<unknown>,
+  ) {
     this.#peer = peer;
     this.#guests = guests;
+    this.#home = home;
     this.#call = call;
   }
 
@@ -333,7 +346,11 @@ class Session {
       if (!Object.hasOwn(streams, stream)) throw new Failure('wrong', `There is no stream ${stream}.`);
       const checked = streams[stream as StreamName].input.safeParse(input);
       if (!checked.success) throw new Failure('wrong', `${explain(checked.error)}.`);
-      const { id: guest } = this.#guests.get(checked.data.guest);
+      if (stream === 'upload') {
+        this.#openUpload(id, streams.upload.input.parse(input));
+        return;
+      }
+      const { id: guest } = this.#guests.get((checked.data as { guest: string }).guest);
       if (stream === 'display') this.#openDisplay(id, guest);
       else if (stream === 'sound') this.#openSound(id, guest);
       else if (stream === 'program') this.#openProgram(id, guest, streams.program.input.parse(input));
@@ -438,6 +455,14 @@ class Session {
       },
       (error: Error) => this.#closeStream(id, error.message),
     );
+  }
+
+  #openUpload(id: number, request: StreamParameters<'upload'>): void {
+    const upload = new Upload(this.#home, request, {
+      tell: (message) => this.#send({ type: 'data', id, bytes: Buffer.from(JSON.stringify(message)) }),
+      ended: (reason) => this.#closeStream(id, reason),
+    });
+    this.#streams.set(id, { receive: (bytes) => upload.receive(bytes), detach: () => upload.leave() });
   }
 
   #closeStream(id: number, reason: string): void {

@@ -50,7 +50,14 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
       const guests = await visit(flags, (client) => client.call('guests.list'));
       if (flags.json) printJson(guests);
       else if (guests.length === 0) tell('There are no guests. Add one with: trivisor create NAME --kernel FILE');
-      else process.stdout.write(table([['NAME', 'KIND', 'STATE', 'MEMORY', 'VCPUS'], ...guests.map(row)]));
+      else {
+        // Without any group there is no column of them.
+        const isGrouped = guests.some(({ settings }) => settings.group !== null);
+        const heads = ['NAME', 'KIND', 'STATE', 'MEMORY', 'VCPUS', ...(isGrouped ? ['GROUP'] : [])];
+        process.stdout.write(
+          table([heads, ...guests.map((guest) => [...row(guest), ...(isGrouped ? [guest.settings.group ?? ''] : [])])]),
+        );
+      }
     });
 
   program
@@ -66,7 +73,7 @@ export function addGuestVerbs(program: Command, machineModule: string | undefine
   program
     .command('set')
     .description(
-      'change settings of a guest that is off, or the CD (cdrom=), floppies (floppy=) and balloon (balloon=, memory-min=) of one that runs',
+      'change settings of a guest that is off, or the CD (cdrom=), floppies (floppy=), balloon (balloon=, memory-min=), CPU share (cpu-weight=, cpu-cap=) and group (group=) of one that runs',
     )
     .argument('<name>')
     .argument('<key=value...>', 'settings, such as memory=512 or cdrom=FILE; cdrom= takes the CD out')

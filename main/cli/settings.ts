@@ -103,7 +103,7 @@ function parse(name: SettingName, text: string): unknown {
   if (list) return text === '' ? [] : list(text);
   if (name === 'image' && !looksLikePath(text)) return text === '' ? null : text;
   if (paths.includes(name)) return text === '' ? null : resolve(text);
-  if ((name === 'memoryMinMiB' || name === 'cpuCap') && text === '') return null;
+  if (text === '' && (['memoryMinMiB', 'cpuCap', 'group'] as SettingName[]).includes(name)) return null;
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
     return Number(text);

@@ -35,9 +35,13 @@ export interface DisplayWindow {
   detach(): void;
 }
 
+/** Milliseconds after which a display that nobody has glanced at again is not drawn any more. */
+const GLANCE_LASTS = 5000;
+
 /** One window's present state. */
 interface Watcher {
-  send(bytes: Uint8Array): void;
+  /** Null for what only glances: the picture itself is what it wants. */
+  send: ((bytes: Uint8Array) => void) | null;
   closed(): void;
   /** Squares that changed since they were sent, row by row. */
   dirty: Uint8Array;
@@ -60,6 +64,11 @@ export class GuestDisplay {
   #pointer: DisplayPointer = 'none';
   /** What the present run was asked for last and has not answered yet. */
   #asked: ScreenWish = 'none';
+  /** Who glances now and then, and until when it counts as somebody. */
+  #glancer: Watcher | null = null;
+  #glanceTimer: NodeJS.Timeout | undefined;
+  /** Changes drawn so far, in all runs: names the picture. */
+  #drawn = 0;
 
   /** A run begins: what the windows show is of the last one until it has drawn something. */
   begin(source: DisplaySource): void {
@@ -92,6 +101,7 @@ export class GuestDisplay {
       for (const watcher of this.#watchers) this.#makeWhole(watcher);
     }
     this.#draw(change);
+    this.#drawn++;
     for (const watcher of this.#watchers) {
       if (change.text !== undefined) watcher.isTextDue = watcher.hasDirt = true;
       if (change.pointer !== this.#pointer) watcher.isPointerDue = watcher.hasDirt = true;
@@ -102,8 +112,36 @@ export class GuestDisplay {
     this.#ask();
   }
 
+  /**
+   * The picture as it was drawn last, and its number. Null while there is none; the guest is asked for what comes next. It is
+   * only asked when it is glanced at: a list of guests costs each a picture a glance.
+   */
+  glance(): { picture: Picture; drawn: number } | null {
+    clearTimeout(this.#glanceTimer);
+    this.#glanceTimer = setTimeout(() => this.#stopGlancing(), GLANCE_LASTS).unref();
+    if (this.#glancer) this.#glancer.awaited = 0;
+    else this.#glancer = this.#add(null, () => {});
+    this.#serve(this.#glancer);
+    this.#glancer.awaited = 0;
+    this.#ask();
+    this.#glancer.awaited = 1;
+    return this.#picture && { picture: this.#picture, drawn: this.#drawn };
+  }
+
+  #stopGlancing(): void {
+    clearTimeout(this.#glanceTimer);
+    if (this.#glancer) this.#detach(this.#glancer);
+    this.#glancer = null;
+  }
+
   /** Shows the display in a window from now on. `closed` is called when the guest is removed. */
   attach(send: (bytes: Uint8Array) => void, closed: () => void): DisplayWindow {
+    const watcher = this.#add(send, closed);
+    this.#ask();
+    return { receive: (bytes) => this.#receive(watcher, bytes), detach: () => this.#detach(watcher) };
+  }
+
+  #add(send: Watcher['send'], closed: () => void): Watcher {
     const watcher: Watcher = {
       send,
       closed,
@@ -122,12 +160,12 @@ export class GuestDisplay {
       this.#makeWhole(watcher);
       this.#serve(watcher);
     }
-    this.#ask();
-    return { receive: (bytes) => this.#receive(watcher, bytes), detach: () => this.#detach(watcher) };
+    return watcher;
   }
 
   /** The guest is gone for good. */
   close(): void {
+    this.#stopGlancing();
     const watchers = [...this.#watchers];
     this.#watchers.clear();
     this.#picture = null;
@@ -196,6 +234,11 @@ export class GuestDisplay {
   /** Sends a window all it has yet to get, if it has taken what it got before. */
   #serve(watcher: Watcher): void {
     if (!watcher.hasDirt || watcher.awaited !== 0 || !this.#picture) return;
+    if (!watcher.send) {
+      watcher.dirty.fill(0);
+      watcher.isSizeDue = watcher.isTextDue = watcher.isPointerDue = watcher.hasDirt = false;
+      return;
+    }
     const { width, height } = this.#picture;
     if (watcher.isSizeDue) watcher.send(encodeSize(width, height));
     for (const bytes of this.#dirtyTiles(watcher)) watcher.send(bytes);

@@ -11,10 +11,15 @@ import type { Images } from '../containers/images/images.ts';
 import { KernelThreads } from '../containers/kernel-threads.ts';
 import {
   AHCI_DRIVES_MAX,
+  balloonSettings,
   type CallOutput,
+  type CallParameters,
   type EventName,
   type EventPayload,
   Failure,
+  GLANCE_COLUMNS,
+  GLANCE_ROWS,
+  type Glance,
   type GuestEnd,
   GuestSettings,
   type GuestSettingsChange,
@@ -22,14 +27,17 @@ import {
   type GuestView,
   type HostReserve,
   type HostUsage,
+  hotSettings,
   type LinkSettings,
   type MemoryPoolView,
+  mediaSettings,
   type PeerList,
   type ProcessView,
   type Report,
   type SerialPort,
   type SnapshotTree,
   type StatsSample,
+  shareSettings,
   type TerminalSize,
   type UsageRange,
 } from '../contract.ts';
@@ -53,6 +61,7 @@ import {
   checkShareFolder,
   inspectKernel,
 } from './boot-files.ts';
+import { lastLines, smallPicture, TAIL_BYTES } from './glances.ts';
 import { GuestDisplay } from './guest-display.ts';
 import { GuestSound } from './guest-sound.ts';
 import { hasBalloon, MemoryPool, type PooledGuest } from './memory-pool.ts';
@@ -65,12 +74,8 @@ import type { WorkerEnd } from './worker-messages.ts';
 /** What a guest of kind os needs to begin. */
 const OS_START_MIB = 16;
 
-/** Settings that can be changed while a guest runs. */
-const mediaSettings = ['cdrom', 'floppies'] as const;
-const balloonSettings = ['balloonMiB', 'memoryMinMiB'] as const;
-const shareSettings = ['cpuWeight', 'cpuCap'] as const;
-/** What can be changed of a guest that runs. */
-const hotSettings = [...mediaSettings, ...balloonSettings, ...shareSettings] as const;
+/** What is changed of a guest whose saved state stays as it is: the guest itself knows nothing of it. */
+const outerSettings = ['name', 'group'] as const;
 const isOf = (names: readonly string[], name: string): boolean => names.includes(name);
 
 /** Told of everything that happens to guests. */
@@ -204,7 +209,7 @@ export class GuestManager {
   async set(guest: string, change: GuestSettingsChange, force: boolean): Promise<GuestView> {
     const record = this.#find(guest);
     const settings = await this.#containers.prepared(GuestSettings.parse({ ...record.settings, ...change }));
-    if (record.saved && Object.keys(change).some((name) => name !== 'name'))
+    if (record.saved && !Object.keys(change).every((name) => isOf(outerSettings, name)))
       throw new Failure(
         'conflict',
         `${record.settings.name} has a saved state, which fits its settings alone: start it, or discard the state first.`,
@@ -212,7 +217,8 @@ export class GuestManager {
     const run = this.#present(record.id);
     const names = Object.keys(change);
     if (run && names.every((name) => isOf(hotSettings, name))) {
-      if (names.some((name) => isOf(shareSettings, name))) this.#changeShare(record, run, settings);
+      if (names.includes('group')) this.#changeGroup(record.id, settings.group);
+      if (names.some((name) => isOf(shareSettings, name))) this.#changeShare(this.#find(record.id), run, settings);
       if (names.some((name) => isOf(balloonSettings, name))) this.#changeBalloon(this.#find(record.id), settings);
       if (!names.some((name) => isOf(mediaSettings, name))) return this.get(record.id);
       return this.#changeMedia(this.#find(record.id), run, settings, force);
@@ -222,6 +228,11 @@ export class GuestManager {
     if (!this.#inventory.set(record.id, settings))
       throw new Failure('conflict', `There is a guest called ${settings.name} already.`);
     return this.#changed(record.id);
+  }
+
+  #changeGroup(id: string, group: string | null): void {
+    this.#inventory.set(id, { ...this.#find(id).settings, group });
+    this.#changed(id);
   }
 
   /** Changes what a running guest may have of its memory; the pool tells its balloon. */
@@ -654,6 +665,28 @@ export class GuestManager {
     const { width, height, pixels } = await this.#requirePresent(guest).run.screenshot();
     const png = await encodePng(width, height, pixels);
     return { width, height, png: Buffer.from(png).toString('base64') };
+  }
+
+  /** What a list shows of guests; of those that are not in memory, and of those it knows already, nothing. */
+  async glance({ guests, width }: CallParameters<'guests.glance'>): Promise<Glance[]> {
+    const seen = await Promise.all(guests.map(({ id, known }) => this.#glance(id, known, width)));
+    return seen.filter((glance) => glance !== null);
+  }
+
+  async #glance(id: string, known: string | null, width: number): Promise<Glance | null> {
+    const run = this.#present(id);
+    if (!run) return null;
+    const shown = run.settings.kind === 'os' ? null : this.display(id).glance();
+    if (shown && shown.picture.width > 0) {
+      const name = `${run.startedAt} ${shown.drawn} ${width}`;
+      if (name === known) return null;
+      const png = await smallPicture(shown.picture, width);
+      return { id, known: name, png: Buffer.from(png).toString('base64'), lines: null };
+    }
+    const console = this.console(id);
+    const name = `${run.startedAt} console ${console.written}`;
+    if (name === known) return null;
+    return { id, known: name, png: null, lines: lastLines(console.tail(TAIL_BYTES), GLANCE_ROWS, GLANCE_COLUMNS) };
   }
 
   /** Types at a serial console; without effect while the guest is off. */

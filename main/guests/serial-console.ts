@@ -11,6 +11,8 @@ export class SerialConsole {
   readonly #listeners = new Map<(bytes: Uint8Array) => void, () => void>();
   #pieces: Uint8Array[] = [];
   #length = 0;
+  /** Bytes that the guest has sent since it was first started here. */
+  written = 0;
 
   constructor(limit = SCROLLBACK_BYTES) {
     this.#limit = limit;
@@ -20,6 +22,7 @@ export class SerialConsole {
   write(bytes: Uint8Array): void {
     this.#pieces.push(bytes);
     this.#length += bytes.length;
+    this.written += bytes.length;
     while (this.#length - this.#pieces[0]!.length >= this.#limit) this.#length -= this.#pieces.shift()!.length;
     for (const listener of [...this.#listeners.keys()]) listener(bytes);
   }
@@ -33,6 +36,17 @@ export class SerialConsole {
       offset += piece.length;
     }
     return whole.subarray(Math.max(0, this.#length - this.#limit));
+  }
+
+  /** The last `limit` bytes of the scrollback at most. */
+  tail(limit: number): Uint8Array {
+    const pieces: Uint8Array[] = [];
+    let wanted = limit;
+    for (let at = this.#pieces.length - 1; at >= 0 && wanted > 0; at--) {
+      pieces.unshift(this.#pieces[at]!.subarray(-wanted));
+      wanted -= pieces[0]!.length;
+    }
+    return Buffer.concat(pieces);
   }
 
   /** Listens from now on, beginning with the scrollback; the answer stops. `closed` is called when the guest is removed. */

@@ -57,6 +57,9 @@ const usual = formats.filter(
 export const floppyBytes = ({ cylinders, heads, sectors }: FloppyGeometry): number =>
   cylinders * heads * sectors * FLOPPY_SECTOR;
 
+/** Whether an image of so many bytes is one of the known formats, and not only small enough to be read as one. */
+export const isFloppySize = (bytes: number): boolean => formats.some((format) => floppyBytes(format) === bytes);
+
 /** The largest image taken. */
 export const FLOPPY_BYTES_MAX = 80 * 2 * 36 * FLOPPY_SECTOR;
 
