@@ -224,7 +224,7 @@ test('the inventory: create, list, set, info, start, console, stop, rm', { timeo
     /^NAME {8}KIND {2}STATE {2}MEMORY {2}VCPUS\nweb server {2}full {2}off {4}64 MiB {2}1\n$/,
   );
   assert.equal((await json('set', 'web server', 'memory=128', 'append=console=ttyS0')).settings.memoryMiB, 128);
-  assert.match((await verb('set', 'web server', 'colour=red')).err, /with a KEY of name, kind, memory/);
+  assert.match((await verb('set', 'web server', 'colour=red')).err, /with a KEY of name, group, kind, memory/);
   assert.equal((await json('info', 'web server')).settings.append, 'console=ttyS0');
   assert.equal((await verb('set', 'web server', 'net=internal:lab')).status, 0);
   assert.match((await verb('info', 'web server')).out, /^nets +internal:lab, model=e1000$/m);

@@ -10,6 +10,7 @@ import { build } from '../../main/build/build.ts';
 import { noDebian } from '../guests/debian.ts';
 import { drivers, type Running } from './drivers.ts';
 import { type GuestFiles, guestFiles } from './guest-files.ts';
+import { until } from './waiting.ts';
 
 before(async () => {
   await build();
@@ -90,14 +91,6 @@ async function waitForScreen(console: Page, pattern: RegExp, milliseconds: numbe
   let text = '';
   const shown = until(async () => pattern.test((text = await screen(console))), milliseconds);
   await shown.catch(() => assert.fail(`${pattern} did not appear on the console:\n${text}`));
-}
-
-async function until(holds: () => Promise<boolean>, milliseconds: number): Promise<void> {
-  const end = Date.now() + milliseconds;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`It did not come true within ${milliseconds} ms.`);
-    await sleep(100);
-  }
 }
 
 /** The pictures of the README, taken anew where TRIVISOR_SCREENSHOTS is set. */
@@ -381,7 +374,7 @@ const steps: readonly [string, Step][] = [
       await button(page, 'Save state').click();
       await page.getByRole('status').filter({ hasText: 'Saved' }).waitFor();
       await display.getByText('Saved', { exact: true }).last().waitFor();
-      assert.equal(await page.getByRole('menuitem', { name: 'Edit settings…' }).count(), 0);
+      assert.equal(await page.getByRole('menuitem', { name: 'Settings…' }).count(), 0);
       await button(page, 'Resume').click();
       await page.locator('[data-state=running]').waitFor();
       await display.getByText('Saved', { exact: true }).waitFor({ state: 'detached' });

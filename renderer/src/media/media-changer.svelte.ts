@@ -2,7 +2,7 @@
 // Owns which drive is being chosen for, and what came of the last change.
 // Never draws anything: `MediaDialogs.svelte` does.
 
-import type { MenuItem } from '../components/Menu.svelte';
+import type { MenuItem } from '../components/MenuPanel.svelte';
 import { Failure, type GuestView } from '../contract.ts';
 import { type Caller, sentence } from '../state/session.svelte.ts';
 import { type Drive, type DrivePlace, drivesOf, fileName, mediumChange } from './drives.ts';

@@ -3,7 +3,7 @@
 // Never asks for sound that nobody hears: muted, or before the page may play any, there is no stream.
 
 import { type ByteStream, type Client, SOUND_FRAME_BYTES, SOUND_HZ } from '../contract.ts';
-import { remember, remembered } from '../display/preferences.ts';
+import { remember, remembered } from '../state/preferences.ts';
 import { SoundSchedule } from './schedule.ts';
 
 /** Milliseconds after a piece for which the guest is told to be playing, and after which the context rests. */
@@ -13,9 +13,9 @@ const FULL_SCALE = 32_768;
 const percents = Array.from({ length: 101 }, (_, percent) => String(percent));
 
 export class SoundPlayer {
-  muted = $state(remembered('sound', ['on', 'muted'], 'on') === 'muted');
+  muted = $state(remembered('display.sound', ['on', 'muted'], 'on') === 'muted');
   /** 0 to 100. */
-  volume = $state(Number(remembered('volume', percents, '100')));
+  volume = $state(Number(remembered('display.volume', percents, '100')));
   /** Whether the guest plays something that is heard here. */
   playing = $state(false);
   /** A browser lets a page play only once a person has done something in it. */
@@ -63,7 +63,7 @@ export class SoundPlayer {
 
   setMuted(muted: boolean): void {
     this.muted = muted;
-    remember('sound', muted ? 'muted' : 'on');
+    remember('display.sound', muted ? 'muted' : 'on');
     this.#setGain();
     this.#listen();
   }
@@ -71,7 +71,7 @@ export class SoundPlayer {
   /** Sets the volume, 0 to 100; one that is heard ends being muted. */
   setVolume(percent: number): void {
     this.volume = Math.round(Math.max(0, Math.min(100, percent)));
-    remember('volume', String(this.volume));
+    remember('display.volume', String(this.volume));
     if (this.muted && this.volume > 0) this.setMuted(false);
     this.#setGain();
     this.#listen();
