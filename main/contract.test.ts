@@ -68,6 +68,9 @@ test('settings fill in their defaults, and every field tells its option and labe
     deterministic: false,
     noReboot: false,
     watchdog: 'reset',
+    disposable: false,
+    autostart: null,
+    autostartDelay: 0,
   });
   for (const [name, field] of Object.entries(GuestSettings.shape)) assert.ok(settingInfo.get(field)?.flag, name);
 });

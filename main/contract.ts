@@ -405,6 +405,33 @@ export const GuestSettings = z.strictObject({
     label: 'Watchdog',
     help: 'what happens to a guest of kind full that started its watchdog and does not feed it: reset or poweroff; none: it has no watchdog',
   }),
+  disposable: z.boolean().default(false).register(settingInfo, {
+    flag: '--disposable',
+    label: 'Disposable',
+    help: 'whatever the guest writes to its disks is thrown away when it stops',
+  }),
+  autostart: z
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(999, 'must be at most 999')
+    .nullable()
+    .default(null)
+    .register(settingInfo, {
+      flag: '--autostart <n>',
+      label: 'Start with Trivisor',
+      help: 'the guest starts when Trivisor does, those with lower numbers first',
+    }),
+  autostartDelay: z
+    .int('must be a whole number of seconds')
+    .min(0, 'must be at least 0 seconds')
+    .max(3600, 'must be at most 3600 seconds')
+    .default(0)
+    .register(settingInfo, {
+      flag: '--autostart-delay <seconds>',
+      label: 'Wait before it',
+      help: 'what passes between the start of the guest before and this one, when they start with Trivisor',
+      unit: 's',
+    }),
 });
 export type GuestSettings = z.output<typeof GuestSettings>;
 /** Settings as a person gives them: what has a default may be left out. */

@@ -2,6 +2,7 @@
 // Owns the connections' sessions and the check of everything that comes in.
 // Never knows what carries a connection, and never trusts what arrives on one.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Appliances } from './appliances/appliances.ts';
 import { Images } from './containers/images/images.ts';
 import {
@@ -16,6 +17,7 @@ import {
   events,
   explain,
   Failure,
+  type GuestView,
   PROGRAM_INPUT_MAX,
   type ProgramInput,
   type ProgramMessage,
@@ -33,9 +35,11 @@ import { inspectMedium } from './disks/inspect.ts';
 import { listFolder } from './files/browse.ts';
 import { identifyFile } from './files/identify.ts';
 import { clearUploads, Upload } from './files/upload.ts';
+import { autostart } from './guests/autostart.ts';
 import { inspectKernel } from './guests/boot-files.ts';
 import { GuestManager } from './guests/guest-manager.ts';
 import type { ProgramHandle } from './guests/running-guest.ts';
+import { type Recovered, recover } from './home/recovery.ts';
 import { hostInfo } from './host.ts';
 import { Inventory } from './inventory/inventory.ts';
 import { Starter, type StarterOptions } from './starter/starter.ts';
@@ -96,6 +100,8 @@ type Handlers = {
 export class Server {
   readonly home: string;
   readonly guests: GuestManager;
+  /** What was found of an owner before that was killed. */
+  readonly recovered: Recovered;
   readonly #inventory: Inventory;
   readonly #images: Images;
   readonly #sessions = new Set<Session>();
@@ -107,10 +113,8 @@ export class Server {
   constructor(options: ServerOptions) {
     this.home = options.home;
     this.#inventory = Inventory.open(options.home);
-    if (options.isOwner) {
-      this.#inventory.closeLostRuns();
-      clearUploads(options.home);
-    }
+    this.recovered = options.isOwner ? recover(options.home, this.#inventory) : { crashed: [], swept: [] };
+    if (options.isOwner) clearUploads(options.home);
     const emit = (name: EventName, payload: unknown): void => {
       for (const session of this.#sessions) session.tell(name, payload);
       if (name === 'guest.changed') this.onActivity();
@@ -200,6 +204,17 @@ export class Server {
       'starter.available': () => starter.availability(),
       'starter.create': (input) => starter.create(input),
     };
+  }
+
+  /** Starts the guests that start with Trivisor. `failed` is told of those that cannot be started. */
+  autostart(signal: AbortSignal, failed: (guest: GuestView, sentence: string) => void): Promise<number> {
+    return autostart({
+      list: () => this.guests.list(),
+      start: (id) => this.guests.start(id),
+      failed,
+      wait: (milliseconds) => sleep(milliseconds, undefined, { signal }).catch(() => {}),
+      signal,
+    });
   }
 
   /** Connections open now. */

@@ -22,6 +22,7 @@ import {
 import { formatByName } from '../disks/disks.ts';
 import { nodeDiskHost, openHostFile } from '../disks/host-file.ts';
 import { explainFileError } from '../files/folders.ts';
+import { workName } from '../home/recovery.ts';
 import { type ReadGuest, readOvf } from './ovf-reader.ts';
 import { describeGuest } from './ovf-writer.ts';
 import { Package } from './package-reader.ts';
@@ -30,8 +31,6 @@ import { PackageWriter } from './package-writer.ts';
 const pack = promisify(deflate) as (bytes: Uint8Array) => Promise<Buffer>;
 /** Kernels and initial RAM disks that are taken from a package. */
 const BOOT_FILE_MAX = 1 << 30;
-/** Folders of imports under way, in the folder of disks: what a killed import leaves is found by it. */
-export const UNFINISHED = '.import-';
 
 export interface AppliancesOptions {
   home: string;
@@ -164,7 +163,7 @@ export class Appliances {
   /** Makes a guest of a package, with disks of its own in the home. Whatever fails, nothing stays of it. */
   async import(path: string, name: string | null): Promise<{ guest: GuestView; leftOut: string[] }> {
     const opened = await Package.open(path);
-    const folder = join(this.#home, 'disks', `${UNFINISHED}${randomUUID()}`);
+    const folder = join(this.#home, 'disks', workName('import', randomUUID()));
     const placed: string[] = [];
     try {
       const read = readOvf(await opened.descriptor(), opened.name);

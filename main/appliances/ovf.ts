@@ -50,6 +50,7 @@ const portable = [
   'deterministic',
   'noReboot',
   'watchdog',
+  'disposable',
 ] as const satisfies readonly (keyof GuestSettings)[];
 export type PortableSettings = Pick<GuestSettings, (typeof portable)[number]>;
 

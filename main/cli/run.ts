@@ -43,7 +43,7 @@ type RunEnd = WorkerEnd | { reason: 'timeout' | 'left' | 'interrupted' | 'termin
 
 export function addRun(program: Command, machineModule: string | undefined, ended: (status: number) => void): Command {
   const command = program.command('run').description('run a throwaway guest in the foreground');
-  addSettingOptions(command);
+  addSettingOptions(command, ['autostart', 'autostartDelay']);
   return command
     .argument('[command...]', 'of a guest of kind os: what it runs, behind --; without one what its image names')
     .option('--serial <where>', 'first serial port: stdio, null or a file', 'stdio')
@@ -96,6 +96,7 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
   // A person at a terminal gets one, as a shell of this host would.
   const isInteractive = flags.serial === 'stdio' && process.stdin.isTTY === true && process.stdout.isTTY === true;
   const settings = { ...given, tty: given.tty || (given.kind === 'os' && isInteractive) };
+  if (settings.disposable) settings.disks = settings.disks.map((disk) => ({ ...disk, snapshot: !disk.readOnly }));
   checkSettings(settings);
   const container = await containerOf(settings, homeFolder(flags.home));
   if (flags.type.length !== flags.typeAfter.length)

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { GuestView } from '../contract.ts';
 import { homeFolder } from '../files/folders.ts';
 import type { GuestManager } from '../guests/guest-manager.ts';
 import { openHome } from '../home/home.ts';
@@ -36,7 +37,13 @@ export function addServe(program: Command, machineModule: string | undefined, en
           tell('Open this link in a browser on this host; it works once. Ctrl-C ends the server.');
           if (flags.open) openBrowser(web.url);
           const interrupted = interruption();
+          const starting = new AbortController();
+          const failed = ({ settings }: GuestView, sentence: string): void => tell(`${settings.name}: ${sentence}`);
+          void home.server?.autostart(starting.signal, failed);
+          for (const { name } of home.server?.recovered.crashed ?? [])
+            tell(`${name} was running when Trivisor ended without stopping it.`);
           const lost = await Promise.race([home.lost, interrupted.then(() => null)]);
+          starting.abort();
           if (lost !== null) {
             tell(lost);
             ended(Status.failed);

@@ -103,7 +103,7 @@ function parse(name: SettingName, text: string): unknown {
   if (list) return text === '' ? [] : list(text);
   if (name === 'image' && !looksLikePath(text)) return text === '' ? null : text;
   if (paths.includes(name)) return text === '' ? null : resolve(text);
-  if (text === '' && (['memoryMinMiB', 'cpuCap', 'group'] as SettingName[]).includes(name)) return null;
+  if (isNullable(name) && text === '') return null;
   if (field instanceof z.ZodNumber) {
     if (!/^-?\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError(`It is a number.`);
     return Number(text);
@@ -114,6 +114,9 @@ function parse(name: SettingName, text: string): unknown {
   }
   return text;
 }
+
+/** What may be none. */
+const isNullable = (name: SettingName): boolean => ['memoryMinMiB', 'cpuCap', 'autostart', 'group'].includes(name);
 
 /** Settings that are lists, and what a text adds to each. */
 const lists: Partial<Record<SettingName, (text: string) => unknown[]>> = {

@@ -12,7 +12,17 @@ import { chooseRoot, looksLikePath, presentRoot } from './guest-root.ts';
 import type { Images } from './images/images.ts';
 
 /** Settings that mean something to a guest of kind os beside those of its own. */
-const shared: readonly (keyof GuestSettings)[] = ['name', 'kind', 'memoryMiB', 'cpus', 'cpuWeight', 'cpuCap', 'nets'];
+const shared: readonly (keyof GuestSettings)[] = [
+  'name',
+  'kind',
+  'memoryMiB',
+  'cpus',
+  'cpuWeight',
+  'cpuCap',
+  'nets',
+  'autostart',
+  'autostartDelay',
+];
 /** Its own, which mean nothing to others. */
 const own: readonly (keyof GuestSettings)[] = ['image', 'command', 'env', 'workdir', 'user', 'volumes', 'tty'];
 

@@ -69,6 +69,7 @@ import { Peers } from './peers.ts';
 import type { ProgramMessage } from './program-frames.ts';
 import { type ProgramHandle, RunningGuest } from './running-guest.ts';
 import { SCROLLBACK_BYTES, SerialConsole } from './serial-console.ts';
+import { type ThrowawayDisks, throwawayDisks } from './throwaway-disks.ts';
 import type { WorkerEnd } from './worker-messages.ts';
 
 /** What a guest of kind os needs to begin. */
@@ -76,6 +77,8 @@ const OS_START_MIB = 16;
 
 /** What is changed of a guest whose saved state stays as it is: the guest itself knows nothing of it. */
 const outerSettings = ['name', 'group'] as const;
+/** Of the next start of Trivisor. */
+const startSettings = ['autostart', 'autostartDelay'] as const;
 const isOf = (names: readonly string[], name: string): boolean => names.includes(name);
 
 /** Told of everything that happens to guests. */
@@ -113,6 +116,9 @@ export class GuestManager {
   /** The discs that guests have ejected in their present runs, by id. */
   readonly #ejectedDiscs = new Map<string, string>();
   readonly #displays = new Map<string, GuestDisplay>();
+  /** Guests whose throwaway disks are being made, and throwaway disks that are being deleted. */
+  readonly #preparing = new Set<string>();
+  readonly #discarding = new Set<Promise<void>>();
   #memoryBudget: number | null;
   /** Memory of the guests with balloons. */
   readonly pool: MemoryPool;
@@ -208,6 +214,11 @@ export class GuestManager {
   /** Changes settings of a guest that is off, or of one that runs its balloon and what is in its removable drives. */
   async set(guest: string, change: GuestSettingsChange, force: boolean): Promise<GuestView> {
     const record = this.#find(guest);
+    // Whatever the guest does now.
+    if (Object.keys(change).every((name) => isOf(startSettings, name))) {
+      this.#inventory.set(record.id, GuestSettings.parse({ ...record.settings, ...change }));
+      return this.#changed(record.id);
+    }
     const settings = await this.#containers.prepared(GuestSettings.parse({ ...record.settings, ...change }));
     if (record.saved && !Object.keys(change).every((name) => isOf(outerSettings, name)))
       throw new Failure(
@@ -298,7 +309,7 @@ export class GuestManager {
     for (const [unit, place] of (['floppy0', 'floppy1'] as const).entries()) {
       const floppy = wanted.floppies[unit] ?? null;
       if (isSame(floppy, record.settings.floppies[unit] ?? null)) continue;
-      await run.changeMedium(place, floppy, force);
+      await run.changeMedium(place, floppy && { ...floppy, snapshot: floppy.snapshot || wanted.disposable }, force);
       const floppies = [...this.#find(record.id).settings.floppies];
       while (floppies.length <= unit) floppies.push(null);
       floppies[unit] = floppy;
@@ -408,6 +419,27 @@ export class GuestManager {
     if (this.#present(record.id)) throw new Failure('conflict', `${record.settings.name} is running already.`);
     checkSettings(record.settings);
     this.#admit(record);
+    if (!record.settings.disposable) return this.#run(record, null);
+    // Nobody else may start it while its disks are made.
+    if (this.#preparing.has(record.id))
+      throw new Failure('conflict', `${record.settings.name} is being started already.`);
+    this.#preparing.add(record.id);
+    try {
+      const throwaway = await throwawayDisks(this.#home, record.settings);
+      try {
+        return await this.#run(record, throwaway);
+      } catch (error) {
+        if (!this.#present(record.id)) await throwaway.discard();
+        throw error;
+      }
+    } finally {
+      this.#preparing.delete(record.id);
+    }
+  }
+
+  /** Starts a run of a guest that is off, over disks that are thrown away behind it if there are such. */
+  async #run(record: GuestRecord, throwaway: ThrowawayDisks | null): Promise<GuestView> {
+    const settings = throwaway?.settings ?? record.settings;
     if (record.saved) this.#states.check(record.id, record.settings.name, record.saved);
     const console = this.console(record.id);
     const second = this.console(record.id, 2);
@@ -422,7 +454,7 @@ export class GuestManager {
     };
     this.#ejectedDiscs.delete(record.id);
     const run = new RunningGuest({
-      settings: record.settings,
+      settings,
       output,
       secondOutput: container ? output : (bytes) => second.write(bytes),
       ...(container ? { container } : {}),
@@ -445,7 +477,10 @@ export class GuestManager {
     display.begin(run);
     sound.begin(run);
     const number = this.#inventory.runStarted(record.id, run.startedAt);
-    void run.ended.then((end) => this.#ended(record.id, number, end));
+    void run.ended.then((end) => {
+      if (throwaway) this.#discard(throwaway);
+      this.#ended(record.id, number, end);
+    });
     this.#sampler.begin();
     this.#changed(record.id);
     await run.started;
@@ -453,6 +488,15 @@ export class GuestManager {
     // From now on its disks change: nobody may go back to the state.
     if (record.saved) await this.#forgetState(record.id);
     return this.get(record.id);
+  }
+
+  /** What a run wrote goes; closing waits for it. */
+  #discard(throwaway: ThrowawayDisks): void {
+    const done = throwaway
+      .discard()
+      .catch((error: Error) => process.emitWarning(`A throwaway disk could not be deleted: ${error.message}`))
+      .finally(() => this.#discarding.delete(done));
+    this.#discarding.add(done);
   }
 
   async #forgetState(id: string): Promise<void> {
@@ -467,6 +511,11 @@ export class GuestManager {
     const { name, kind, disks } = record.settings;
     if (kind === 'os')
       throw new Failure('wrong', `${name} is a guest of kind os, whose processes have no state to save.`);
+    if (record.settings.disposable)
+      throw new Failure(
+        'wrong',
+        `${name} is disposable: what it is now ends with it, so it has no state to go on with.`,
+      );
     if (disks.some(({ snapshot }) => snapshot))
       throw new Failure(
         'wrong',
@@ -703,6 +752,7 @@ export class GuestManager {
   async close(): Promise<void> {
     await Promise.all([...this.#runs.values()].map((run) => run.forceStop()));
     await this.#kernels.close();
+    await Promise.all(this.#discarding);
     this.#sampler.end();
     this.pool.end();
   }

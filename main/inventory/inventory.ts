@@ -192,11 +192,22 @@ export class Inventory {
         .run(name, JSON.stringify(value));
   }
 
-  /** For the owner of the home alone: runs that nobody saw end were cut off together with the process they ran in. */
-  closeLostRuns(): void {
-    this.#database
-      .prepare(`UPDATE runs SET ended_at = ?, reason = 'crashed', detail = ? WHERE ended_at IS NULL`)
-      .run(Date.now(), 'Trivisor itself ended while the guest was running.');
+  /**
+   * For the owner of the home alone: runs that nobody saw end were cut off together with the process they ran in. Answers whose
+   * they were.
+   */
+  closeLostRuns(): { id: string; name: string }[] {
+    return this.#database.transaction(() => {
+      const lost = this.#database
+        .prepare<[], { id: string; name: string }>(
+          'SELECT DISTINCT guests.id, guests.name FROM runs JOIN guests ON guests.id = runs.guest_id WHERE runs.ended_at IS NULL ORDER BY guests.name',
+        )
+        .all();
+      this.#database
+        .prepare(`UPDATE runs SET ended_at = ?, reason = 'crashed', detail = ? WHERE ended_at IS NULL`)
+        .run(Date.now(), 'Trivisor itself ended while the guest was running.');
+      return lost;
+    })();
   }
 }
 
