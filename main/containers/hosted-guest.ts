@@ -50,7 +50,7 @@ export class HostedGuest {
   /** Milliseconds for which it had something to do and did not execute, and for which the thread was busy for it. */
   #waited = 0;
   #scheduling = 0;
-  /** Milliseconds that it took to find out who has a processor, and nanoseconds of slices: executed, and given to others. */
+  /** Nanoseconds: what it took to find out who has a processor, and of slices, executed and given to others. */
   #sharing = 0;
   #processed = 0;
   #stolen = 0;
@@ -170,7 +170,7 @@ export class HostedGuest {
 
   /**
    * It has executed for so many nanoseconds of the host's processors, which took so many milliseconds; to find out who has one took
-   * the thread so many.
+   * the thread so many nanoseconds.
    */
   charge(nanoseconds: number, milliseconds: number, sharing: number): void {
     this.#processed += nanoseconds;
@@ -292,7 +292,7 @@ export class HostedGuest {
     control.set('waitedNanoseconds', this.#waited * 1e6);
     control.set('processorNanoseconds', this.#processed);
     control.set('stolenNanoseconds', this.#stolen);
-    control.set('sharesNanoseconds', this.#sharing * 1e6);
+    control.set('sharesNanoseconds', this.#sharing);
     const calls = guest.unimplemented();
     const inVain = Object.values(calls).reduce((total, count) => total + count, 0);
     if (inVain > this.#toldInVain) this.#send({ type: 'unimplemented', calls });

@@ -18,6 +18,8 @@ import type { FromKernel, KernelStart, ToKernel } from './kernel-messages.ts';
 /** Milliseconds that a guest executes between two looks at messages, alone and while others have something to do. */
 const SLICE = 10;
 const SHARED_SLICE = 4;
+/** Milliseconds between two turns of the event loop while others have the processors. */
+const PROCESSOR_WAIT = 100;
 /** Waits shorter than this (milliseconds) block the thread: a timer of the event loop could not keep the shortest. */
 const SHORT_WAIT = 5;
 /** Milliseconds between two turns of the event loop while all guests halt for short times; a message rings. */
@@ -39,7 +41,7 @@ class KernelThread {
   readonly #nobody = new Int32Array(new SharedArrayBuffer(4));
   #wake: (() => void) | null = null;
   #busy = 0;
-  /** Milliseconds that it has taken since the last slice to find out who has a processor. */
+  /** Nanoseconds of its processor time that it has taken since the last slice to find out who has a processor. */
   #sharing = 0;
 
   constructor(port: MessagePort, { control, processors, memoryMiB, translation }: KernelStart) {
@@ -184,21 +186,21 @@ class KernelThread {
   async #hasProcessor(): Promise<boolean> {
     const processor = this.#processor;
     if (!processor || processor.has) return true;
-    const asked = performance.now();
-    const hasAtOnce = processor.ask();
-    this.#sharing += performance.now() - asked;
-    if (hasAtOnce || processor.wait(SLICE)) return true;
-    await nextTurn();
-    return false;
+    const asked = processorNanoseconds();
+    const has = processor.ask() || processor.wait(PROCESSOR_WAIT);
+    this.#sharing += processorNanoseconds() - asked;
+    // Letters that came while it waited are looked at before the next slice.
+    if (!has) await nextTurn();
+    return has;
   }
 
   /** Accounts for a slice towards the host's other threads. */
   #executed(nanoseconds: number): void {
     const processor = this.#processor;
     if (!processor) return;
-    const ended = performance.now();
+    const ended = processorNanoseconds();
     const { keeps, rest } = processor.renew(nanoseconds);
-    this.#sharing += performance.now() - ended;
+    this.#sharing += processorNanoseconds() - ended;
     if (!keeps || rest === 0) return;
     // The host's reserve: too short for the event loop, and nobody else is to have the processor meanwhile.
     Atomics.wait(this.#nobody, 0, 0, rest / 1e6);

@@ -44,6 +44,12 @@ import { WorkerTranslation } from './worker-translation.ts';
 const SLICE = 10;
 
 /**
+ * Milliseconds between two turns of the event loop of a guest that waits for a processor: it can do nothing about messages but
+ * take them, and a turn costs as much as handing the processor on. Whoever has it next wakes at once.
+ */
+const PROCESSOR_WAIT = 100;
+
+/**
  * Waits shorter than this (milliseconds) block the thread: a timer of the event loop could not keep the shortest, and
  * costs more than the tick of a kernel that has 250 a second.
  */
@@ -89,9 +95,9 @@ class GuestThread {
   readonly #nobody = new Int32Array(new SharedArrayBuffer(4));
   /** Milliseconds that the guest waited for a processor, or rested. */
   #waited = 0;
-  /** Milliseconds that it took this thread to find out who has a processor. */
+  /** Nanoseconds of this thread's processor time that it took to find out who has a processor. */
   #sharing = 0;
-  /** Nanoseconds of slices: executed by the host's processors, and given to others by the host. */
+  /** The same of slices: executed by the host's processors, and, by the clock, given to others by the host. */
   #processed = 0;
   #stolen = 0;
   readonly #output: OutputBatch;
@@ -464,7 +470,7 @@ class GuestThread {
         continue;
       }
       this.#scheduling += performance.now() - busySince;
-      if (!(await this.#hasProcessor())) {
+      if (!(await this.#hasProcessor(doorbell))) {
         busySince = lastTurn = performance.now();
         continue;
       }
@@ -513,30 +519,33 @@ class GuestThread {
   }
 
   /** Whether the guest may execute now. Otherwise messages have had their turn, and it waits on. */
-  async #hasProcessor(): Promise<boolean> {
+  async #hasProcessor(doorbell: number): Promise<boolean> {
     const processor = this.#processor;
     if (!processor || processor.has) return true;
-    const asked = performance.now();
-    const hasAtOnce = processor.ask();
-    const answered = performance.now();
-    this.#sharing += answered - asked;
-    if (hasAtOnce) return true;
-    const has = processor.wait(SLICE);
-    this.#waited += performance.now() - answered;
-    if (!has) await nextTurn();
+    const asked = processorNanoseconds();
+    let has = processor.ask();
+    if (!has) {
+      const since = performance.now();
+      has = processor.wait(PROCESSOR_WAIT);
+      this.#waited += performance.now() - since;
+    }
+    this.#sharing += processorNanoseconds() - asked;
+    // What came while it waited is taken before it goes on.
+    if (!has || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) await nextTurn();
     return has;
   }
 
   /** Accounts for a slice that began at a processor time, and a time. Milliseconds for which the guest is not to execute. */
   #executed({ state }: SliceResult, before: number, began: number): number {
     const processor = this.#processor;
-    const ended = performance.now();
-    const nanoseconds = processorNanoseconds() - before;
+    const wall = (performance.now() - began) * 1e6;
+    const ended = processorNanoseconds();
+    const nanoseconds = ended - before;
     this.#processed += nanoseconds;
-    this.#stolen += Math.max(0, (ended - began) * 1e6 - nanoseconds);
+    this.#stolen += Math.max(0, wall - nanoseconds);
     if (!processor) return 0;
     const { keeps, rest } = state === 'running' ? processor.renew(nanoseconds) : processor.release(nanoseconds);
-    this.#sharing += performance.now() - ended;
+    this.#sharing += processorNanoseconds() - ended;
     if (state !== 'running') return rest / 1e6;
     this.#waited += rest / 1e6;
     if (!keeps || rest === 0) return rest / 1e6;
@@ -589,7 +598,7 @@ class GuestThread {
     this.#control.set('waitedNanoseconds', this.#waited * 1e6);
     this.#control.set('processorNanoseconds', this.#processed);
     this.#control.set('stolenNanoseconds', this.#stolen);
-    this.#control.set('sharesNanoseconds', this.#sharing * 1e6);
+    this.#control.set('sharesNanoseconds', this.#sharing);
     this.#publishedAt = performance.now();
   }
 

@@ -137,6 +137,27 @@ test('a guest that sleeps and wakes goes first, beside any number of busy ones',
   assert.ok(Math.max(...waits) <= SLICE, `${Math.max(...waits) / 1e6} ms`);
 });
 
+test('one that has slept for long goes at once, and keeps nobody from a processor behind a slice', () => {
+  const shares = CpuShares.create(1, 0);
+  const [busy, other, woken] = Array.from({ length: 3 }, () => new CpuClient(shares.buffer, shares.join()!));
+  assert.equal(busy!.ask(), true);
+  assert.equal(other!.ask(), false);
+  const whoRuns = () => [busy!, other!].find((client) => client.has)!;
+  for (let slice = 0; slice < 10; slice++) {
+    const runs = whoRuns();
+    if (!runs.renew(SLICE).keeps) assert.equal(runs.ask(), false);
+  }
+  assert.equal(shares.load.executing, 1);
+  assert.equal(woken!.ask(), true, 'it does not wait for the end of a slice');
+  assert.deepEqual(shares.load, { executing: 2, waiting: 1 });
+  const runs = whoRuns();
+  assert.equal(runs.renew(SLICE).keeps, false, 'who renews is one too many');
+  assert.equal(runs.ask(), false, 'and has not slept');
+  assert.deepEqual(shares.load, { executing: 1, waiting: 2 });
+  assert.equal(woken!.release(1e6).keeps, false);
+  assert.deepEqual(shares.load, { executing: 1, waiting: 1 });
+});
+
 test('whoever has slept has no claim on that time', () => {
   const outcomes = simulate(1, 0, [{ wakes: { work: 2e9, sleep: 3e9 } }, {}]);
   // It is awake for about two thirds of the time, and then has half.

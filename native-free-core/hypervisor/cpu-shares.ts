@@ -4,7 +4,9 @@
 //
 // Virtual-time fair queuing: a thread's virtual time is what it executed, divided by its weight. Whoever waits with the least
 // goes next; whoever executes goes on until somebody waits with less. Whoever comes back from sleep is put level with those
-// that wait, less a little, so that it goes first, and has no claim on the time that it slept.
+// that wait, less a little, so that it goes first, and has no claim on the time that it slept. One that has slept for long
+// enough goes at once, for a slice, beside those that execute: their slices may last, on a host that others want too. What it
+// takes is counted, and who was one too many stops when its slice is over.
 
 /** Most threads at a time. */
 export const SHARES_MAX = 256;
@@ -18,7 +20,8 @@ const URGENCY_DOUBLES = 25;
 /** Parts that reserve and caps are told in. */
 const WHOLE = 1000;
 
-const Word = { lock: 0, processors: 1, reserve: 2, executing: 3, waiting: 4, clients: 8 } as const;
+/** `end`: behind the last client there is, so that nobody looks at places that are free. */
+const Word = { lock: 0, processors: 1, reserve: 2, executing: 3, waiting: 4, end: 5, clients: 8 } as const;
 /** Words of a client. */
 const ClientWord = { state: 0, weight: 1, cap: 2, urgency: 3 } as const;
 const CLIENT_WORDS = 4;
@@ -26,6 +29,8 @@ const State = { free: 0, idle: 1, waiting: 2, executing: 3 } as const;
 
 /** Virtual nanoseconds, at the default weight, by which whoever comes back from sleep is ahead. */
 const CREDIT = 20e6;
+/** How many threads may go at once beside those that fill the processors, for each processor. */
+const BOOSTED = 1;
 /** Virtual nanoseconds that a client may be behind whoever has had the most. */
 const LAG = 5e9;
 /** Milliseconds that a lock is waited for before it is looked at again. */
@@ -77,6 +82,7 @@ export class CpuShares {
         this.put(client, ClientWord.cap, 0);
         this.put(client, ClientWord.urgency, URGENCY_DEFAULT);
         this.times[client] = 0;
+        this.words[Word.end] = Math.max(this.words[Word.end], client + 1);
         return client;
       }
       return undefined;
@@ -102,6 +108,8 @@ export class CpuShares {
         ).length;
       this.words[Word.executing] = count(State.executing);
       this.words[Word.waiting] = count(State.waiting);
+      while (this.words[Word.end] > 0 && this.get(this.words[Word.end] - 1, ClientWord.state) === State.free)
+        this.words[Word.end]--;
       while (this.words[Word.executing] < this.words[Word.processors] && this.giveToFirst());
     });
   }
@@ -147,7 +155,7 @@ export class CpuShares {
   /** A client lets go of its processor, which goes to whoever waits with the least virtual time. */
   protected handOver(): void {
     this.words[Word.executing]--;
-    this.giveToFirst();
+    if (this.words[Word.executing] < this.words[Word.processors]) this.giveToFirst();
   }
 
   private giveToFirst(): boolean {
@@ -164,7 +172,7 @@ export class CpuShares {
   protected first(): number | undefined {
     if (this.words[Word.waiting] === 0) return undefined;
     let best: number | undefined;
-    for (let client = 0; client < SHARES_MAX; client++) {
+    for (let client = 0; client < this.words[Word.end]; client++) {
       if (this.get(client, ClientWord.state) !== State.waiting) continue;
       if (best === undefined || this.times[client] < this.times[best]) best = client;
     }
@@ -174,7 +182,7 @@ export class CpuShares {
   /** The most virtual time of any client that executes or waits. */
   protected latest(): number {
     let latest = -Infinity;
-    for (let client = 0; client < SHARES_MAX; client++)
+    for (let client = 0; client < this.words[Word.end]; client++)
       if (this.get(client, ClientWord.state) >= State.waiting) latest = Math.max(latest, this.times[client]);
     return latest;
   }
@@ -183,6 +191,8 @@ export class CpuShares {
 /** The shares as one thread sees them. */
 export class CpuClient extends CpuShares {
   readonly #id: number;
+  /** It would have gone on, and others went: it does not come back from sleep. */
+  #isPassedOver = false;
 
   constructor(buffer: SharedArrayBuffer, id: number) {
     super(buffer);
@@ -223,6 +233,7 @@ export class CpuClient extends CpuShares {
       const state = this.get(this.#id, ClientWord.state);
       if (state === State.executing) this.handOver();
       if (state === State.waiting) this.words[Word.waiting]--;
+      this.#isPassedOver = false;
       this.put(this.#id, ClientWord.state, State.idle);
     });
   }
@@ -238,8 +249,13 @@ export class CpuClient extends CpuShares {
       if (state !== State.idle) return state === State.executing;
       const first = this.first();
       const level = first === undefined ? this.latest() : this.times[first];
-      this.times[this.#id] = Math.max(this.times[this.#id], level - CREDIT, this.latest() - LAG);
-      const isFree = this.words[Word.executing] < this.words[Word.processors];
+      const least = Math.max(level - CREDIT, this.latest() - LAG);
+      const { [Word.executing]: executing, [Word.processors]: processors } = this.words;
+      // Within the credit several short bursts, of which an answer to a key may be made.
+      const hasSlept = !this.#isPassedOver && this.times[this.#id] <= least + CREDIT / 2;
+      const isBoosted = hasSlept && executing < processors * (1 + BOOSTED);
+      this.times[this.#id] = Math.max(this.times[this.#id], least);
+      const isFree = executing < processors || isBoosted;
       this.words[isFree ? Word.executing : Word.waiting]++;
       this.put(this.#id, ClientWord.state, isFree ? State.executing : State.waiting);
       return isFree;
@@ -255,14 +271,17 @@ export class CpuClient extends CpuShares {
       const capped = this.#charge(nanoseconds);
       const { [Word.reserve]: reserve, [Word.executing]: executing, [Word.processors]: processors } = this.words;
       const spared = executing >= processors ? (nanoseconds * reserve) / (WHOLE - reserve) : 0;
-      if (spared > capped) return { keeps: true, rest: spared };
+      const isOneTooMany = executing > processors;
+      if (spared > capped && !isOneTooMany) return { keeps: true, rest: spared };
       const first = this.first();
-      const keeps = capped === 0 && (first === undefined || this.times[first] >= this.times[this.#id]);
+      const goesOn = first === undefined || this.times[first] >= this.times[this.#id];
+      const keeps = capped === 0 && !isOneTooMany && goesOn;
+      this.#isPassedOver = !keeps;
       if (!keeps) {
         this.put(this.#id, ClientWord.state, State.idle);
         this.handOver();
       }
-      return { keeps, rest: capped };
+      return { keeps, rest: isOneTooMany ? Math.max(capped, spared) : capped };
     });
   }
 
@@ -270,6 +289,7 @@ export class CpuClient extends CpuShares {
   release(nanoseconds: number): Verdict {
     return this.#locked(() => {
       const rest = this.#charge(nanoseconds);
+      this.#isPassedOver = false;
       this.put(this.#id, ClientWord.state, State.idle);
       this.handOver();
       return { keeps: false, rest };
