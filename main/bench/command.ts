@@ -8,6 +8,8 @@ import { peers, trivisor } from './engines.ts';
 import { networkTable, runNetworkBench } from './network/network-bench.ts';
 import { listOf, wholeNumber } from './options.ts';
 import { resultsTable } from './results.ts';
+import { runSchedulerBench } from './scheduler/scheduler-bench.ts';
+import { isHeld, schedulerTable } from './scheduler/scheduler-table.ts';
 import { type Width, type Workload, widths, workloads } from './workloads.ts';
 
 interface Flags {
@@ -22,6 +24,7 @@ interface Flags {
   trivisor: boolean;
   timeout: number;
   network: boolean;
+  scheduler: boolean;
   json: boolean;
 }
 
@@ -34,6 +37,13 @@ async function networkBench({ runs, scale, timeout, json }: Flags): Promise<void
   const results = await runNetworkBench({ runs, scale, timeout, progress });
   process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : networkTable(results));
   if (!results.figures.some(({ engine }) => engine === trivisor.name)) process.exitCode = 1;
+}
+
+async function schedulerBench({ scale, timeout, json }: Flags): Promise<void> {
+  const progress = (message: string): boolean => process.stderr.write(`bench: ${message}\n`);
+  const results = await runSchedulerBench({ scale, timeout, progress });
+  process.stdout.write(json ? `${JSON.stringify(results, null, 2)}\n` : schedulerTable(results));
+  if (!isHeld(results)) process.exitCode = 1;
 }
 
 /** The command, for whoever parses the whole command line. Sets the process's exit status when it has run. */
@@ -55,11 +65,16 @@ export function benchCommand(): Command {
     .option('--native', 'run the workloads on the bare processor too', false)
     .option('--no-idle', 'leave out what a guest takes that waits')
     .option('--network', 'measure networks instead: address translation against QEMU’s', false)
+    .option('--scheduler', 'measure how guests share the processors instead', false)
     .addOption(new Option('--no-trivisor', 'leave our own engine out').hideHelp())
     .option('--json', 'print one JSON document', false)
     .action(async (flags: Flags) => {
       if (flags.network) {
         await networkBench(flags);
+        return;
+      }
+      if (flags.scheduler) {
+        await schedulerBench(flags);
         return;
       }
       const options: BenchOptions = {

@@ -4,6 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CpuShares } from '../../native-free-core/hypervisor/cpu-shares.ts';
 import { rootConfig } from '../containers/images/import-image.ts';
 import { GuestSettings, type GuestSettingsInput, type Report, VolumeSettings } from '../contract.ts';
 import { RunningGuest } from '../guests/running-guest.ts';
@@ -13,6 +14,8 @@ import type { ComparedFiles } from './guest-files.ts';
 
 /** Longest line of a console that is looked at. */
 const LINE_MAX = 4096;
+/** A key that a terminal shows: x. */
+const KEY = 0x78;
 /** Milliseconds that a guest which has answered may take to have nothing to do, when its counters are whole. */
 const SETTLE = 2000;
 
@@ -69,12 +72,21 @@ export interface ComparedGuestOptions {
   /** Further settings. */
   settings?: Partial<GuestSettingsInput>;
   signal?: AbortSignal | undefined;
+  /** The processors that it shares with others. */
+  processors?: CpuShares;
+  /** An OS-level guest has a terminal, as the others do. */
+  tty?: boolean;
 }
 
-function containerOf({ root, command }: ComparedFiles, hostName: string, volume: string | undefined): ContainerStart {
+function containerOf(
+  { root, command }: ComparedFiles,
+  hostName: string,
+  volume: string | undefined,
+  tty: boolean,
+): ContainerStart {
   const volumes = volume === undefined ? [] : [VolumeSettings.parse({ host: volume, guest: '/disk' })];
   const image = { type: 'folder' as const, folder: root, config: rootConfig() };
-  return { root: image, hostName, command, env: [], workdir: null, user: null, volumes, tty: false };
+  return { root: image, hostName, command, env: [], workdir: null, user: null, volumes, tty };
 }
 
 export class ComparedGuest implements AsyncDisposable {
@@ -84,10 +96,13 @@ export class ComparedGuest implements AsyncDisposable {
   readonly #startedAt = performance.now();
   #line = '';
   #heard: (line: string) => void = () => {};
+  /** Called once with whatever comes next. */
+  #answered: (() => void) | null = null;
   #decoder = new TextDecoder();
   readonly #signal: AbortSignal | undefined;
 
-  constructor({ kind, files, networks, name, memoryMiB, settings, volume, signal }: ComparedGuestOptions) {
+  constructor(options: ComparedGuestOptions) {
+    const { kind, files, networks, name, memoryMiB, settings, volume, signal, processors, tty = false } = options;
     this.kind = kind;
     this.name = name;
     this.#signal = signal;
@@ -98,11 +113,14 @@ export class ComparedGuest implements AsyncDisposable {
       output: (bytes) => this.#hear(bytes),
       networks,
       identity: randomUUID(),
-      ...(kind === 'os' ? { container: containerOf(files, name, volume) } : {}),
+      ...(kind === 'os' ? { container: containerOf(files, name, volume, tty) } : {}),
+      ...(processors ? { processors } : {}),
     });
   }
 
   #hear(bytes: Uint8Array): void {
+    this.#answered?.();
+    this.#answered = null;
     const lines = (this.#line + this.#decoder.decode(bytes, { stream: true })).split('\n');
     this.#line = lines.pop()!.slice(-LINE_MAX);
     for (const line of lines) this.#heard(line.trim());
@@ -150,6 +168,26 @@ export class ComparedGuest implements AsyncDisposable {
     await done;
     const wall = (performance.now() - began) / 1000;
     return difference(before, await this.#settledReport(), wall);
+  }
+
+  /** Has the program begin something whose end is not waited for. */
+  begin(text: string): void {
+    this.#type(text);
+  }
+
+  /** Presses a key at its console: milliseconds until it is shown there. */
+  async key(seconds: number): Promise<number> {
+    const answered = Promise.withResolvers<void>();
+    this.#answered = answered.resolve;
+    const late = setTimeout(() => answered.reject(new Error(`no answer within ${seconds} seconds`)), seconds * 1000);
+    const pressed = performance.now();
+    this.run.input(Uint8Array.of(KEY));
+    try {
+      await answered.promise;
+      return performance.now() - pressed;
+    } finally {
+      clearTimeout(late);
+    }
   }
 
   /** Begins to take what another guest sends; `done` is the end of that. */
