@@ -10,6 +10,7 @@ import { GuestSettings, type GuestSettingsInput, type Report, VolumeSettings } f
 import { RunningGuest } from '../guests/running-guest.ts';
 import type { ContainerStart } from '../guests/worker-messages.ts';
 import type { Networks } from '../networks/networks.ts';
+import { fileThreadSeconds } from './file-threads.ts';
 import type { ComparedFiles } from './guest-files.ts';
 
 /** Longest line of a console that is looked at. */
@@ -24,8 +25,11 @@ export interface Measured {
   wallSeconds: number;
   guestSeconds: number;
   hypervisorSeconds: number;
-  /** Their parts. */
+  /** Their parts, but for the seconds of the threads that read and wrote files for it. */
   hypervisorParts: Report['hypervisorSeconds'];
+  fileSeconds: number;
+  /** Seconds that the host's processors executed this process: all of its threads, whose only work this was. 0: not measured. */
+  processorSeconds: number;
   /** Hypervisor seconds of both. */
   hypervisorShare: number;
   exits: number;
@@ -37,10 +41,26 @@ export interface Measured {
 const hypervisorOf = ({ hypervisorSeconds }: Report): number =>
   Object.values(hypervisorSeconds).reduce((sum, seconds) => sum + seconds, 0);
 
+type ProcessWork = Pick<Measured, 'fileSeconds' | 'processorSeconds'>;
+
+/** What this process has executed, since an earlier time where that is given. */
+function processWork(since: ProcessWork = { fileSeconds: 0, processorSeconds: 0 }): ProcessWork {
+  const { user, system } = process.cpuUsage();
+  return {
+    fileSeconds: fileThreadSeconds() - since.fileSeconds,
+    processorSeconds: (user + system) / 1e6 - since.processorSeconds,
+  };
+}
+
 /** What happened between two reports of a run. */
-export function difference(before: Report | null, after: Report, wallSeconds: number): Measured {
+export function difference(
+  before: Report | null,
+  after: Report,
+  wallSeconds: number,
+  { fileSeconds, processorSeconds }: ProcessWork = { fileSeconds: 0, processorSeconds: 0 },
+): Measured {
   const guestSeconds = after.guestSeconds - (before?.guestSeconds ?? 0);
-  const hypervisorSeconds = hypervisorOf(after) - (before ? hypervisorOf(before) : 0);
+  const hypervisorSeconds = hypervisorOf(after) - (before ? hypervisorOf(before) : 0) + fileSeconds;
   const hypervisorParts = { ...after.hypervisorSeconds };
   for (const part of Object.keys(hypervisorParts) as (keyof typeof hypervisorParts)[])
     hypervisorParts[part] -= before?.hypervisorSeconds[part] ?? 0;
@@ -53,6 +73,8 @@ export function difference(before: Report | null, after: Report, wallSeconds: nu
     guestSeconds,
     hypervisorSeconds,
     hypervisorParts,
+    fileSeconds,
+    processorSeconds,
     hypervisorShare: busy > 0 ? hypervisorSeconds / busy : 0,
     exits: Object.values(exitsByReason).reduce((sum, count) => sum + count, 0),
     exitsByReason,
@@ -162,12 +184,14 @@ export class ComparedGuest implements AsyncDisposable {
   /** Has the program do something to its end. */
   async command(text: string, seconds: number): Promise<Measured> {
     const before = await this.#settledReport();
+    const work = processWork();
     const began = performance.now();
     const done = this.#waitFor(new RegExp(`COMPARE done ${text.split(' ')[0]} `), seconds);
     this.#type(text);
     await done;
     const wall = (performance.now() - began) / 1000;
-    return difference(before, await this.#settledReport(), wall);
+    const after = await this.#settledReport();
+    return difference(before, after, wall, processWork(work));
   }
 
   /** Has the program begin something whose end is not waited for. */

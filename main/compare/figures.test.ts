@@ -10,6 +10,8 @@ const measured = (over: Partial<Measured>): Measured => ({
   guestSeconds: 1,
   hypervisorSeconds: 1,
   hypervisorParts: { exits: 1, devices: 0, paging: 0, translation: 0, scheduling: 0 },
+  fileSeconds: 0,
+  processorSeconds: 2,
   hypervisorShare: 0.5,
   exits: 100,
   exitsByReason: {},
@@ -39,6 +41,9 @@ test('figures are para to full, by what each had to do', () => {
   assert.equal(ratio('exits, disk'), 0.1);
   assert.equal(ratio('sequential disk throughput'), 2);
   assert.equal(figures.get('sequential disk throughput')?.full, 100);
+  assert.equal(ratio('sequential disk a second of processor time'), 1);
+  assert.equal(figures.get('sequential disk a second of processor time')?.full, 50);
+  assert.equal(figures.get('random disk operations a second of processor time')?.para, 250);
   assert.equal(ratio('TCP throughput between guests'), 2);
   assert.equal(figures.get('TCP throughput between guests')?.para, 100);
   // Exits a second.

@@ -23,6 +23,7 @@ const sum = (measured: readonly Measured[], of: (one: Measured) => number) =>
   measured.reduce((total, one) => total + of(one), 0);
 const hypervisor: Of = (all) => sum(all, (one) => one.hypervisorSeconds);
 const share: Of = (all) => hypervisor(all) / (hypervisor(all) + sum(all, (one) => one.guestSeconds));
+const processor: Of = (all) => sum(all, (one) => one.processorSeconds);
 const wall: Of = (all) => sum(all, (one) => one.wallSeconds);
 const exits: Of = (all) => sum(all, (one) => one.exits);
 
@@ -42,6 +43,18 @@ export function figuresOf({ alone, work }: Pick<CompareResults, 'alone' | 'work'
     ...figure('hypervisor time, disk', 's', diskJobs, hypervisor),
     ...figure('exits, disk', '', diskJobs, exits),
     ...figure('sequential disk throughput', 'MiB/s', sequentialJobs, (all) => (2 * work.diskMiB) / wall(all)),
+    ...figure(
+      'sequential disk a second of processor time',
+      'MiB/s',
+      sequentialJobs,
+      (all) => (2 * work.diskMiB) / processor(all),
+    ),
+    ...figure(
+      'random disk operations a second of processor time',
+      '/s',
+      ['random'],
+      (all) => work.randomPages / processor(all),
+    ),
     ...figure('random disk operations', '/s', ['random'], (all) => work.randomPages / wall(all)),
     ...figure('TCP throughput between guests', 'MiB/s', ['network'], (all) => work.networkMiB / wall(all)),
     ...figure('exits of an idle guest', '/s', ['idle'], (all) => exits(all) / wall(all)),

@@ -14,6 +14,11 @@ import type { EngineCounts, EngineState } from './engine-counts.ts';
 
 /** One act in this many is timed; a prime, so that it does not fall in step with a guest's loop. */
 const SAMPLE_EVERY = 17;
+/**
+ * Nanoseconds that no act takes of which only some are timed: behind them the host's scheduler gave the processor to others in the
+ * midst of it, which says nothing of the acts that this one stands for.
+ */
+const LONGEST_SAMPLE = 3_000_000;
 
 /** One kind of hypervisor work: how often, and how long by extrapolation from the samples. */
 class Account {
@@ -29,6 +34,7 @@ class Account {
   }
 
   add(nanoseconds: number): void {
+    if (nanoseconds > LONGEST_SAMPLE) return;
     this.samples++;
     this.sampled += nanoseconds;
   }
