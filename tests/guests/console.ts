@@ -50,8 +50,8 @@ export class GuestConsole implements AsyncDisposable {
     return stripVTControlCharacters(this.raw).replaceAll('\r', '');
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
+  get process(): ChildProcessWithoutNullStreams {
+    return this.#child;
   }
 
   get isOver(): boolean {

@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, test } from 'node:test';
+import { type Client, GuestSettings } from '../../main/contract.ts';
 import { checkDisk, convertDisk } from '../../main/disks/disks.ts';
+import { connectToOwner } from '../../main/home/home.ts';
 import { GuestConsole } from './console.ts';
 import { prompt } from './debian.ts';
-import { needsTrivisor, runCommand } from './engines.ts';
+import { needsTrivisor, runCommand, type TestGuest, trivisorCommand } from './engines.ts';
 import { complaintsOf, makeDisk, noStorage, storageGuest } from './storage-guest.ts';
 
-// kill -9 of the process while its guest writes files: the image is whole, and the guest's journal recovers.
+// kill -9 of the app while its guest writes files: the image is whole, the guest's journal recovers, and the next app goes on.
 
-const BOOT = 300;
-const ANSWER = 120;
+const BOOT = 600;
+const ANSWER = 300;
 /** Kills of each disk: 25 in the nightly run, fifty in all. */
 const KILLS = process.env.TRIVISOR_NIGHTLY ? 25 : 2;
 
@@ -23,11 +25,64 @@ after(() => rmSync(folder, { recursive: true }));
 
 const env = { ...process.env, PATH: [process.env.PATH ?? '', '/usr/sbin', '/sbin'].join(delimiter) };
 
-for (const [format, connected] of [
-  ['qcow2', 'ide'],
-  ['raw', 'ahci'],
+interface DiskWords {
+  file: string;
+  format: 'qcow2' | 'raw';
+  interface: 'ide' | 'ahci';
+}
+
+/** A guest that runs, what is typed into it, and the process that dies with it. */
+interface Run {
+  console: GuestConsole;
+  process: ChildProcess;
+}
+
+/** The guest as the command line runs it: the process is its console as well. */
+async function inForeground(guest: TestGuest, disk: DiskWords): Promise<Run> {
+  const console = new GuestConsole(runCommand(guest, '--disk', `${disk.file},if=${disk.interface}`));
+  return { console, process: console.process };
+}
+
+/** The guest in the inventory of an app that has no window; its console is another process. */
+async function inTheApp(guest: TestGuest, disk: DiskWords): Promise<Run> {
+  const home = join(folder, 'home');
+  const { file, args } = trivisorCommand('daemon', '--home', home);
+  const app = spawn(file, args, { stdio: 'ignore' });
+  try {
+    let client: Client | null = null;
+    for (let look = 0; (client = await connectToOwner(home)) === null; look++) {
+      assert.ok(look < BOOT * 10 && app.exitCode === null, 'the app did not start');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const { kernel, initrd, append, memoryMiB } = guest;
+    const known = await client.call('guests.list', {});
+    // The app that was killed left its guest behind: it is there, and off.
+    assert.deepEqual(
+      known.map(({ state }) => state),
+      known.map(() => 'off'),
+    );
+    const id =
+      known[0]?.id ??
+      (
+        await client.call('guests.create', {
+          settings: GuestSettings.parse({ name: 'writer', kernel, initrd, append, memoryMiB, disks: [disk] }),
+        })
+      ).id;
+    await client.call('guests.start', { guest: id });
+    const console = new GuestConsole(trivisorCommand('console', 'writer', '--home', home));
+    client.close();
+    return { console, process: app };
+  } catch (error) {
+    app.kill('SIGKILL');
+    throw error;
+  }
+}
+
+for (const [format, connected, run, where] of [
+  ['qcow2', 'ide', inForeground, 'by the command line'],
+  ['raw', 'ahci', inTheApp, 'in the app'],
 ] as const) {
-  test(`killed ${KILLS} times while its guest writes files to a ${format} disk on ${connected}`, {
+  test(`killed ${KILLS} times while its guest writes files to a ${format} disk on ${connected}, ${where}`, {
     skip: noStorage || needsTrivisor,
   }, async () => {
     const guest = await storageGuest('amd64', folder);
@@ -36,8 +91,9 @@ for (const [format, connected] of [
     makeDisk(plain, 'from the disk\n');
     if (format !== 'raw') await convertDisk(plain, disk, { from: 'raw', format }, () => {});
     for (let kill = 0; kill < KILLS; kill++) {
-      const command = runCommand(guest, '--disk', `${disk},if=${connected}`);
-      await using console = new GuestConsole(command);
+      const { console, process: app } = await run(guest, { file: disk, format, interface: connected });
+      await using _console = console;
+      using _app = { [Symbol.dispose]: () => app.kill('SIGKILL') };
       await console.waitFor(prompt, BOOT);
       console.type('dmesg -n 1; mkdir /disk; mount /dev/sda /disk && cat /disk/greeting\n');
       await console.waitFor(/^from the disk$/m, ANSWER);
@@ -47,8 +103,10 @@ for (const [format, connected] of [
       );
       await console.waitFor(/^round \d+/m, ANSWER);
       await new Promise((resolve) => setTimeout(resolve, (kill * 137) % 900));
-      process.kill(console.pid!, 'SIGKILL');
-      assert.equal((await console.ended).signal, 'SIGKILL');
+      const ended = new Promise((resolve) => app.once('exit', (_, signal) => resolve(signal)));
+      app.kill('SIGKILL');
+      assert.equal(await ended, 'SIGKILL');
+      await console.ended;
 
       const found = await checkDisk(disk, false, format);
       assert.equal(found.corruptions + found.damages, 0, found.details.join('; '));
