@@ -2,6 +2,7 @@
 // Owns the search for the floppy image, the programs put beside it, and the disk's two boot sectors.
 // Never changes the floppy image that was given.
 
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { repositoryRoot } from '../../house/sources.ts';
@@ -53,6 +54,11 @@ export function freeDosFloppy(): Promise<string> {
       tool('mcopy', ['-i', file, join(work, 'sum.com'), '::SUM.COM']);
     },
   });
+}
+
+/** A file of the floppy, as the host's mtools read it. */
+export function freeDosFile(name: string): Buffer {
+  return execFileSync('mcopy', ['-i', floppy, `::${name}`, '-'], { env: { ...process.env, MTOOLS_SKIP_CHECK: '1' } });
 }
 
 const SECTOR = 512;

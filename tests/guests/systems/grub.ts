@@ -1,10 +1,13 @@
-// GRUB on a hard disk and on a CD, with a Debian kernel behind it.
-// Owns the two images: where boot.img, core.img and the file system lie.
+// GRUB on a hard disk and on CDs, with a Debian kernel behind it, with Xen, or alone.
+// Owns the images: where boot.img, core.img and the file system lie.
 // Never runs GRUB's own installer, which wants block devices of the host and root.
 
-import { copyFileSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { noDebian } from '../debian.ts';
+import { gunzipSync } from 'node:zlib';
+import { DebianPackages } from '../../../main/starter/debian-packages.ts';
+import { busyboxInitramfs } from '../../../main/starter/initramfs.ts';
+import { debianGuest, noDebian } from '../debian.ts';
 import { displayGuest } from './display-shell.ts';
 import { lacking, tool } from './host-tools.ts';
 import { image } from './image-cache.ts';
@@ -102,6 +105,69 @@ export async function grubCd(): Promise<string> {
       writeFileSync(join(root, 'boot/grub/grub.cfg'), menu(guest.append));
       copyFileSync(guest.kernel, join(root, 'vmlinuz'));
       writeFileSync(join(root, 'initrd.img'), guest.initramfs);
+      tool('grub-mkrescue', ['-d', modules, '-o', file, root]);
+    },
+  });
+}
+
+/** What GRUB can try by itself, without a clock and without pictures: its authors' own tests of its functions. */
+export const grubSelfTests = ['shift', 'mul', 'cmp', 'ctz', 'bswap', 'signature', 'pbkdf2', 'xnu_uuid', 'div', 'setjmp']
+  .map((name) => `${name}_test`)
+  .concat('exfctest');
+
+/**
+ * An ISO whose GRUB tries the machine and tells what it found on the first serial port: its own tests, PCI, ACPI and SMBIOS,
+ * the disks by its own drivers in the firmware's place, USB. Then it turns the machine off by ACPI.
+ */
+export function grubTrialCd(): Promise<string> {
+  return image({
+    name: 'grub-trial.iso',
+    version: 3,
+    make(file, work) {
+      const root = join(work, 'root');
+      mkdirSync(join(root, 'boot/grub'), { recursive: true });
+      const lines = [
+        ...['serial --unit=0', 'terminal_output serial console', 'set pager=0', 'insmod functional_test'],
+        ...[...grubSelfTests.map((name) => `insmod ${name}`), 'functional_test'],
+        ...['lspci', 'lsacpi', 'smbios -t 1 -s 5', 'lsapm'],
+        // All of GRUB's own drivers, of USB too: from here on firmware's disks are gone, and it finds this CD by the new ones.
+        ...['nativedisk', ...['ata0', 'ahci0'].map((disk) => `md5sum (${disk},msdos1)/KERNEL.SYS`), 'usb'],
+        ...['echo The trial is over.', 'halt'],
+      ];
+      writeFileSync(join(root, 'boot/grub/grub.cfg'), `${lines.join('\n')}\n`);
+      tool('grub-mkrescue', ['-d', modules, '-o', file, root]);
+    },
+  });
+}
+
+/** The first domain's memory (MiB). */
+const FIRST_DOMAIN = 256;
+
+/** An ISO whose GRUB loads Xen, which then starts Debian's kernel as its first domain, with a shell on Xen's console. */
+export async function xenCd(): Promise<string> {
+  const guest = await debianGuest('amd64');
+  const packages = new DebianPackages({ architecture: 'amd64' });
+  const name = await packages.dependency('xen-system-amd64', 'xen-hypervisor-');
+  if (name === null) throw new Error('Debian has no Xen for amd64.');
+  const tree = join(await packages.unpack(name), 'boot');
+  const xen = readdirSync(tree).find((each) => each.endsWith('.gz'));
+  if (xen === undefined) throw new Error(`The package ${name} has ${readdirSync(tree)}.`);
+  return image({
+    name: 'xen.iso',
+    version: `1-${guest.release.replaceAll(/[^0-9a-z]/g, '-')}`,
+    async make(file, work) {
+      const root = join(work, 'root');
+      mkdirSync(join(root, 'boot/grub'), { recursive: true });
+      writeFileSync(join(root, 'boot/xen'), gunzipSync(readFileSync(join(tree, xen))));
+      copyFileSync(guest.kernel, join(root, 'boot/vmlinuz'));
+      const busybox = join(await packages.unpack('busybox-static'), 'bin/busybox');
+      const initramfs = busyboxInitramfs({ busybox: readFileSync(busybox), terminals: ['hvc0'] });
+      writeFileSync(join(root, 'boot/initrd.img'), initramfs);
+      const lines = [
+        `multiboot2 /boot/xen console=com1 com1=115200 loglvl=all dom0_mem=${FIRST_DOMAIN}M`,
+        ...['module2 /boot/vmlinuz console=hvc0', 'module2 /boot/initrd.img', 'boot'],
+      ];
+      writeFileSync(join(root, 'boot/grub/grub.cfg'), `${lines.join('\n')}\n`);
       tool('grub-mkrescue', ['-d', modules, '-o', file, root]);
     },
   });

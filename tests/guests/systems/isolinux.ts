@@ -1,4 +1,4 @@
-// CDs that isolinux starts: a small one with a prompt, and Debian's installer.
+// CDs that isolinux starts: a small one with a prompt, one with tools, and Debian's installer.
 // Owns what lies where on them.
 // Never changes the installer's own files; only what its own boot menu does not offer is added.
 
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type DebianArchitecture, DebianPackages } from '../../../main/starter/debian-packages.ts';
 import { noDebian } from '../debian.ts';
 import { displayGuest } from './display-shell.ts';
+import { freeDosFloppy, noFreeDos } from './freedos.ts';
 import { lacking, tool } from './host-tools.ts';
 import { image } from './image-cache.ts';
 
@@ -39,6 +40,29 @@ export async function isolinuxCd(): Promise<string> {
       writeFileSync(join(work, 'isolinux.cfg'), `${config.join('\n')}\n`);
       writeFileSync(join(work, 'greeting.txt'), 'A CD of the tests.\n');
       writeFileSync(join(work, 'help.txt'), 'Type debian and Enter.\n');
+      makeIso(file, work);
+    },
+  });
+}
+
+const memdisk = '/usr/lib/syslinux/memdisk';
+/** The module that shows what a PC has, and those that it needs. */
+const hardwareModules = ['hdt.c32', 'libcom32.c32', 'libgpl.c32', 'libmenu.c32', 'libutil.c32'];
+
+export const noIsolinuxTools: string | false =
+  lacking('xorriso', isolinux, memdisk, ...hardwareModules.map((name) => join(modules, name))) || noFreeDos;
+
+/** isolinux with `hdt.c32`, and with FreeDOS's floppy, which memdisk makes a drive of: `dos`. */
+export function isolinuxToolsCd(): Promise<string> {
+  return image({
+    name: 'isolinux-tools.iso',
+    version: 1,
+    async make(file, work) {
+      for (const name of hardwareModules) copyFileSync(join(modules, name), join(work, name));
+      copyFileSync(memdisk, join(work, 'memdisk'));
+      copyFileSync(await freeDosFloppy(), join(work, 'freedos.img'));
+      const config = ['prompt 1', 'timeout 0', 'label dos', '  kernel memdisk', '  initrd freedos.img'];
+      writeFileSync(join(work, 'isolinux.cfg'), `${config.join('\n')}\n`);
       makeIso(file, work);
     },
   });

@@ -21,6 +21,24 @@ export const systems = {
   'grub-cd': { system: 'GRUB 2', from: 'CD', shows: 'menu, then 32-bit Linux to a shell' },
   isolinux: { system: 'isolinux', from: 'CD', shows: 'prompt, help, then Linux to a shell' },
   ipxe: { system: 'iPXE', from: 'CD', shows: 'prompt, commands' },
+  'isolinux-hdt': { system: "Syslinux' Hardware Detection Tool", from: 'CD', shows: 'what it finds, by its menus' },
+  memdisk: { system: 'FreeDOS in memory, by memdisk', from: 'CD', shows: 'prompt, commands, a program' },
+  'grub-trial': {
+    system: 'GRUB 2 without firmware',
+    from: 'CD',
+    shows: "its authors' tests; disks on IDE and AHCI, and USB, by its own drivers; power-off",
+  },
+  'memtest-i386': {
+    system: 'Memtest86+, 32-bit',
+    from: 'CD',
+    shows: 'ten tests of memory by two processors, no error',
+  },
+  'memtest-amd64': { system: 'Memtest86+, 64-bit', from: 'CD', shows: 'the same' },
+  xen: {
+    system: "Xen 4.17, and Debian's kernel on it",
+    from: 'CD, GRUB',
+    shows: 'hypervisor on two processors, a shell in the first domain, power-off',
+  },
   'installer-text-i386': { system: "Debian 12's installer, 32-bit", from: 'CD', shows: 'language page on VGA text' },
   'installer-text-amd64': { system: "Debian 12's installer, 64-bit", from: 'CD', shows: 'language page on VGA text' },
   'installer-gtk-i386': {
