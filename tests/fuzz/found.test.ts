@@ -131,3 +131,20 @@ test('a push by a stack pointer that its region has just made non-canonical is #
   // mov ecx, 5; then in a loop btc rsp, 62 an odd number of times; pushf; pop rax
   check(program('long64', ['b905000000', '480fbafc3e', 'ffc9', '75f7', '9c', '58']), 'exception 12 (0) at');
 });
+
+test('a repeated comparison ends where it differs, though nobody looks at its flags', () => {
+  // mov ecx, 9; push rcx; mov ecx, 13; mov esi, 0x30000; mov edi, 0x30100; repe cmpsb; and edx, edx; pop rcx; dec ecx; jnz
+  // to the PUSH
+  const body = ['51', 'b90d000000', 'be00000300', 'bf00010300', 'f3a6', '21d2', '59', 'ffc9', '75e8'];
+  const differing = {
+    patches: [
+      { at: 0x30003, bytes: Uint8Array.of(1) },
+      { at: 0x30103, bytes: Uint8Array.of(2) },
+    ],
+  };
+  const equal = { at: 0x30000, bytes: Uint8Array.of(7, 7, 7) };
+  const same = { at: 0x30100, bytes: Uint8Array.of(7, 7, 7) };
+  const tried = { ...program('prot32', ['b909000000', ...body]), patches: [equal, same, ...differing.patches] };
+  check(tried);
+  assert.equal(machines.interpreter.run(tried).state.get('rsi'), 0x30004n);
+});

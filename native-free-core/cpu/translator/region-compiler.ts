@@ -298,7 +298,8 @@ function deadFlags(
   let live = EVERY_FLAG;
   for (let index = instructions.length - 1; index >= 0; index--) {
     const { written, read, conditional, leaves } = facts[index];
-    dead[index] = written !== 0 && (written & live) === 0;
+    // Repeated comparisons look at their own flags.
+    dead[index] = written !== 0 && (written & live) === 0 && !isRepeated(instructions[index]);
     if (leaves || traits[index].mayLeave) live = EVERY_FLAG;
     else {
       if (!conditional || countIsKnown(instructions[index])) live &= ~written;
@@ -306,6 +307,10 @@ function deadFlags(
     }
   }
   return dead;
+}
+
+function isRepeated({ rep, encoding }: DecodedInstruction): boolean {
+  return rep !== 0 && encoding.attributes.has('rep');
 }
 
 /** Whether a shift's or rotate's count is an immediate other than zero. */
