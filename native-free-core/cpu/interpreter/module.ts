@@ -233,6 +233,12 @@ export function buildInterpreter(memoryMaximumPages: number): InterpreterModule 
   ] as const) {
     module.define(module.declare(name, [i64, i32, i32], i32, true), slowInRegion(access));
   }
+  for (const [name, kind] of [
+    ['find_for_read', TlbKind.read],
+    ['find_for_write', TlbKind.write],
+  ] as const) {
+    module.define(module.declare(name, [i64, i32], i32, true), findInTlb(kind));
+  }
   module.define(functions.timestamp, timestamp(ticksImport));
   module.define(functions.segmentLinear, segmentLinear(segmentSlowImport));
   module.define(functions.enter, enter(findBlockImport, named.get('walk_page')!));
@@ -540,6 +546,21 @@ function checkPageBody() {
     f.store(storeOp.i32_store, slot, key, GuardSlot.key);
     f.return(c32(1));
   });
+  f.return(c32(0));
+  f.unreachable();
+  return f.finish();
+}
+
+/** (linear i64, bytes - 1 i32) -> i32: host address of memory that the TLB has, all of it in one page; else 0. */
+function findInTlb(kind: TlbKind) {
+  const f = new FunctionBuilder([i64, i32]);
+  const linear = f.parameter(0, i64);
+  const index = and(shrU(wrap(linear), c32(8)), c32((TLB_ENTRIES - 1) << 4));
+  const entry = f.let(add(field(loadOp.i32_load, S.tlb), index));
+  const page = and(add(linear, extendU(f.parameter(1, i32))), c64(~0xfffn));
+  f.if(eq(load(loadOp.i64_load, entry, kind), page), () =>
+    f.return(add(wrap(linear), load(loadOp.i32_load, entry, kind + 8))),
+  );
   f.return(c32(0));
   f.unreachable();
   return f.finish();

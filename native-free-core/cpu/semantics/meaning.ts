@@ -75,14 +75,15 @@ export interface SharedFunctions {
   readonly named: { get(name: string): FunctionReference | undefined };
 }
 
-const LOADS: Record<MemorySize, LoadOperation> = {
+/** The operations of memory accesses by size. */
+export const LOADS: Record<MemorySize, LoadOperation> = {
   8: loadOp.i32_load8_u,
   16: loadOp.i32_load16_u,
   32: loadOp.i32_load,
   64: loadOp.i64_load,
   128: loadOp.v128_load,
 };
-const STORES: Record<MemorySize, StoreOperation> = {
+export const STORES: Record<MemorySize, StoreOperation> = {
   8: storeOp.i32_store8,
   16: storeOp.i32_store16,
   32: storeOp.i32_store,
@@ -273,17 +274,17 @@ export abstract class Meaning extends FunctionBuilder {
   // ---- memory
 
   /** Address of a linear address's entry in the first of the TLB's tables; it is at the same place in each. */
-  private tlbEntry(linear: Node): Node & { kind: 'local' } {
+  protected tlbEntry(linear: Node): Node & { kind: 'local' } {
     return this.let(add(and(shrU(wrap(linear), c32(8)), TLB_INDEX), this.tlbBase()));
   }
 
   /** 1 when the entry maps the page of every byte of the access. */
-  private tlbHit(kind: TlbKind, entry: Node, linear: Node, bytes: number): Node {
+  protected tlbHit(kind: TlbKind, entry: Node, linear: Node, bytes: number): Node {
     // An access that crosses a page compares the next page's address with this page's tag, and so misses.
     return eq(load(loadOp.i64_load, entry, kind), and(add(linear, c64(bytes - 1)), PAGE_MASK));
   }
 
-  private tlbHost(kind: TlbKind, entry: Node, linear: Node): Node {
+  protected tlbHost(kind: TlbKind, entry: Node, linear: Node): Node {
     return add(wrap(linear), load(loadOp.i32_load, entry, kind + 8));
   }
 

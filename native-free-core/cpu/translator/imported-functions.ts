@@ -76,6 +76,16 @@ export class ImportedFunctions implements SharedFunctions {
     return this.import('finish_slow_write_in_region', [i64, i32, i32], i32);
   }
 
+  /** (linear i64, bytes - 1 i32) -> i32: host address of memory that the TLB has for reading, all of it in one page; else 0. */
+  get findForRead(): FunctionReference {
+    return this.import('find_for_read', [i64, i32], i32);
+  }
+
+  /** The same for writing. */
+  get findForWrite(): FunctionReference {
+    return this.import('find_for_write', [i64, i32], i32);
+  }
+
   get timestamp(): FunctionReference {
     return this.import('timestamp', [], i64);
   }

@@ -18,6 +18,7 @@ import type { HandlerTraits } from '../interpreter/interpreter-meaning.ts';
 import { REGION_SLOTS } from '../interpreter/module.ts';
 import type { OperandShape } from '../semantics/meaning.ts';
 import { codeSizeOf } from '../state.ts';
+import { type FoundWindows, foundOnBoth, nothingFound, stackWindow, windowsOf } from './found-memory.ts';
 import { GuestCode } from './guest-code.ts';
 import { ImportedFunctions } from './imported-functions.ts';
 import { TranslationRecords } from './records.ts';
@@ -155,7 +156,15 @@ export class RegionCompiler {
     let behind: BehindCall | undefined;
     const none = (reaches: (encoding: Encoding) => boolean): boolean =>
       !region.blocks.some(({ instructions }) => instructions.some(({ encoding }) => reaches(encoding)));
+    const windows = windowsOf(
+      region.blocks.flatMap(({ instructions }) =>
+        instructions.map((instruction) => ({ instruction, traits: this.traitsOf(instruction, mode) })),
+      ),
+    );
+    const stack =
+      codeSizeOf(mode) === 16 ? undefined : stackWindow(region.blocks.map(({ instructions }) => instructions));
     const locals = {
+      windows: stack ? [...windows, stack] : windows,
       vectorsInLocals: none(({ row }) => row.wholeVectorState === true),
       x87InLocals: none(reachesX87State),
     };
@@ -165,6 +174,8 @@ export class RegionCompiler {
       expectedReturn: () => expected,
       behindCall: () => behind,
     });
+    /** What is known of windows where a block begins: on all ways to it so far. */
+    const foundAt = new Map<BasicBlock, FoundWindows>();
     const guards = new Map<number, number>();
     const guardOf = (page: number): number => {
       const slot = guards.get(page) ?? this.records.guardSlot(this.view.physicalPage(page));
@@ -173,7 +184,7 @@ export class RegionCompiler {
     };
     m.region(() =>
       emitStructured(m, region.blocks, {
-        block: (block, go) => {
+        block: (block, go, isLoopHead) => {
           const targets = new Map(block.successors.map((successor) => [successor.offset, successor]));
           onward = (offset, size) => {
             const to = targets.get(offset);
@@ -183,15 +194,21 @@ export class RegionCompiler {
           };
           const goOn = (to: BasicBlock): void => {
             const saved = { onward, behind };
+            const found = m.foundHere;
+            const other = foundAt.get(to);
+            foundAt.set(to, other ? foundOnBoth(other, found) : found);
             const page = pageOf(to.offset);
             if (page === 0 || page === pageOf(block.offset)) go(to);
             else m.guardPage(guardOf(page), to.offset, () => go(to));
             ({ onward, behind } = saved);
+            m.goBackTo(found);
           };
           const [after] = block.successors;
           behind = block.end.kind === 'outside' && after ? { offset: after.offset, go: () => goOn(after) } : undefined;
           expected = block.end.kind === 'return' && block.successors.length > 0 ? block.end.target : undefined;
-          this.emitBlock(m, block, mode, (offset) => onward(offset), coldMicroOp);
+          // Ways back to a loop's head come from code that is not built yet.
+          const found = (isLoopHead ? undefined : foundAt.get(block)) ?? nothingFound;
+          this.emitBlock(m, block, mode, found, (offset) => onward(offset), coldMicroOp);
         },
         backEdge: (to) => m.checkBudget(to.offset),
         irreducible: (to) => m.exitTo(to.offset),
@@ -209,6 +226,7 @@ export class RegionCompiler {
     m: TranslatorMeaning,
     block: BasicBlock,
     mode: number,
+    found: FoundWindows,
     onward: (offset: number) => void,
     coldMicroOp: (offset: number) => number,
   ): void {
@@ -216,7 +234,7 @@ export class RegionCompiler {
     const traits = instructions.map((instruction) => this.traitsOf(instruction, mode));
     const facts = instructions.map(({ encoding }) => this.factsOf(encoding));
     const dead = deadFlags(instructions, facts, traits);
-    m.beginBlock(instructions.length);
+    m.beginBlock(instructions.length, found);
     let offset = block.offset;
     instructions.forEach((instruction, index) => {
       const at = offset;

@@ -58,7 +58,7 @@ export function dominates(dominators: readonly number[], a: number, b: number): 
 /** What the emission of a region asks of whoever knows the blocks' contents. */
 export interface BlockEmitter {
   /** Emits a block; `go` emits the way to a successor (or an exit, where it is not in the region). */
-  block(block: BasicBlock, go: (to: BasicBlock) => void): void;
+  block(block: BasicBlock, go: (to: BasicBlock) => void, isLoopHead: boolean): void;
   /** Before a branch back to a loop's start: may leave instead. */
   backEdge(to: BasicBlock): void;
   /** A jump into a loop beside its head, which structured code cannot do: leaves for that address. */
@@ -102,7 +102,7 @@ export function emitStructured(f: FunctionBuilder, blocks: readonly BasicBlock[]
   const within = (block: BasicBlock, pending: readonly BasicBlock[]): void => {
     const outer = pending.at(-1);
     if (!outer) {
-      emitter.block(block, (to) => go(block, to));
+      emitter.block(block, (to) => go(block, to), loopHeads.has(block));
       return;
     }
     f.block((label) => {

@@ -58,15 +58,17 @@ import {
   shortcutOf,
 } from '../interpreter/module.ts';
 import { CARRY_OVERFLOW_APART, ccOpOf, compareCondition, FlagFormulas, FlagKind } from '../semantics/flags.ts';
-import { Meaning, type MemorySize, type OperandShape, type SlowAccess } from '../semantics/meaning.ts';
+import type { MemorySize, OperandShape, SlowAccess } from '../semantics/meaning.ts';
 import { X87Stack } from '../semantics/x87-stack.ts';
 import { Exit, ModeBit, S, Seg, Slot, xmmAddress } from '../state.ts';
+import { FindingMeaning } from './finding-meaning.ts';
+import type { FoundWindows, Window } from './found-memory.ts';
 import type { ImportedFunctions } from './imported-functions.ts';
 import { pageOf } from './region.ts';
 import { X87InLocals } from './x87-locals.ts';
 
 const { i32, i64, v128 } = ValueType;
-/** ccOp of flags given outright, which have no size: in a region's locals they are of 64 bits. */
+/** ccOp of flags given outright, which have no size: in a region's locals they are of 64 bits, since 0 has another meaning. */
 const EXPLICIT = ccOpOf(FlagKind.explicit, 64);
 type Local = Node & { kind: 'local' };
 
@@ -109,8 +111,8 @@ export interface RegionExits {
 const bodyWriter = new ByteWriter(65536);
 const wholeWriter = new ByteWriter(65536);
 
-export class TranslatorMeaning extends Meaning {
-  readonly shared: ImportedFunctions;
+export class TranslatorMeaning extends FindingMeaning {
+  override readonly shared: ImportedFunctions;
   size: Size = 32;
   operands: readonly OperandShape[] = [];
   flat = true;
@@ -119,10 +121,8 @@ export class TranslatorMeaning extends Meaning {
 
   private subject!: Subject;
   private readonly exits: RegionExits;
-  private readonly mode: number;
   /** Index of the type of a region's function in its module. */
   private readonly regionType: number;
-  private readonly code64: boolean;
   /** One local a register, taken at once: those taken while an instruction is built are given back behind it. */
   private readonly registers: readonly Local[];
   private readonly used: boolean[] = new Array(16).fill(false);
@@ -134,12 +134,11 @@ export class TranslatorMeaning extends Meaning {
   private readonly vectorDirty: boolean[] = new Array(16).fill(false);
   /** Checks that have been made in this basic block. */
   private readonly checked = new Set<string>();
+  /** 0 until the region has set flags: those in the state hold so long, and the locals hold nothing. */
   private readonly ccOp: Local;
   private readonly ccA: Local;
   private readonly ccB: Local;
   private readonly ccC: Local;
-  /** 1 once the region has set flags: until then those in the state hold, and the locals hold nothing. */
-  private readonly flagsSet: Local;
   private flagsChanged = false;
   /** Some way through the region ends in a return of the guest's. */
   private returns = false;
@@ -168,15 +167,17 @@ export class TranslatorMeaning extends Meaning {
     shared: ImportedFunctions,
     mode: number,
     regionType: number,
-    { vectorsInLocals, x87InLocals }: { readonly vectorsInLocals: boolean; readonly x87InLocals: boolean },
+    {
+      vectorsInLocals,
+      x87InLocals,
+      windows,
+    }: { readonly vectorsInLocals: boolean; readonly x87InLocals: boolean; readonly windows: readonly Window[] },
     exits: RegionExits,
   ) {
-    super([], bodyWriter.clear());
+    super(bodyWriter.clear(), mode, windows);
     this.shared = shared;
-    this.mode = mode;
     this.regionType = regionType;
     this.exits = exits;
-    this.code64 = (mode & ModeBit.codeMask) === ModeBit.code64;
     this.registers = Array.from({ length: this.code64 ? 16 : 8 }, () => this.local(this.code64 ? i64 : i32));
     this.vectorsInLocals = vectorsInLocals;
     this.vectors = vectorsInLocals ? this.registers.map(() => this.local(v128)) : [];
@@ -187,7 +188,6 @@ export class TranslatorMeaning extends Meaning {
     this.ccA = this.local(this.code64 ? i64 : i32);
     this.ccB = this.local(this.code64 ? i64 : i32);
     this.ccC = this.local(i32);
-    this.flagsSet = this.local(i32);
     this.left = this.local(i32);
     this.tlb = this.local(i32);
     this.target = this.local(i64);
@@ -267,7 +267,7 @@ export class TranslatorMeaning extends Meaning {
    * `withApart`: CF and OF may have been set apart from the others.
    */
   private flagsToMemory(withApart = true): void {
-    super.if(this.flagsSet, () => {
+    super.if(this.ccOp, () => {
       this.storeField(storeOp.i32_store, S.ccOp, this.ccOp);
       if (withApart) this.storeField(storeOp.i32_store, S.ccC, this.ccC);
       // The locals hold anything above the operands' size, which the state has sign-extended.
@@ -281,7 +281,7 @@ export class TranslatorMeaning extends Meaning {
 
   /** Brings the flags in the locals up to date, where only a part of them is about to change. */
   private flagsFromMemory(): void {
-    super.if(eqz(this.flagsSet), () => {
+    super.if(eqz(this.ccOp), () => {
       // Flags given outright have all their bits, whatever size the state says.
       const ccOp = this.let(field(loadOp.i32_load, S.ccOp));
       this.set(this.ccOp, or(ccOp, select(and(ccOp, c32(~CARRY_OVERFLOW_APART & ~3)), c32(0), c32(EXPLICIT))));
@@ -289,7 +289,6 @@ export class TranslatorMeaning extends Meaning {
       this.set(this.ccC, field(loadOp.i32_load, S.ccC));
       this.set(this.ccA, this.narrow(field(loadOp.i64_load, S.ccA)));
       this.set(this.ccB, this.narrow(field(loadOp.i64_load, S.ccB)));
-      this.set(this.flagsSet, c32(1));
     });
   }
 
@@ -361,7 +360,9 @@ export class TranslatorMeaning extends Meaning {
       this.if(changed, () => this.return(call(this.shared.enter)), undefined, false);
       this.storeField(storeOp.i64_store, codeBase, this.maskIp(sub(back, c64(behind.offset)), size));
       this.gap(() => this.entryCode());
-      this.set(this.flagsSet, c32(0));
+      this.set(this.ccOp, c32(0));
+      // What was called may have changed what is mapped where.
+      this.forgetFound();
       for (const local of [key, lost, outer, back, region, result]) this.release(local);
       behind.go();
     });
@@ -454,7 +455,8 @@ export class TranslatorMeaning extends Meaning {
   // ---- one instruction after another
 
   /** Takes a basic block's instructions off the budget, before the first of them. */
-  beginBlock(instructions: number): void {
+  beginBlock(instructions: number, found: FoundWindows): void {
+    this.goBackTo(found);
     this.knownFlags = undefined;
     this.checked.clear();
     this.x87Locals?.forget();
@@ -470,6 +472,7 @@ export class TranslatorMeaning extends Meaning {
     this.addressSize = instruction.addressSize;
     this.rep = instruction.encoding.attributes.has('rep') ? instruction.rep : 0;
     this.flat = implicitlyFlat(instruction, this.mode);
+    this.beginInstruction(instruction);
   }
 
   /** Out of the region, to a page offset; jumps cut the instruction pointer to their operand size. */
@@ -529,6 +532,7 @@ export class TranslatorMeaning extends Meaning {
 
   private assign(number: number, value: Node): void {
     this.dirty[number] = true;
+    this.registerChanges(number);
     this.set(this.register(number), value);
   }
 
@@ -668,7 +672,7 @@ export class TranslatorMeaning extends Meaning {
   // ---- addresses
 
   /** Base + (index << scale) + displacement under the address size, as an i64; `extra` is added before the mask. */
-  private offsetOf(extra?: Node): Node {
+  protected offsetOf(extra?: Node): Node {
     const { instruction } = this.subject;
     const { base, index, scale, displacement, displacementHigh, addressSize } = instruction;
     if (addressSize === 64 || base === BASE_RIP) {
@@ -697,7 +701,10 @@ export class TranslatorMeaning extends Meaning {
   }
 
   address(_operand: number): Local {
-    return this.segmented(this.let(this.offsetOf()));
+    const offset = this.let(this.offsetOf());
+    const linear = this.segmented(offset);
+    if (linear === offset) this.operandAt(linear, this.subject.instruction);
+    return linear;
   }
 
   bitAddress(_operand: number, bitOffset: Node): Local {
@@ -739,10 +746,6 @@ export class TranslatorMeaning extends Meaning {
 
   // ---- stack: its size is part of the mode
 
-  private stackSize(): 16 | 32 | 64 {
-    return this.code64 ? 64 : (this.mode & ModeBit.stack32) !== 0 ? 32 : 16;
-  }
-
   override stackMask(): Node {
     const size = this.stackSize();
     return c64(size === 64 ? -1n : size === 32 ? 0xffffffffn : 0xffffn);
@@ -777,6 +780,7 @@ export class TranslatorMeaning extends Meaning {
     const log2 = 28 - Math.clz32(size);
     const detail = c32((offset & 0xfff) | (log2 << SLOW_SIZE_SHIFT) | (remaining << 16));
     this.set(this.left, call(this.shared[access], linear, this.left, detail));
+    this.distrustFound();
     if (access === 'finishSlowWrite') return;
     this.mayFailSlowly = true;
     const failed = ltS(this.left, c32(SLOW_FAILED));
@@ -804,7 +808,6 @@ export class TranslatorMeaning extends Meaning {
     this.set(this.ccA, this.raw(a, size));
     this.set(this.ccB, this.raw(b, size));
     this.set(this.ccOp, known === undefined ? ccOp : c32(known));
-    this.set(this.flagsSet, c32(1));
     this.knownFlags =
       known === undefined ? undefined : { kind: (known >> 2) as FlagKind, size: size as Size, apart: false };
   }
@@ -953,13 +956,19 @@ export class TranslatorMeaning extends Meaning {
   }
 
   override helper(name: string, ...args: Node[]): Local {
-    this.x87Locals?.forget();
+    this.forgetBefore();
     return super.helper(name, ...args);
   }
 
   override helperCall(name: string, ...args: Node[]): void {
-    this.x87Locals?.forget();
+    this.forgetBefore();
     super.helperCall(name, ...args);
+  }
+
+  /** A helper may do anything. */
+  private forgetBefore(): void {
+    this.x87Locals?.forget();
+    this.forgetFound();
   }
 
   // ---- leaving
