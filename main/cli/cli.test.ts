@@ -205,7 +205,7 @@ test('bad input is told in one line, and leaves nothing behind', { timeout: 60_0
   assert.ok(!existsSync(join(folder, 'none')));
 });
 
-test('the inventory: create, list, set, info, start, console, stop, rm', { timeout: 60_000 }, async (context) => {
+test('the inventory: create, list, set, info, start, console, stop, rm', { timeout: 240_000 }, async (context) => {
   const home = newHome();
   const verb = (...args: string[]) => trivisor([...args, '--home', home]);
   const json = async (...args: string[]) => {

@@ -3,8 +3,9 @@
 // Never does anything that is not a call of the contract.
 
 import type { Command } from 'commander';
-import type { Client, GuestView } from '../contract.ts';
+import type { Client, GuestKind, GuestView, SettingName } from '../contract.ts';
 import {
+  concerns,
   Failure,
   type ForwardSettings,
   forwardText,
@@ -214,8 +215,12 @@ function details(view: GuestView, unimplemented: Record<string, number> | null):
   const { settings, id, state, createdAt, startedAt, pauseReason, ejectedDisc, lastEnd, saved } = view;
   const time = (milliseconds: number): string => new Date(milliseconds).toLocaleString();
   const lines: [string, string][] = Object.entries(settings)
+    .filter(([name]) => concerns(settings.kind, name as SettingName))
     .filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))
-    .map(([name, value]) => [name, Array.isArray(value) ? value.map(deviceText).join('; ') : String(value)]);
+    .map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map((device) => deviceText(device, settings.kind)).join('; ') : String(value),
+    ]);
   const command = lines.find(([name]) => name === 'command');
   if (command) command[1] = joinWords(settings.command);
   lines.push(['id', id], ['state', state], ['created', time(createdAt)]);
@@ -230,12 +235,14 @@ function details(view: GuestView, unimplemented: Record<string, number> | null):
 }
 
 /** A disk, a floppy or a network card: what it is made from, and what is set of it. Other devices are a word. */
-function deviceText(device: object | string | null): string {
+function deviceText(device: object | string | null, kind: GuestKind): string {
   if (device === null) return 'none';
   if (typeof device === 'string') return device;
   const [[, first], ...rest] = Object.entries(device) as [[string, unknown], ...[string, unknown][]];
   const set = rest.filter(([, value]) => value !== null && value !== false);
   const texts = set.flatMap(([name, value]) => {
+    // A guest of kind os has the network, and no card.
+    if (name === 'model' && kind === 'os') return [];
     if (name === 'link') return linkWords(value as LinkSettings);
     // As it is where nothing was said.
     if ((name === 'vlan' && value === 0) || (name === 'mtu' && value === MTU_MAX)) return [];

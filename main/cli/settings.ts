@@ -38,20 +38,24 @@ function key(name: SettingName): string {
   return longFlag(name).slice(2);
 }
 
+/** Kinds as a heading of `--help` names them. */
+const told = (kinds: readonly string[]): string => `kind${kinds.length > 1 ? 's' : ''} ${kinds.join(' and ')}`;
+
 /** Adds an option for each setting but those in `without`. */
 export function addSettingOptions(command: Command, without: readonly SettingName[] = []): void {
   for (const name of names) {
     if (without.includes(name)) continue;
     const field = GuestSettings.shape[name] as z.ZodType;
-    const { flag, help } = info(name);
+    const { flag, help, kinds } = info(name);
     const value = field instanceof z.ZodDefault ? field.def.defaultValue : undefined;
     const isTold = typeof value === 'number' || (typeof value === 'string' && value !== '');
     const description = isTold ? `${help} (default: ${value})` : help;
     // An option without an argument must have no parser: it would be called all the same.
     const list = lists[name];
-    if (list) command.option(flag, description, (text: string, before: unknown[] = []) => [...before, ...list(text)]);
-    else if (flag.includes('<')) command.option(flag, description, (text: string) => parse(name, text));
-    else command.option(flag, description);
+    const option = new Option(flag, description);
+    if (list) option.argParser((text: string, before: unknown[] = []) => [...before, ...list(text)]);
+    else if (flag.includes('<')) option.argParser((text: string) => parse(name, text));
+    command.addOption(kinds ? option.helpGroup(`For ${told(kinds)}:`) : option);
   }
   // A root folder or archive by the name that other tools have for it.
   if (!without.includes('image'))

@@ -14,7 +14,9 @@ interface SnapshotFlags {
 }
 
 export function addSnapshot(program: Command, machineModule: string | undefined): void {
-  const snapshot = new Command('snapshot').description('what guests can be made again').copyInheritedSettings(program);
+  const snapshot = new Command('snapshot')
+    .description('keep what guests are, and go back to it')
+    .copyInheritedSettings(program);
 
   const visit = <Result>(flags: SnapshotFlags, act: (client: Client) => Promise<Result>): Promise<Result> =>
     withHome({ home: homeFolder(flags.home), machineModule }, act);

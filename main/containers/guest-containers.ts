@@ -4,27 +4,12 @@
 
 import { rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Failure, GuestSettings } from '../contract.ts';
+import { concerns, Failure, GuestSettings } from '../contract.ts';
 import { GuestLog } from '../guests/guest-log.ts';
 import type { ContainerStart } from '../guests/worker-messages.ts';
 import { containerStart } from './container-start.ts';
 import { chooseRoot, looksLikePath, presentRoot } from './guest-root.ts';
 import type { Images } from './images/images.ts';
-
-/** Settings that mean something to a guest of kind os beside those of its own. */
-const shared: readonly (keyof GuestSettings)[] = [
-  'name',
-  'kind',
-  'memoryMiB',
-  'cpus',
-  'cpuWeight',
-  'cpuCap',
-  'nets',
-  'autostart',
-  'autostartDelay',
-];
-/** Its own, which mean nothing to others. */
-const own: readonly (keyof GuestSettings)[] = ['image', 'command', 'env', 'workdir', 'user', 'volumes', 'tty'];
 
 /** Throws a {@link Failure} with one sentence where settings of one kind are given to another. */
 export function checkKindOfSettings(settings: GuestSettings): void {
@@ -33,7 +18,8 @@ export function checkKindOfSettings(settings: GuestSettings): void {
     throw new Failure('wrong', 'A guest of kind os needs --image: an imported image, or the folder that is its root.');
   const plain = GuestSettings.parse({ name: 'x' });
   for (const name of Object.keys(GuestSettings.shape) as (keyof GuestSettings)[]) {
-    const isWrong = isOs ? !shared.includes(name) && !own.includes(name) : own.includes(name);
+    // What a microvm lacks of a whole PC is told of in words of its own.
+    const isWrong = !concerns(settings.kind, name) && (isOs || concerns('os', name));
     if (!isWrong || JSON.stringify(settings[name]) === JSON.stringify(plain[name])) continue;
     if (isOs && name === 'deterministic')
       throw new Failure('wrong', 'A guest of kind os cannot be deterministic: its clock is the host’s.');
