@@ -80,6 +80,8 @@ export const GuestView = z.object({
   saved: z.object({ at: z.number(), bytes: z.number() }).nullable(),
   /** How many there are. */
   snapshots: z.number(),
+  /** Of a guest of kind os: bytes on the host's disk of what it has changed of its image, as of its last end. */
+  changedBytes: z.number().optional(),
 });
 export type GuestView = z.output<typeof GuestView>;
 

@@ -228,6 +228,7 @@ function details(view: GuestView, unimplemented: Record<string, number> | null):
   if (pauseReason !== null) lines.push(['paused', pauseReason]);
   if (ejectedDisc !== null) lines.push(['ejected', ejectedDisc]);
   if (saved) lines.push(['saved state', `of ${time(saved.at)}, ${(saved.bytes / 2 ** 20).toFixed(1)} MiB`]);
+  if (view.changedBytes !== undefined) lines.push(['changes kept', `${(view.changedBytes / 2 ** 20).toFixed(1)} MiB`]);
   if (lastEnd) lines.push(['last end', `${lastEnd.reason} at ${time(lastEnd.at)}: ${lastEnd.detail}`]);
   const calls = Object.entries(unimplemented ?? {}).map(([name, count]) => `${name} ${count}`);
   if (calls.length > 0) lines.push(['calls in vain', calls.join(', ')]);

@@ -171,7 +171,7 @@ async function run(flags: RunFlags, words: readonly string[], machineModule: str
 /** What a guest of kind os is made of; undefined for others. */
 async function containerOf(settings: GuestSettings, home: string): Promise<ContainerStart | undefined> {
   if (settings.kind !== 'os' || settings.image === null) return undefined;
-  return containerStart(await containerRoot(settings.image, home), settings);
+  return containerStart(await containerRoot(settings.image, home), settings, null);
 }
 
 /** A `--type` with its `--type-after`: typed where that matches, if it can be typed there. */

@@ -108,7 +108,7 @@ function containerOf(
 ): ContainerStart {
   const volumes = volume === undefined ? [] : [VolumeSettings.parse({ host: volume, guest: '/disk' })];
   const image = { type: 'folder' as const, folder: root, config: rootConfig() };
-  return { root: image, hostName, command, env: [], workdir: null, user: null, volumes, tty };
+  return { root: image, hostName, command, env: [], workdir: null, user: null, volumes, tty, folder: null };
 }
 
 export class ComparedGuest implements AsyncDisposable {

@@ -12,12 +12,15 @@ import type { FileSystem, Nanoseconds, WalkContext } from '../../native-free-cor
 import type { ContainerConfig } from '../../native-free-core/hypervisor/guest.ts';
 import type { GuestSettings, VolumeSettings } from '../contract.ts';
 import type { ContainerStart } from '../guests/worker-messages.ts';
+import { GuestChanges } from './guest-changes.ts';
 import { chooseRoot, looksLikePath, openRoot, type RootChoice, rootFolder } from './guest-root.ts';
 import { NodeHostTree } from './host-tree.ts';
 import { Images } from './images/images.ts';
 
 /** st_dev of the first layer; the guest's own file systems have the numbers below. */
 const FIRST_DEVICE = 32;
+/** The same of what the guest has kept. */
+const KEPT_DEVICE = 31;
 /** The same of the first volume: no image has so many layers. */
 const FIRST_VOLUME_DEVICE = 1024;
 /** sethostname(2) */
@@ -42,10 +45,10 @@ export async function containerRoot(image: string, home: string): Promise<RootCh
   }
 }
 
-/** What a guest of kind os with these settings runs. */
-export function containerStart(root: RootChoice, settings: GuestSettings): ContainerStart {
+/** What a guest of kind os with these settings runs. `folder`: where it keeps what it changes; null: nowhere. */
+export function containerStart(root: RootChoice, settings: GuestSettings, folder: string | null): ContainerStart {
   const { name, command, env, workdir, user, volumes, tty } = settings;
-  return { root, hostName: hostName(name), command, env, workdir, user, volumes, tty };
+  return { root, hostName: hostName(name), command, env, workdir, user, volumes, tty, folder };
 }
 
 /** A guest's name as one of a host (RFC 1123). */
@@ -54,23 +57,38 @@ function hostName(name: string): string {
   return plain.replace(/^-+/, '').slice(0, HOST_NAME_MAX).replace(/-+$/, '') || 'container';
 }
 
-/** Opens a container's root and volumes, for `close` to close. Throws an Error with one sentence. */
-export function openContainer(start: ContainerStart): { container: ContainerConfig; close: () => void } {
+/** A container that is open. */
+export interface OpenContainer {
+  container: ContainerConfig;
+  /** Where its changes are kept; null: they go with it. */
+  changes: GuestChanges | null;
+  close(): void;
+}
+
+/** Opens a container's root and volumes. Throws an Error with one sentence. */
+export function openContainer(start: ContainerStart): OpenContainer {
   const { config } = start.root;
   const now = (): Nanoseconds => BigInt(Date.now()) * 1_000_000n;
   const layers = openRoot(start.root, { device: FIRST_DEVICE, now });
+  const changes = start.folder === null ? null : new GuestChanges(start.folder);
+  const kept = changes?.open(KEPT_DEVICE) ?? null;
   const has = (name: string): boolean => [...config.env, ...start.env].some((entry) => entry.startsWith(`${name}=`));
-  const { uid, gid, groups, home } = findUser(contextOf(layers), start.user ?? config.user);
+  const { uid, gid, groups, home } = findUser(
+    contextOf(kept ? [kept.fs, ...layers] : layers),
+    start.user ?? config.user,
+  );
   const own = [`HOME=${home}`, 'TERM=xterm', `HOSTNAME=${start.hostName}`].filter((entry) => !has(entry.split('=')[0]));
   const { command } = start;
   const stopSignal = config.stopSignal === null ? undefined : signalNumber(config.stopSignal);
   const volumes = start.volumes.map((volume, index) => openVolume(volume, FIRST_VOLUME_DEVICE + index, now));
   const close = (): void => {
+    kept?.close();
     for (const { fileSystem } of volumes) if (fileSystem instanceof HostFolderFs) fileSystem.close();
     for (const layer of layers) if (layer instanceof HostFolderFs) layer.close();
   };
   const container: ContainerConfig = {
     layers,
+    ...(kept ? { kept: kept.fs } : {}),
     hostName: start.hostName,
     command: command.length > 0 ? [...config.entrypoint, ...command] : [...config.entrypoint, ...config.cmd],
     environment: mergeEnvironment([...config.env, ...own, ...start.env]),
@@ -82,7 +100,7 @@ export function openContainer(start: ContainerStart): { container: ContainerConf
     volumes,
     ...(stopSignal === undefined ? {} : { stopSignal }),
   };
-  return { container, close };
+  return { container, changes, close };
 }
 
 function openVolume(

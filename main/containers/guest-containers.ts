@@ -8,6 +8,7 @@ import { concerns, Failure, GuestSettings } from '../contract.ts';
 import { GuestLog } from '../guests/guest-log.ts';
 import type { ContainerStart } from '../guests/worker-messages.ts';
 import { containerStart } from './container-start.ts';
+import { GuestChanges } from './guest-changes.ts';
 import { chooseRoot, looksLikePath, presentRoot } from './guest-root.ts';
 import type { Images } from './images/images.ts';
 
@@ -59,9 +60,14 @@ export class GuestContainers {
   }
 
   /** How a guest of the inventory begins. Throws a {@link Failure} where its image is gone. */
-  start(settings: GuestSettings): ContainerStart {
+  start(id: string, settings: GuestSettings): ContainerStart {
     const root = presentRoot(this.#home, this.#images, settings.image ?? '');
-    return containerStart(root, settings);
+    return containerStart(root, settings, this.folder(id));
+  }
+
+  /** What a guest has changed of its image. */
+  changes(id: string): GuestChanges {
+    return new GuestChanges(this.folder(id));
   }
 
   log(id: string): GuestLog {

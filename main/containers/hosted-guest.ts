@@ -13,6 +13,7 @@ import { ConsoleWatch } from '../guests/console-watch.ts';
 import { OutputBatch } from '../guests/output-batch.ts';
 import type { Answer, Ask, FromWorker, ToWorker, WorkerEnd, WorkerStart } from '../guests/worker-messages.ts';
 import { openContainer } from './container-start.ts';
+import type { GuestChanges } from './guest-changes.ts';
 
 /** Counters are brought up to date at most this often (milliseconds) while the guest executes. */
 const PUBLISH_EVERY = 50;
@@ -39,6 +40,7 @@ export class HostedGuest {
   readonly #startedAt = performance.now();
   #guest: OsGuest | undefined;
   #closeFiles: () => void = () => {};
+  #changes: GuestChanges | null = null;
   /** In 1/1000 of a processor; 0: none. */
   #cap = 0;
   /** Milliseconds of `performance.now` until which its cap holds it. */
@@ -79,8 +81,9 @@ export class HostedGuest {
     try {
       if (script.untilScreen !== null || script.type.some(({ serial }) => serial === null))
         throw new Error('This guest has no display that could be waited for.');
-      const { container, close } = openContainer(guest.container!);
+      const { container, changes, close } = openContainer(guest.container!);
       this.#closeFiles = close;
+      this.#changes = changes;
       const boot = { append };
       const config = { kind, memoryMiB, cpus, deterministic, noReboot, boot, nets: nets.map(cardOf), container };
       this.#guest = new OsGuest(config, this.#host(), this.#machine);
@@ -257,8 +260,8 @@ export class HostedGuest {
     return { problem: 'A guest of kind os has neither display nor drives, and no state that could be saved.' };
   }
 
-  /** The guest is over: nothing of it stays with the thread, and main is told. */
-  end(end: WorkerEnd): void {
+  /** The guest is over: nothing of it stays with the thread, its changes are kept, and main is told. Never rejects. */
+  async end(end: WorkerEnd): Promise<void> {
     const problems: string[] = [];
     const attempt = (act: () => void): void => {
       try {
@@ -272,10 +275,24 @@ export class HostedGuest {
     attempt(() => this.#flush());
     this.#programs.clear();
     attempt(() => this.#guest!.close());
+    try {
+      await this.#keep();
+    } catch (error) {
+      problems.push(`What it has changed could not be kept: ${(error as Error).message}`);
+    }
     attempt(() => this.#closeFiles());
     this.#setState(GuestState.dead);
     const detail = [end.detail, ...problems].join(' ');
     this.#send({ type: 'ended', end: problems.length === 0 ? end : { ...end, detail } });
+  }
+
+  /** Writes what the guest has changed of its image to the host's disk. */
+  async #keep(): Promise<void> {
+    const kept = this.#changes;
+    const changes = kept && this.#guest!.changes();
+    if (!kept || (!changes && kept.bytes === 0)) return;
+    this.#send({ type: 'keeping' });
+    await kept.keep(changes);
   }
 
   #flush(): void {

@@ -179,7 +179,7 @@ class KernelThread {
     }
     if (!end) return;
     this.#guests.delete(id);
-    guest.end(end);
+    void guest.end(end);
   }
 
   /** Whether the thread may execute now. Otherwise messages have had their turn, and it waits on. */

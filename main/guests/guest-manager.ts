@@ -238,6 +238,9 @@ export class GuestManager {
     checkSettings(settings);
     if (!this.#inventory.set(record.id, settings))
       throw new Failure('conflict', `There is a guest called ${settings.name} already.`);
+    // What it has changed was of the image that it had.
+    if (settings.kind === 'os' && settings.image !== record.settings.image)
+      this.#containers.changes(record.id).remove();
     return this.#changed(record.id);
   }
 
@@ -445,7 +448,7 @@ export class GuestManager {
     const second = this.console(record.id, 2);
     const display = this.display(record.id);
     const sound = this.sound(record.id);
-    const container = record.settings.kind === 'os' ? this.#containers.start(record.settings) : undefined;
+    const container = record.settings.kind === 'os' ? this.#containers.start(record.id, record.settings) : undefined;
     const log = container && this.#containers.log(record.id);
     // Standard error stands between the lines of standard output, as it would on a terminal.
     const output = (bytes: Uint8Array): void => {
@@ -792,6 +795,7 @@ export class GuestManager {
       ejectedDisc: run ? (this.#ejectedDiscs.get(record.id) ?? null) : null,
       lastEnd: run ? null : record.lastEnd,
       snapshots: this.#inventory.snapshots.count(record.id),
+      ...(record.settings.kind === 'os' ? { changedBytes: this.#containers.changes(record.id).bytes } : {}),
       saved: record.saved && { at: record.saved.at, bytes: record.saved.bytes },
     };
   }

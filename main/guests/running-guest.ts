@@ -140,6 +140,8 @@ export class RunningGuest implements DisplaySource {
   #settleStarted: (failure: Failure | null) => void;
   #settleEnded: (end: WorkerEnd) => void;
   #forceTimer: NodeJS.Timeout | undefined;
+  /** What the guest has changed is being written. */
+  #isKeeping = false;
 
   constructor(options: RunOptions) {
     const { kind, memoryMiB, cpus, deterministic, noReboot, kernel, initrd, append, disks, cdrom, floppies, nets } =
@@ -455,6 +457,7 @@ export class RunningGuest implements DisplaySource {
   /** Ends the run without asking the guest. */
   async forceStop(): Promise<WorkerEnd> {
     if (this.#end) return this.#end;
+    if (this.#isKeeping) return this.ended;
     this.#command(Command.stop);
     this.#forceTimer ??= setTimeout(
       () => {
@@ -505,6 +508,10 @@ export class RunningGuest implements DisplaySource {
         return;
       case 'ejected':
         if (!this.#end) this.#ejected(message.place);
+        return;
+      case 'keeping':
+        this.#isKeeping = true;
+        clearTimeout(this.#forceTimer);
         return;
       case 'mark':
         this.#marks.push({ name: message.name, seconds: message.seconds });

@@ -79,6 +79,8 @@ export interface ContainerStart {
   user: string | null;
   volumes: readonly VolumeSettings[];
   tty: boolean;
+  /** The folder of what is the guest's own, where its changes of the image are kept; null: they go with it. */
+  folder: string | null;
 }
 
 /** A network card of a guest, and the cable that leads to its network. */
@@ -239,6 +241,8 @@ export type FromWorker =
   | { type: 'answer'; id: number; answer: Answer }
   /** The guest stands still because the host has no room, in one sentence; null: it goes on. */
   | { type: 'full'; reason: string | null }
+  /** The guest is over, and what it has changed is being written: however long that takes, it is not to be ended. */
+  | { type: 'keeping' }
   | { type: 'ended'; end: WorkerEnd; picture?: Picture };
 
 /** `until`: the script's end; `forced`: main's stop command; `saved`: its state was; `crashed`: a fault of ours. */

@@ -35,6 +35,8 @@ export type TranslationTime = (typeof translationTimes)[number];
 export interface ContainerConfig extends FirstProcess {
   /** File systems of the image's layers, the topmost first. */
   readonly layers: readonly FileSystem[];
+  /** What the guest has changed of them in earlier runs, as a layer over them. */
+  readonly kept?: FileSystem | undefined;
   readonly hostName: string;
   /** The console is a terminal; otherwise standard streams are pipes, and standard error is the second serial port. */
   readonly hasTerminal: boolean;

@@ -6,6 +6,7 @@ import { CONSOLE_DEVICE, Devices } from '../containers/devices/devices.ts';
 import { HostInput, HostOutput } from '../containers/devices/host-streams.ts';
 import { Terminal } from '../containers/devices/terminal.ts';
 import { Errno } from '../containers/errno.ts';
+import { type Changes, changesOf } from '../containers/images/changes.ts';
 import { findUser } from '../containers/images/users.ts';
 import { makeCgroupFs } from '../containers/kernel/cgroup-fs.ts';
 import { CredentialSet } from '../containers/kernel/credentials.ts';
@@ -84,6 +85,7 @@ export class OsGuest implements Guest {
   private readonly console: Terminal;
   private readonly container: ContainerConfig;
   private readonly root: Location;
+  private readonly overlay: OverlayFs;
   /** The first process's standard input, where it has no terminal. */
   private standardInput: HostInput | undefined;
   private pausedAt = 0;
@@ -139,7 +141,11 @@ export class OsGuest implements Guest {
       const devices = new Devices(kernel, this.console);
       kernel.devices = devices;
       const now = (): bigint => BigInt(Math.floor(kernel.wall()));
-      const root = new OverlayFs({ device: 1, now, lowers: container.layers.map((layer) => layer.root) });
+      const { kept, layers } = container;
+      const lowers = [...(kept ? [kept] : []), ...layers].map((layer) => layer.root);
+      const root = new OverlayFs({ device: 1, now, lowers });
+      if (kept) root.takeIn(kept.root);
+      this.overlay = root;
       const mounts = new MountNamespace(root);
       kernel.namespaces = firstNamespaces(mounts, container.hostName, kernel.cgroup);
       const source = new KernelProc(kernel, kernel.namespaces.pid);
@@ -367,6 +373,14 @@ export class OsGuest implements Guest {
 
   resume(): void {
     this.kernel.wasPaused(this.host.monotonicNanoseconds() - this.pausedAt);
+  }
+
+  /** What the guest has changed of its image so far, in earlier runs too; null: nothing. At the end {@link close} comes first. */
+  changes(): Changes | null {
+    return changesOf(
+      this.overlay,
+      this.container.layers.map((layer) => layer.root),
+    );
   }
 
   /** Gives back all that the guest has of the machine; it is over, however that came. */

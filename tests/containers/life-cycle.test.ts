@@ -6,6 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const cli = join(import.meta.dirname, '..', '..', 'main', 'cli', 'bin.ts');
 const folder = mkdtempSync(join(tmpdir(), 'trivisor-life-'));
@@ -16,6 +17,7 @@ const home = join(folder, 'home');
 const FILES = [
   '/bin/sh',
   '/bin/cat',
+  '/bin/rm',
   '/bin/sleep',
   '/lib64/ld-linux-x86-64.so.2',
   '/lib/x86_64-linux-gnu/libc.so.6',
@@ -156,4 +158,25 @@ test('its time is its own and the kernel’s; there is no hypervisor', { skip },
   assert.deepEqual(new Set(Object.values(hypervisorSeconds)), new Set([0]));
   assert.equal(hypervisorShare, 0);
   assert.equal(typeof unimplemented, 'object');
+});
+
+test('what a guest writes outside volumes is there at its next start', { skip }, async () => {
+  const script = 'cat /etc/kept; cat /bin/gone; echo more >> /etc/kept; echo > /bin/gone; rm /bin/gone; echo did';
+  writeFileSync(join(root, 'bin', 'gone'), 'of the image\n');
+  good('create', 'keeper', '--kind', 'os', '--image', root, '--', 'sh', '-c', script);
+  const bytes = (): number => JSON.parse(good('info', 'keeper', '--json')).changedBytes;
+  assert.equal(bytes(), 0);
+  const runs = ['of the image\ndid\n', 'more\ndid\n', 'more\nmore\ndid\n'];
+  for (const [run] of runs.entries()) {
+    good('start', 'keeper');
+    while (/running|starting/.test(good('list'))) await sleep(50);
+    const said = good('logs', 'keeper').replaceAll(/^cat: .*\n/gm, '');
+    assert.equal(said, runs.slice(0, run + 1).join(''));
+    assert.ok(bytes() > 0);
+  }
+  assert.equal(readFileSync(join(root, 'bin', 'gone'), 'utf8'), 'of the image\n');
+  assert.match(good('info', 'keeper'), /^changes kept +0\.0 MiB/m);
+  const { id } = JSON.parse(good('info', 'keeper', '--json'));
+  good('rm', 'keeper');
+  assert.equal(existsSync(join(home, 'guests', id)), false);
 });

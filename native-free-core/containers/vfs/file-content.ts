@@ -43,6 +43,11 @@ export class FileContent implements PageSource {
     this.size = this.#baseSize = base?.size ?? 0;
   }
 
+  /** Whether all of the base still shows, where no chunk lies over it. */
+  get isWhole(): boolean {
+    return this.#baseSize === (this.#base?.size ?? 0);
+  }
+
   read(into: Uint8Array, offset: number): number {
     const count = Math.max(0, Math.min(into.length, this.size - offset));
     for (let done = 0; done < count; ) {

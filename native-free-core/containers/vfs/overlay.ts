@@ -25,14 +25,14 @@ export const IMPLICIT = 'trusted.overlay.implicit';
 const isOwnMark = (name: string): boolean => name === OPAQUE || name === IMPLICIT;
 
 /** The inode that tells a file's attributes. */
-const teller = (below: readonly Inode[]): Inode =>
+export const teller = (below: readonly Inode[]): Inode =>
   below.find((inode) => !inode.listxattr().includes(IMPLICIT)) ?? below[0];
 
 /** A layer's mark that a name of lower layers is gone: a character device 0:0, as Linux's overlay has them. */
 export const isWhiteout = ({ mode, rdev }: Pick<Inode, 'mode' | 'rdev'>): boolean =>
   (mode & S_IFMT) === S_IFCHR && rdev === 0;
 
-const isOpaque = (inode: Inode): boolean => inode.listxattr().includes(OPAQUE);
+export const isOpaque = (inode: Inode): boolean => inode.listxattr().includes(OPAQUE);
 
 export interface OverlayOptions extends Omit<TmpFsOptions, 'mode' | 'uid' | 'gid' | 'type'> {
   /** Root directories of the layers, the topmost first. */
@@ -64,6 +64,22 @@ export class OverlayFs extends TmpFs {
     return this.#lowers;
   }
 
+  /**
+   * Takes in all that a layer has, so that what it changes is known from then on: what a guest itself has changed before. `kept`: the
+   * layer's root, the topmost of this overlay.
+   */
+  takeIn(kept: Inode, into: TmpDirectory = this.root): void {
+    kept.readdir(0, (name) => {
+      const inode = kept.lookup(name)!;
+      if (isWhiteout(inode)) (into as OverlayDirectory).hide(name);
+      else {
+        const taken = into.lookup(name);
+        if (taken instanceof OverlayDirectory) this.takeIn(inode, taken);
+      }
+      return true;
+    });
+  }
+
   /** What shows of `name` in directories of layers, the topmost first, or null. */
   take(name: string, directories: readonly Inode[]): TmpInode | null {
     const below: Inode[] = [];
@@ -93,6 +109,7 @@ export class OverlayFs extends TmpFs {
     else if (isRegular(top.mode)) inode = new OverlayFile(this, ino, made, top);
     else if (isSymlink(top.mode)) inode = new TmpLink(this, ino, { ...made, target: top.readlink() });
     else inode = new TmpNode(this, ino, made);
+    inode.origin = top;
     inode.nlink = top.nlink;
     for (const name of top.listxattr()) if (!isOwnMark(name)) inode.setxattr(name, top.getxattr(name), 0);
     inode.atime = top.atime;
@@ -108,8 +125,10 @@ function untilOpaque(lowers: readonly Inode[]): readonly Inode[] {
   return opaque < 0 ? lowers : lowers.slice(0, opaque + 1);
 }
 
-class OverlayDirectory extends TmpDirectory {
+export class OverlayDirectory extends TmpDirectory {
   #lowers: readonly Inode[];
+  /** Directories of layers that it began as. */
+  origins: readonly Inode[];
   /** Names that layers have and that were taken away here. */
   #hidden: Set<string> | null = null;
   #complete = false;
@@ -123,11 +142,11 @@ class OverlayDirectory extends TmpDirectory {
   ) {
     super(overlay, ino, made);
     this.#overlay = overlay;
-    this.#lowers = lowers;
+    this.#lowers = this.origins = lowers;
   }
 
   setLowers(lowers: readonly Inode[]): void {
-    this.#lowers = lowers;
+    this.#lowers = this.origins = lowers;
     this.nlink = lowers[0].nlink;
   }
 
@@ -147,6 +166,21 @@ class OverlayDirectory extends TmpDirectory {
   override readdir(cursor: number, emit: EmitEntry): void {
     this.#takeAll();
     super.readdir(cursor, emit);
+  }
+
+  /** A name that layers have is not shown. */
+  hide(name: string): void {
+    this.taken(name);
+  }
+
+  /** Names that were taken away, among others; `all`: the names that layers have. */
+  lostNames(all: () => Iterable<string>): Iterable<string> {
+    return this.#complete ? all() : (this.#hidden ?? []);
+  }
+
+  /** What is here under a name by now. */
+  knownEntry(name: string): TmpInode | null {
+    return this.known(name);
   }
 
   protected override taken(name: string): void {
@@ -196,7 +230,7 @@ class LayerContent implements Base {
   }
 }
 
-class OverlayFile extends TmpFile {
+export class OverlayFile extends TmpFile {
   readonly #base: LayerContent;
   /** The layer's own pages, which all guests share, until somebody may write. */
   #layer: Inode | null;
@@ -207,6 +241,13 @@ class OverlayFile extends TmpFile {
     super(overlay, ino, made, base);
     this.#base = base;
     this.#layer = lower;
+  }
+
+  /** Whether its content is still the layer's. */
+  get isUnwritten(): boolean {
+    return (
+      this.#layer !== null || (this.content.allocated === 0 && this.content.isWhole && this.size === this.#base.size)
+    );
   }
 
   override get blocks(): number {

@@ -147,6 +147,8 @@ export abstract class TmpInode extends Inode {
   override mtime: Nanoseconds;
   override ctime: Nanoseconds;
   xattrBytes = 0;
+  /** In an overlay: the layer's inode that it was taken in as. */
+  origin: Inode | null = null;
   #xattrs: Map<string, Uint8Array> | null = null;
   #holders = 0;
   #gone = false;
@@ -369,6 +371,11 @@ export class TmpDirectory extends TmpInode {
     let count = 0;
     for (const { inode } of this.#entries.values()) if (inode instanceof TmpDirectory) count++;
     return count;
+  }
+
+  /** What is here, without asking any layer below. */
+  *knownEntries(): Generator<[name: string, inode: TmpInode]> {
+    for (const [name, { inode }] of this.#entries) yield [name, inode];
   }
 
   /** What is here under a name, without asking any layer below. */
