@@ -64,6 +64,9 @@ const TURN_WHILE_IDLE = 50;
 /** Milliseconds for which a guest goes on until nothing is under way in it that cannot be saved. */
 const SAVE_PATIENCE = 5000;
 
+/** Milliseconds for which a guest may tell what memory is free before it is saved. */
+const HINT_PATIENCE = 1000;
+
 /** Milliseconds between two looks whether a full host has room again. */
 const ROOM_EVERY = 2000;
 
@@ -250,10 +253,25 @@ class GuestThread {
    * Answers whether it was written; otherwise the guest is as it was.
    */
   async #save(guest: Guest, { file, tell }: Saving): Promise<boolean> {
+    await this.#clearFree(guest);
     const problem = await this.#written(guest, file);
     this.#saving = null;
     tell(problem === null ? {} : { problem });
     return problem === null;
+  }
+
+  /** Has a guest that executes, and can tell, clear the memory that it does not use: zeros are not written. */
+  async #clearFree(guest: Guest): Promise<void> {
+    const { balloon } = guest;
+    const isPaused = Atomics.load(this.#control.slots, ControlSlot.command) === Command.pause;
+    if (isPaused || this.#full !== null || balloon?.clearFree() !== true) return;
+    const until = performance.now() + HINT_PATIENCE;
+    while (balloon.isHinting && performance.now() < until) {
+      await nextTurn();
+      if (guest.run(1).state === 'ended') return;
+      this.#flush();
+    }
+    balloon.endHints();
   }
 
   /** A sentence why the state could not be written. */

@@ -261,6 +261,13 @@ export interface GuestBalloon {
   readonly tellings: number;
   /** Asks for another telling, which comes later. */
   askStatistics(): void;
+  /**
+   * Asks which memory is free, and clears that while {@link isHinting}: a saved state then is without it. The guest keeps it aside
+   * until {@link endHints}. False where it cannot tell.
+   */
+  clearFree(): boolean;
+  readonly isHinting: boolean;
+  endHints(): void;
 }
 
 /** A full or para guest, powered on. Made by `createGuest` of `machines/`. */

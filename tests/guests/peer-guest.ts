@@ -29,8 +29,15 @@ export class PeerGuest implements AsyncDisposable {
       peers,
       processors,
       networks,
+      savedState = null,
       more = {},
-    }: { peers: Peers; processors?: CpuShares; networks?: Networks; more?: Partial<GuestSettingsInput> },
+    }: {
+      peers: Peers;
+      processors?: CpuShares;
+      networks?: Networks;
+      savedState?: string | null;
+      more?: Partial<GuestSettingsInput>;
+    },
   ) {
     const settings = GuestSettings.parse({ name, kind: 'para', kernel, initrd, append, memoryMiB: 160, ...more });
     this.run = new RunningGuest({
@@ -38,6 +45,7 @@ export class PeerGuest implements AsyncDisposable {
       peers,
       ...(processors ? { processors } : {}),
       networks,
+      savedState,
       vsock: name,
       identity: randomUUID(),
       output: (bytes) => {

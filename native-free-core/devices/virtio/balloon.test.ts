@@ -7,9 +7,10 @@ const pages = (...numbers: number[]) => ({ bytes: new Uint8Array(Uint32Array.fro
 
 function made() {
   const memory = new TestMemory(1 << 20);
-  const device = new VirtioBalloon({ memory });
+  const heard: number[] = [];
+  const device = new VirtioBalloon({ memory, memoryBytes: 16_384, clear: (_, length) => heard.push(length) });
   const driver = new TestDriver(memory, device, 'split', device.features & 0xffffffn);
-  return { device, driver };
+  return { device, driver, heard };
 }
 
 test('a balloon counts each page once, whatever the guest says how often', () => {
@@ -61,8 +62,8 @@ test('statistics come when they are asked for, and unknown ones are left out', (
 
 test('reported memory is counted, and a page that there is not stops the device', () => {
   const { device, driver } = made();
-  driver.queues[3].add([{ room: 8192 }, { room: 4096 }]);
-  device.notify(3);
+  driver.queues[4].add([{ room: 8192 }, { room: 4096 }]);
+  device.notify(4);
   assert.equal(device.reportedBytes, 12288);
   driver.queues[0].add([pages(0xffffffff)]);
   device.notify(0);
@@ -99,4 +100,49 @@ test('a restored balloon has its pages, and asks for statistics as before', () =
   device.askStatistics();
   assert.deepEqual(driver.queues[2].take(), [{ id, written: 0 }]);
   assert.throws(() => device.restore({ ...state, held: 'all' }), /no valid pages/);
+});
+
+test('a guest that is asked tells which memory is free, until it has told all, and has it back when that is over', () => {
+  const { device, driver, heard } = made();
+  const queue = driver.queues[3];
+  const told = (command: number) => {
+    queue.add([{ bytes: new Uint8Array(Uint32Array.of(command).buffer) }]);
+    device.notify(3);
+    assert.equal(queue.take().length, 1);
+  };
+  const hint = (...rooms: number[]) => {
+    queue.add(rooms.map((room) => ({ room })));
+    device.notify(3);
+    assert.equal(queue.take().length, 1);
+  };
+  const command = () => device.readConfig(8, 4);
+  hint(4096);
+  assert.ok(device.clearFree());
+  const first = command();
+  assert.ok(first >= 2);
+  assert.equal(driver.transport.changes, 1);
+  // Nothing counts before the driver has begun with this request, nor what is more than there can be.
+  hint(4096);
+  told(first + 1);
+  hint(4096);
+  told(0);
+  told(first);
+  hint(4096, 8192);
+  hint(8192);
+  assert.deepEqual(heard, [4096, 8192]);
+  assert.ok(device.isHinting);
+  told(0);
+  assert.equal(device.isHinting, false);
+  hint(4096);
+  assert.deepEqual(heard, [4096, 8192]);
+  device.endHints();
+  assert.equal(command(), 1);
+  assert.equal(driver.transport.changes, 2);
+  // Another time is another request.
+  assert.ok(device.clearFree());
+  assert.equal(command(), first + 1);
+  device.setStatus(0);
+  assert.equal(device.isHinting, false);
+  assert.equal(command(), 0);
+  assert.equal(device.clearFree(), false, 'there is no driver');
 });

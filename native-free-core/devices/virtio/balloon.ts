@@ -11,11 +11,15 @@ import { QueueFault } from './memory.ts';
 import type { VirtQueue } from './queue.ts';
 import { DeviceType } from './standard.ts';
 
-const F = { statistics: 1n << 1n, deflateOnOom: 1n << 2n, reporting: 1n << 5n } as const;
-const Config = { target: 0, actual: 4 } as const;
-const CONFIG_BYTES = 8;
-/** Queues in their order; those of features that are not offered are left out. */
-const Queue = { inflate: 0, deflate: 1, statistics: 2, reporting: 3 } as const;
+const F = { statistics: 1n << 1n, deflateOnOom: 1n << 2n, hinting: 1n << 3n, reporting: 1n << 5n } as const;
+const Config = { target: 0, actual: 4, hintCommand: 8 } as const;
+const CONFIG_BYTES = 12;
+/** Queues in their order. */
+const Queue = { inflate: 0, deflate: 1, statistics: 2, hinting: 3, reporting: 4 } as const;
+/** Commands of hinting that are no number of a request (5.5.6.6): the driver's last word, and that its pages are its own again. */
+const HINTS_END = 0;
+const HINTS_DONE = 1;
+const FIRST_COMMAND = 2;
 const QUEUE_SIZE = 128;
 
 /** Bytes of a page of the balloon, whatever the guest's own have. */
@@ -41,6 +45,14 @@ const statisticNames = [
 ] as const;
 export type BalloonStatistics = Partial<Record<(typeof statisticNames)[number], number>>;
 
+export interface VirtioBalloonOptions {
+  memory: DmaMemory;
+  /** What the guest has: more cannot be free. */
+  memoryBytes?: number;
+  /** Clears memory that the guest needs no more. */
+  clear?(address: number, length: number): void;
+}
+
 function bitsOf(word: number): number {
   let count = 0;
   for (let rest = word; rest !== 0; rest &= rest - 1) count++;
@@ -58,19 +70,26 @@ export class VirtioBalloon extends VirtioDevice {
   pagesAtStatistics = 0;
   /** How often it has told. */
   tellings = 0;
+  private readonly memoryBytes: number;
+  private readonly clear: (address: number, length: number) => void;
+  /** How many bytes may still be hinted at, and whether the driver has begun with that request. */
+  private hints: { left: number; hasBegun: boolean } | null = null;
+  private lastCommand = FIRST_COMMAND - 1;
   /** The buffer in which the guest told it: given back, it asks for the next. */
   private statisticsChain: Chain | null = null;
 
-  constructor({ memory }: { memory: DmaMemory }) {
+  constructor({ memory, memoryBytes = 0, clear = () => {} }: VirtioBalloonOptions) {
     super({
       type: DeviceType.balloon,
       name: 'balloon',
       memory,
-      features: F.statistics | F.deflateOnOom | F.reporting,
+      features: F.statistics | F.deflateOnOom | F.hinting | F.reporting,
       packed: false,
-      queues: [QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE],
+      queues: [QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE, QUEUE_SIZE],
       configBytes: CONFIG_BYTES,
     });
+    this.memoryBytes = memoryBytes;
+    this.clear = clear;
   }
 
   /** Pages that the guest is asked to keep in the balloon; it may take them back when it is out of memory. */
@@ -99,7 +118,37 @@ export class VirtioBalloon extends VirtioDevice {
     this.guard(() => this.give(this.queues[Queue.statistics], chain, 0));
   }
 
+  /**
+   * Asks the guest which of its memory is free: that is cleared, as its content is needed no more. The guest keeps it aside until
+   * {@link endHints}. False where its driver cannot tell.
+   */
+  clearFree(): boolean {
+    if (!this.isReady || !this.has(F.hinting)) return false;
+    this.lastCommand = this.lastCommand >= 0x7fff_ffff ? FIRST_COMMAND : this.lastCommand + 1;
+    this.hints = { left: this.memoryBytes, hasBegun: false };
+    this.command(this.lastCommand);
+    return true;
+  }
+
+  /** Whether there may be more to hear of what {@link clearFree} asked. */
+  get isHinting(): boolean {
+    return this.hints !== null;
+  }
+
+  /** The guest may have its free memory back. */
+  endHints(): void {
+    this.hints = null;
+    if (this.isReady && this.configView.getUint32(Config.hintCommand, true) >= FIRST_COMMAND) this.command(HINTS_DONE);
+  }
+
+  private command(command: number): void {
+    this.configView.setUint32(Config.hintCommand, command, true);
+    this.configChanged();
+  }
+
   protected resetDevice(): void {
+    this.hints = null;
+    this.configView.setUint32(Config.hintCommand, HINTS_END, true);
     // A guest that starts over has all of its memory.
     this.held.fill(0);
     this.heldPages = 0;
@@ -118,6 +167,8 @@ export class VirtioBalloon extends VirtioDevice {
 
   override restore(state: SavedState): void {
     super.restore(state);
+    // Whoever asked before has what he heard.
+    this.hints = null;
     const reader = openState('virtio balloon', 1, state);
     const { held } = state;
     if (!(held instanceof Uint8Array) || held.length > PAGES_MAX / 8)
@@ -142,9 +193,30 @@ export class VirtioBalloon extends VirtioDevice {
         return;
       }
       if (index === Queue.reporting) this.reportedBytes += Math.min(chain.writableBytes, PAGES_MAX * BALLOON_PAGE);
+      else if (index === Queue.hinting) this.takeHint(chain);
       else this.move(chain, index === Queue.inflate);
       queue.push(chain, 0);
     });
+  }
+
+  /** The number of the request that the driver begins with, its end, or memory that is free. */
+  private takeHint(chain: Chain): void {
+    const { hints } = this;
+    if (chain.readableBytes >= 4) {
+      const number = new Uint8Array(4);
+      chain.read(0, number);
+      const command = new DataView(number.buffer).getUint32(0, true);
+      if (hints && command === this.lastCommand) hints.hasBegun = true;
+      // The end of an earlier request says nothing of this one.
+      else if (hints?.hasBegun && command === HINTS_END) this.hints = null;
+      return;
+    }
+    if (!hints?.hasBegun) return;
+    for (const { address, length } of chain.writable) {
+      if (length > hints.left) return;
+      hints.left -= length;
+      this.clear(address, length);
+    }
   }
 
   private move(chain: Chain, isIn: boolean): void {

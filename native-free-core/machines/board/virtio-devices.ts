@@ -4,6 +4,7 @@
 
 import { buildEdid } from '../../devices/display/edid.ts';
 import { MAX_SCREEN_HEIGHT, MAX_SCREEN_WIDTH } from '../../devices/display/screen.ts';
+import type { LentMemory } from '../../devices/dma.ts';
 import type { ImageMedium } from '../../devices/storage/medium.ts';
 import { BALLOON_PAGE, VirtioBalloon } from '../../devices/virtio/balloon.ts';
 import { VirtioBlock } from '../../devices/virtio/block.ts';
@@ -14,6 +15,7 @@ import { VirtioFilesystem9p } from '../../devices/virtio/filesystem-9p.ts';
 import { VirtioGpu } from '../../devices/virtio/gpu.ts';
 import { VirtioKeyboard, VirtioTablet } from '../../devices/virtio/input.ts';
 import { VirtioSocket } from '../../devices/virtio/socket.ts';
+import { isZero } from '../../disk/fields.ts';
 import type { VirtioKind } from '../../hypervisor/guest.ts';
 import { Server9p } from '../../shares/server.ts';
 import { GPU_SIZE } from './gpu-screen.ts';
@@ -22,6 +24,21 @@ import type { BoardWiring } from './wiring.ts';
 const MIB = 2 ** 20;
 /** Disks on virtio that a machine has at most. */
 export const VIRTIO_DISKS_MAX = 8;
+
+/** Clears what is plain memory of a range, and leaves alone what is clear: the host has no memory behind pages never touched. */
+function clearMemory(memory: LentMemory, address: number, length: number): void {
+  const runs: number[] = [];
+  if (!memory.locate(address, length, true, runs)) return;
+  for (let run = 0; run < runs.length; run += 2) {
+    for (let done = 0; done < runs[run + 1]; done += BALLOON_PAGE) {
+      const bytes = Math.min(BALLOON_PAGE, runs[run + 1] - done);
+      const page = memory.lend(runs[run] + done, bytes);
+      if (isZero(page)) continue;
+      page.fill(0);
+      memory.written(runs[run] + done, bytes);
+    }
+  }
+}
 
 export class VirtioDevices {
   /** In the order a guest finds them: disks first. */
@@ -36,6 +53,7 @@ export class VirtioDevices {
   constructor(wiring: BoardWiring) {
     const { config, memory, disks } = wiring;
     const { virtioDisks = [], virtio = [] } = config;
+    const clear = (address: number, length: number) => clearMemory(memory, address, length);
     if (virtioDisks.length > VIRTIO_DISKS_MAX)
       throw new Error(`A guest has at most ${VIRTIO_DISKS_MAX} virtio disks; ${virtioDisks.length} were asked for.`);
     this.disks = virtioDisks.map((disk) => disks.medium(disk));
@@ -57,7 +75,7 @@ export class VirtioDevices {
     this.console = has('console') ? new VirtioConsole({ memory, ports: [port] }) : null;
     const others: VirtioDevice[] = this.console ? [this.console] : [];
     if (has('rng')) others.push(new VirtioEntropy({ memory, randomness: wiring.host.randomness }));
-    this.balloon = has('balloon') ? new VirtioBalloon({ memory }) : null;
+    this.balloon = has('balloon') ? new VirtioBalloon({ memory, memoryBytes: config.memoryMiB * MIB, clear }) : null;
     if (this.balloon) {
       this.balloon.target = ((config.balloonMiB ?? 0) * MIB) / BALLOON_PAGE;
       others.push(this.balloon);
