@@ -32,6 +32,9 @@ interface Table {
 /** L2 tables held in memory: beyond them clean ones are let go, and this many changed ones are written unasked. */
 const TABLES_KEPT = 64;
 
+/** Clusters that are placed together. */
+const FRESH_MAX = 64;
+
 /**
  * Metadata follows data: what is changed in memory is written in this order, with a barrier (fsync) between the steps.
  * 1. Data, into clusters that nothing leads to yet, or over the guest's own.
@@ -121,11 +124,62 @@ export class Qcow2Image implements BlockDevice {
       checkWritable(this);
       for (let done = 0; done < data.length; ) {
         const at = offset + done;
-        const length = Math.min(this.#clusterSize - (at % this.#clusterSize), data.length - done);
-        await this.#writeCluster(at, data.subarray(done, done + length));
+        const rest = data.subarray(done);
+        const run = (await this.#writeOwn(at, rest)) || (await this.#writeFresh(at, rest));
+        const length = run || Math.min(this.#clusterSize - (at % this.#clusterSize), rest.length);
+        if (run === 0) await this.#writeCluster(at, rest.subarray(0, length));
         done += length;
       }
     });
+  }
+
+  /** Writes over clusters that are the guest's own and follow each other in the file. Gives how many bytes. */
+  async #writeOwn(offset: number, data: Uint8Array): Promise<number> {
+    const within = offset % this.#clusterSize;
+    const first = await this.#entry(offset);
+    if (first.kind !== 'data') return 0;
+    let length = 0;
+    for (let next: Entry = first; length < data.length; next = await this.#entry(offset + length)) {
+      if (next.kind !== 'data' || !next.isSole || next.at + (length === 0 ? within : 0) !== first.at + within + length)
+        break;
+      this.#checkData(next);
+      length += Math.min(this.#clusterSize - (length === 0 ? within : 0), data.length - length);
+      if (length === data.length) break;
+    }
+    if (length > 0) await this.#file.write(first.at + within, data.subarray(0, length));
+    return length;
+  }
+
+  /** Places whole clusters that have no place yet, and writes those that follow each other together. Gives how many bytes. */
+  async #writeFresh(offset: number, data: Uint8Array): Promise<number> {
+    const size = this.#clusterSize;
+    const index = this.#index(offset);
+    // One table leads to all of them.
+    const most = offset % size === 0 ? Math.min(Math.floor(data.length / size), size / 8 - index, FRESH_MAX) : 0;
+    let count = 0;
+    for (; count < most; count++) {
+      const { kind } = await this.#entry(offset + count * size);
+      // Zeros that nothing shows through need no place.
+      if (kind !== 'none' || (!this.backing && isZero(data.subarray(count * size, (count + 1) * size)))) break;
+    }
+    if (count < 2) return 0;
+    const table = await this.#tableToChange(offset);
+    const clusters: number[] = [];
+    let placed = 0;
+    try {
+      while (clusters.length < count) clusters.push(await this.#refcounts.allocate());
+      while (placed < count) {
+        let end = placed + 1;
+        while (end < count && clusters[end] === clusters[end - 1]! + 1) end++;
+        await this.#file.write(clusters[placed]! * size, data.subarray(placed * size, end * size));
+        for (; placed < end; placed++) setEntry(table.view, index + placed, clusters[placed]! * size);
+      }
+    } catch (error) {
+      for (const cluster of clusters.slice(placed)) await this.#refcounts.release(cluster);
+      throw error;
+    }
+    if (this.#isFull()) await this.#commit();
+    return count * size;
   }
 
   readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
