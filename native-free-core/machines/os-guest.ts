@@ -12,6 +12,7 @@ import { makeCgroupFs } from '../containers/kernel/cgroup-fs.ts';
 import { CredentialSet } from '../containers/kernel/credentials.ts';
 import {
   type FirstProcess,
+  firstTask,
   mergeEnvironment,
   type StandardStreams,
   startBeside,
@@ -258,7 +259,8 @@ export class OsGuest implements Guest {
   }
 
   execute(request: ProgramRequest, events: ProgramEvents): RunningProgram {
-    const { kernel, root, container } = this;
+    const { kernel, container } = this;
+    const { root } = firstTask(kernel).fs;
     const context: WalkContext = { root, cwd: root, umask: 0, credentials: CredentialSet.of(0, 0) };
     const user = request.user === null ? null : findUser(context, request.user);
     const { uid, gid, groups } = user ?? container;
@@ -285,7 +287,7 @@ export class OsGuest implements Guest {
       terminal.size = Uint16Array.of(rows, columns, 0, 0);
       let process: Process;
       try {
-        process = startBeside(kernel, root, program, { terminal, node, inode: node.dentry.inode });
+        process = startBeside(kernel, program, { terminal, node, inode: node.dentry.inode });
       } catch (error) {
         opened.close();
         throw error;
@@ -309,7 +311,7 @@ export class OsGuest implements Guest {
       new HostOutput((bytes) => events.output(bytes, 'output')),
       new HostOutput((bytes) => events.output(bytes, 'error')),
     ] as const;
-    const process = startBeside(kernel, root, program, {
+    const process = startBeside(kernel, program, {
       files: [input.open(), ...outputs],
     });
     ended(process);

@@ -52,11 +52,21 @@ export function startFirstProcess(
   return startProgram(kernel, root, first, streams, new NetworkNamespace(kernel), "The container's ");
 }
 
-/** Starts a program beside the container's first, which is not its parent (as `nsenter` would). Throws as for the first. */
-export function startBeside(kernel: Kernel, root: Location, program: FirstProcess, streams: StandardStreams): Process {
+/**
+ * Starts a program beside the container's first, which is not its parent: in the namespaces and the root that the first one is in by
+ * now (as `nsenter` would). Throws as for the first.
+ */
+export function startBeside(kernel: Kernel, program: FirstProcess, streams: StandardStreams): Process {
+  const { fs, network, namespaces } = firstTask(kernel);
+  const joined = { ...namespaces, pidForChildren: namespaces.pid };
+  return startProgram(kernel, fs.root, program, streams, network, 'The ', joined);
+}
+
+/** The container's first process's own thread. Throws an Error with one sentence where the container has ended. */
+export function firstTask(kernel: Kernel): Task {
   const first = kernel.processes.get(1);
   if (!first || kernel.endStatus !== undefined) throw new Error('The container has ended.');
-  return startProgram(kernel, root, program, streams, first.leader.network, 'The ');
+  return first.leader;
 }
 
 function startProgram(
@@ -66,6 +76,7 @@ function startProgram(
   streams: StandardStreams,
   network: NetworkNamespace,
   whose: string,
+  namespaces = kernel.namespaces,
 ): Process {
   const [name] = program.command;
   if (name === undefined) throw new Error('A container needs a command to run.');
@@ -90,6 +101,7 @@ function startProgram(
       }),
   );
   const task = process.leader;
+  task.namespaces = namespaces;
   kernel.tasks.set(pid, task);
   kernel.processes.set(pid, process);
   process.startTime = kernel.now();
