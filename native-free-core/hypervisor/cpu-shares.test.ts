@@ -137,6 +137,19 @@ test('a guest that sleeps and wakes goes first, beside any number of busy ones',
   assert.ok(Math.max(...waits) <= SLICE, `${Math.max(...waits) / 1e6} ms`);
 });
 
+test('others are looked for when a thread has executed for a slice, however many it took', () => {
+  const shares = CpuShares.create(1, 100);
+  const [one, other] = Array.from({ length: 2 }, () => new CpuClient(shares.buffer, shares.join()!));
+  assert.equal(one!.ask(), true);
+  assert.equal(other!.ask(), false);
+  for (const part of [0.1, 0.2, 0.3]) assert.deepEqual(one!.renew(part * SLICE), { keeps: true, rest: 0 });
+  // The reserve is that of all of them.
+  const { keeps, rest } = one!.renew(0.4 * SLICE);
+  assert.deepEqual([keeps, Math.round(rest)], [true, Math.round(SLICE / 9)]);
+  assert.equal(one!.renew(0).keeps, false);
+  assert.equal(other!.has, true);
+});
+
 test('one that has slept for long goes at once, and keeps nobody from a processor behind a slice', () => {
   const shares = CpuShares.create(1, 0);
   const [busy, other, woken] = Array.from({ length: 3 }, () => new CpuClient(shares.buffer, shares.join()!));

@@ -33,6 +33,8 @@ const CREDIT = 20e6;
 const BOOSTED = 1;
 /** Virtual nanoseconds that a client may be behind whoever has had the most. */
 const LAG = 5e9;
+/** Nanoseconds that a thread executes before others are looked for: on a host that others want too, slices hold less than they last. */
+const QUANTUM = 8e6;
 /** Milliseconds that a lock is waited for before it is looked at again. */
 const LOCK_WAIT = 5;
 
@@ -193,6 +195,8 @@ export class CpuClient extends CpuShares {
   readonly #id: number;
   /** It would have gone on, and others went: it does not come back from sleep. */
   #isPassedOver = false;
+  /** Nanoseconds that it has executed since others were looked for. */
+  #unlooked = 0;
 
   constructor(buffer: SharedArrayBuffer, id: number) {
     super(buffer);
@@ -267,10 +271,16 @@ export class CpuClient extends CpuShares {
    * afterwards, with 0: the reserve is a processor that nobody uses for a while.
    */
   renew(nanoseconds: number): Verdict {
+    const capped = this.#charge(nanoseconds);
+    this.#unlooked += nanoseconds;
+    const isSoon = nanoseconds > 0 && this.#unlooked < QUANTUM && capped === 0;
+    if (isSoon && Atomics.load(this.words, Word.executing) <= this.words[Word.processors])
+      return { keeps: true, rest: 0 };
+    const whole = this.#unlooked;
+    this.#unlooked = 0;
     return this.#locked(() => {
-      const capped = this.#charge(nanoseconds);
       const { [Word.reserve]: reserve, [Word.executing]: executing, [Word.processors]: processors } = this.words;
-      const spared = executing >= processors ? (nanoseconds * reserve) / (WHOLE - reserve) : 0;
+      const spared = executing >= processors ? (whole * reserve) / (WHOLE - reserve) : 0;
       const isOneTooMany = executing > processors;
       if (spared > capped && !isOneTooMany) return { keeps: true, rest: spared };
       const first = this.first();
@@ -289,6 +299,7 @@ export class CpuClient extends CpuShares {
   release(nanoseconds: number): Verdict {
     return this.#locked(() => {
       const rest = this.#charge(nanoseconds);
+      this.#unlooked = 0;
       this.#isPassedOver = false;
       this.put(this.#id, ClientWord.state, State.idle);
       this.handOver();
