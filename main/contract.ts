@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import { ApplianceProgress, ApplianceView, ExportedAppliance } from './contract-appliances.ts';
+import { CompareState, CompareWish } from './contract-compare.ts';
 import { FileIdentity, Glance, GlanceRequest, UploadRequest } from './contract-library.ts';
 import { cardIndex, LinkChange, NetworkView, path } from './contract-networks.ts';
 import {
@@ -21,6 +22,7 @@ import { keyCodes } from './keyboard/key-codes.ts';
 
 export * from './contract-appliances.ts';
 export * from './contract-client.ts';
+export * from './contract-compare.ts';
 export * from './contract-frames.ts';
 export * from './contract-library.ts';
 export * from './contract-networks.ts';
@@ -645,6 +647,10 @@ export const calls = {
   'files.list': { input: z.strictObject({ folder: path.nullable() }), output: FolderListing },
   /** What a file is to a guest, by what is in it; a folder may be an image of OS-level guests. */
   'files.identify': { input: z.strictObject({ path }), output: FileIdentity },
+  'compare.get': { input: nothing, output: CompareState },
+  /** Compares the kinds of guests by the same work; tells its way by `compare.changed`. One at a time. */
+  'compare.start': { input: CompareWish, output: CompareState },
+  'compare.stop': { input: nothing, output: CompareState },
   'starter.available': { input: nothing, output: StarterAvailability },
   /** Brings a Debian kernel and busybox and creates a guest of them; tells its way by `starter.progress` events. */
   'starter.create': {
@@ -669,6 +675,7 @@ export const events = {
   /** Whenever anything of it is another. */
   'pool.changed': MemoryPoolView,
   'starter.progress': StarterProgress,
+  'compare.changed': CompareState,
   'image.added': ImageView,
   'image.removed': z.object({ id: z.string() }),
   'images.progress': ImageProgress,

@@ -4,6 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Appliances } from './appliances/appliances.ts';
+import { Comparisons, type ComparisonsOptions } from './compare/comparisons.ts';
 import { Images } from './containers/images/images.ts';
 import {
   type CallName,
@@ -89,6 +90,8 @@ export interface ServerOptions {
   isOwner: boolean;
   /** Module whose `createGuest` replaces the core's, for tests. */
   machineModule?: string | undefined;
+  /** Compares the kinds in place of the real way, for tests. */
+  compare?: ComparisonsOptions['compare'];
   /** Makes the starter's files in place of the real way, for tests. */
   linuxFiles?: StarterOptions['linuxFiles'];
 }
@@ -104,6 +107,7 @@ export class Server {
   readonly recovered: Recovered;
   readonly #inventory: Inventory;
   readonly #images: Images;
+  readonly #comparisons: Comparisons;
   readonly #sessions = new Set<Session>();
   readonly #handlers: Handlers;
   /** Called whenever a connection or a guest came or went. */
@@ -135,6 +139,10 @@ export class Server {
       machineModule: options.machineModule,
     });
     this.guests = guests;
+    this.#comparisons = new Comparisons({
+      changed: (state) => emit('compare.changed', state),
+      compare: options.compare,
+    });
     const starter = new Starter({
       guests,
       progress: (progress) => emit('starter.progress', progress),
@@ -201,6 +209,9 @@ export class Server {
       'appliances.export': ({ guest, file }) => appliances.export(guest, file),
       'appliances.inspect': ({ file }) => appliances.inspect(file),
       'appliances.import': ({ file, name }) => appliances.import(file, name),
+      'compare.get': () => this.#comparisons.state,
+      'compare.start': (wish) => this.#comparisons.start(wish),
+      'compare.stop': () => this.#comparisons.stop(),
       'starter.available': () => starter.availability(),
       'starter.create': (input) => starter.create(input),
     };
@@ -253,6 +264,7 @@ export class Server {
 
   /** Ends every guest without asking it, and every connection. */
   async close(): Promise<void> {
+    await this.#comparisons.stop();
     await this.guests.close();
     await this.#images.close();
     for (const session of this.#sessions) session.end();

@@ -5,16 +5,17 @@
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { comparedJobs, comparedKinds, type GuestSettingsInput } from '../contract.ts';
 import { Networks } from '../networks/networks.ts';
 import { ComparedGuest, type ComparedGuestOptions, type Measured } from './compared-guest.ts';
 import { type ComparedFiles, comparedFiles } from './guest-files.ts';
 import { memoryTrial } from './memory-trial.ts';
 
-export const comparedKinds = ['full', 'para', 'os'] as const;
+export { comparedKinds };
 export type ComparedKind = (typeof comparedKinds)[number];
 
 /** In the order they are done. */
-export const jobs = ['boot', 'cpu', 'processes', 'write', 'read', 'random', 'network', 'idle'] as const;
+export const jobs = comparedJobs;
 export type Job = (typeof jobs)[number];
 
 export interface CompareOptions {
@@ -32,6 +33,8 @@ export interface CompareOptions {
   /** Seconds that one job may take. */
   timeout: number;
   progress?: (message: string) => void;
+  /** Told with each job that is done: all that was measured so far. */
+  measured?: (results: CompareResults) => void;
   signal?: AbortSignal;
 }
 
@@ -40,7 +43,7 @@ export interface CompareResults {
   /** Work of the jobs, where it has a size: MiB, or a number of pages. */
   work: { diskMiB: number; randomPages: number; networkMiB: number };
   alone: { kind: ComparedKind; job: Job; measured: Measured }[];
-  /** All kinds at once: their boot, processor's work and processes. */
+  /** All kinds at once: their boot, processor's work, processes and disk. */
   together: { kind: ComparedKind; job: Job; measured: Measured }[];
   memory: Awaited<ReturnType<typeof memoryTrial>> | null;
   /** What could not be measured, and why. */
@@ -51,8 +54,8 @@ const MEMORY = 512;
 const USUAL = { integer: 3000, forks: 3000, randomPages: 8192, networkMiB: 256 };
 /** Seconds a guest is left alone before it is watched, and watched. */
 const IDLE = { settle: 10, watch: 20 };
-/** Jobs that need nothing but a processor. */
-const light: readonly Job[] = ['boot', 'cpu', 'processes'];
+/** Jobs that are done by all kinds at once: boot, processor, process storm, disk. */
+const atOnce: readonly Job[] = ['boot', 'cpu', 'processes', 'write', 'read'];
 
 export async function compare(options: CompareOptions): Promise<CompareResults> {
   const folder = mkdtempSync(join(tmpdir(), 'trivisor-compare-'));
@@ -142,16 +145,10 @@ class Comparison {
   async #alone(kind: ComparedKind): Promise<void> {
     const { progress, timeout, signal } = this.#options;
     const { alone, missing } = this.#results;
-    const volume = join(this.#folder, kind);
-    mkdirSync(volume);
-    const disk = join(volume, 'file');
-    writeFileSync(disk, '');
-    truncateSync(disk, this.#results.work.diskMiB * 2 ** 20);
     const net = { network: 'internal:compare', model: kind === 'para' ? ('virtio' as const) : ('e1000' as const) };
     const hasMachine = kind !== 'os';
-    const settings = hasMachine
-      ? { disks: [{ file: disk, interface: kind === 'para' ? ('virtio' as const) : ('ide' as const) }], nets: [net] }
-      : {};
+    const { volume, disks } = this.#disk(kind, 'alone');
+    const settings = hasMachine ? { disks, nets: [net] } : {};
     await using guest = this.#guest({ kind, settings, ...(hasMachine ? {} : { volume }) });
     for (const job of jobs) {
       if (job !== 'boot' && !this.#isWanted(job)) continue;
@@ -168,12 +165,23 @@ class Comparison {
                 ? await this.#network(guest, settings)
                 : await guest.command(this.#command(kind, job), timeout);
         alone.push({ kind, job, measured });
+        this.#options.measured?.(this.#results);
       } catch (error) {
         signal?.throwIfAborted();
         missing.push({ kind, job, reason: (error as Error).message });
         if (job === 'boot' || guest.run.end !== null) return;
       }
     }
+  }
+
+  /** A disk for a guest of a kind, or the folder with it as a file. */
+  #disk(kind: ComparedKind, name: string): { volume: string; disks: NonNullable<GuestSettingsInput['disks']> } {
+    const volume = join(this.#folder, `${kind}-${name}`);
+    mkdirSync(volume);
+    const file = join(volume, 'file');
+    writeFileSync(file, '');
+    truncateSync(file, this.#results.work.diskMiB * 2 ** 20);
+    return { volume, disks: [{ file, interface: kind === 'para' ? 'virtio' : 'ide' }] };
   }
 
   /** A second guest of the same kind, to which the first sends. */
@@ -200,8 +208,13 @@ class Comparison {
 
   async #together(kind: ComparedKind): Promise<void> {
     const { timeout, signal } = this.#options;
-    await using guest = this.#guest({ kind });
-    for (const job of light) {
+    const { volume, disks } = this.#disk(kind, 'together');
+    await using guest = this.#guest({
+      kind,
+      settings: kind === 'os' ? {} : { disks },
+      ...(kind === 'os' ? { volume } : {}),
+    });
+    for (const job of atOnce) {
       if (job !== 'boot' && !this.#isWanted(job)) continue;
       signal?.throwIfAborted();
       try {
@@ -209,6 +222,7 @@ class Comparison {
           ? guest.boot(timeout)
           : guest.command(this.#command(kind, job), timeout));
         this.#results.together.push({ kind, job, measured });
+        this.#options.measured?.(this.#results);
       } catch (error) {
         this.#results.missing.push({ kind, job, reason: `together: ${(error as Error).message}` });
         return;

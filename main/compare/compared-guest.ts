@@ -24,6 +24,8 @@ const SETTLE = 2000;
 export interface Measured {
   wallSeconds: number;
   guestSeconds: number;
+  /** Of the shared kernel, for kind os. */
+  kernelSeconds: number;
   hypervisorSeconds: number;
   /** Their parts, but for the seconds of the threads that read and wrote files for it. */
   hypervisorParts: Report['hypervisorSeconds'];
@@ -71,6 +73,8 @@ export function difference(
   return {
     wallSeconds,
     guestSeconds,
+    // Extrapolated from samples, it may be less than it was.
+    kernelSeconds: Math.max(0, after.kernelSeconds - (before?.kernelSeconds ?? 0)),
     hypervisorSeconds,
     hypervisorParts,
     fileSeconds,

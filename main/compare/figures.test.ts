@@ -8,6 +8,7 @@ import { comparison, figuresOf } from './figures.ts';
 const measured = (over: Partial<Measured>): Measured => ({
   wallSeconds: 1,
   guestSeconds: 1,
+  kernelSeconds: 0,
   hypervisorSeconds: 1,
   hypervisorParts: { exits: 1, devices: 0, paging: 0, translation: 0, scheduling: 0 },
   fileSeconds: 0,
@@ -56,7 +57,7 @@ test('what was not measured has no figure, and is told', () => {
   assert.ok(!names.includes('exits, disk') && !names.includes('sequential disk throughput'));
   assert.ok(names.includes('random disk operations'));
   const text = comparison(results);
-  assert.match(text, /^disk, at random +para +0\.50 +1\.00 +0\.25 +50\.0 % +10 +64 MiB$/m);
+  assert.match(text, /^disk, at random +para +0\.50 +1\.00 +0\.00 +0\.25 +50\.0 % +10 +64 MiB$/m);
   assert.match(text, /^processor +os +123 /m);
   assert.match(text, /^Divided once for all, 0 of 3 finish; as one pool 3 of 3/m);
   assert.match(text, /^Not measured: network, os: there is none\.$/m);
@@ -68,6 +69,7 @@ test('a job is what happened between two reports', () => {
   const report = (factor: number) =>
     ({
       guestSeconds: 9 * factor,
+      kernelSeconds: 0,
       instructions: 100 * factor,
       hypervisorSeconds: Object.fromEntries(Object.entries(hypervisorSeconds).map(([part, s]) => [part, s * factor])),
       exits: { hlt: 4 * factor, msr: 2 * factor },

@@ -80,7 +80,7 @@ const jobNames: Record<Job, string> = {
 function measuredTable(rows: CompareResults['alone']): string {
   const ordered = [...rows].sort((a, b) => comparedKinds.indexOf(a.kind) - comparedKinds.indexOf(b.kind));
   return table([
-    ['WORK', 'KIND', 'SECONDS', 'GUEST', 'HYPERVISOR', 'SHARE', 'EXITS', 'MEMORY'],
+    ['WORK', 'KIND', 'SECONDS', 'GUEST', 'KERNEL', 'HYPERVISOR', 'SHARE', 'EXITS', 'MEMORY'],
     ...Object.keys(jobNames).flatMap((job) =>
       ordered
         .filter((row) => row.job === job)
@@ -89,6 +89,7 @@ function measuredTable(rows: CompareResults['alone']): string {
           kind,
           number(measured.wallSeconds),
           number(measured.guestSeconds),
+          number(measured.kernelSeconds),
           number(measured.hypervisorSeconds),
           `${number(100 * measured.hypervisorShare)} %`,
           Math.round(measured.exits).toString(),

@@ -4,7 +4,7 @@
 // Never starts a guest.
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compileProgram } from '../bench/workloads.ts';
 import { cpioArchive } from '../starter/cpio.ts';
@@ -40,9 +40,12 @@ export interface ComparedFiles {
 
 /** Makes the files in `folder`. Throws an Error with one sentence if the kernel cannot be had or the program not compiled. */
 export async function comparedFiles(folder: string): Promise<ComparedFiles> {
-  const paths = sources.map((each) => fileURLToPath(new URL(each, import.meta.url)));
-  if (!paths.every((each) => existsSync(each)))
-    throw new Error('The sources of what is compared are in a checkout of Trivisor only.');
+  // Beside this module, or where a bundle of this checkout finds them.
+  const own = dirname(fileURLToPath(import.meta.url));
+  const paths = [own, join(own, '..', 'main', 'compare')]
+    .map((folder) => sources.map((each) => join(folder, each)))
+    .find((all) => all.every((each) => existsSync(each)));
+  if (!paths) throw new Error('The sources of what is compared are in a checkout of Trivisor only.');
   const program = compileProgram('compare', paths, 64);
   const { kernel, release } = await linuxFiles({ architecture: 'amd64' });
   const initrd = { full: join(folder, 'initrd-full'), para: join(folder, 'initrd-para') };
