@@ -21,20 +21,27 @@ const TRIAL = 900;
 const KERNEL = 600;
 const ANSWER = 60;
 
-systemTest('isolinux-hdt', noIsolinuxTools, async () => {
-  const cdrom = await isolinuxToolsCd();
-  await using guest = await startSystem({ name: 'hdt', memoryMiB: 64, cpus: 2, cdrom, boot: 'd' });
-  await guest.waitForScreen(/boot:\s*$/, FIRMWARE);
-  await guest.type('hdt.c32\n');
-  const menu = await guest.waitForScreen(/Main Menu[\s\S]*PCI Devices\(([ \d]+)\)[\s\S]*ACPI[\s\S]*Summary/, FIRMWARE);
-  assert.ok(Number(menu[1]) >= 5, `${menu[1]} PCI devices`);
-  for (let line = 0; line < 10; line++) await guest.press('ArrowDown');
-  await guest.press('Enter');
-  const { input } = await guest.waitForScreen(/Summary \(\d CPU\)[\s\S]*Nb PCI Devices/, ANSWER);
-  assert.match(input, /64bit, SMP/);
-  assert.match(input, isOurs ? /System Vendor : Trivisor[\s\S]*System Product: Trivisor PC/ : /System Vendor : QEMU/);
-  assert.match(input, /Memory Size {3}: 6\d MiB/);
-});
+systemTest(
+  'isolinux-hdt',
+  noIsolinuxTools || (!isOurs && 'QEMU lacks a table that its menus have a line for'),
+  async () => {
+    const cdrom = await isolinuxToolsCd();
+    await using guest = await startSystem({ name: 'hdt', memoryMiB: 64, cpus: 2, cdrom, boot: 'd' });
+    await guest.waitForScreen(/boot:\s*$/, FIRMWARE);
+    await guest.type('hdt.c32\n');
+    const menu = await guest.waitForScreen(
+      /Main Menu[\s\S]*PCI Devices\(([ \d]+)\)[\s\S]*ACPI[\s\S]*Summary/,
+      FIRMWARE,
+    );
+    assert.ok(Number(menu[1]) >= 5, `${menu[1]} PCI devices`);
+    for (let line = 0; line < 10; line++) await guest.press('ArrowDown');
+    await guest.press('Enter');
+    const { input } = await guest.waitForScreen(/Summary \(\d CPU\)[\s\S]*Nb PCI Devices/, ANSWER);
+    assert.match(input, /64bit, SMP/);
+    assert.match(input, /System Vendor : Trivisor[\s\S]*System Product: Trivisor PC/);
+    assert.match(input, /Memory Size {3}: 6\d MiB/);
+  },
+);
 
 systemTest('memdisk', noIsolinuxTools, async () => {
   const cdrom = await isolinuxToolsCd();

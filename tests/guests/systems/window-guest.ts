@@ -95,7 +95,7 @@ export async function startInWindow(pc: SystemPc): Promise<SystemGuest> {
   try {
     const { id } = await app.client.call('guests.create', { settings: settingsOf(pc) });
     const window = await app.act(async (page) => {
-      await page.getByRole('list', { name: 'Guests' }).getByRole('button').filter({ hasText: pc.name }).click();
+      await page.getByRole('tree', { name: 'Guests' }).getByRole('treeitem').filter({ hasText: pc.name }).click();
       await page.getByRole('heading', { name: pc.name }).waitFor();
       await page.getByRole('button', { name: 'Start', exact: true }).click();
       return app.running.opened(() => page.getByRole('button', { name: 'Display', exact: true }).click());
