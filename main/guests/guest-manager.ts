@@ -472,6 +472,7 @@ export class GuestManager {
       vsock: record.settings.name,
       complained: (sentence) => process.emitWarning(`${record.settings.name}: ${sentence}`),
       identity: record.id,
+      lineage: this.#inventory.snapshots.current(record.id),
       processors: this.#processors,
       kernels: this.#kernels,
       savedState: record.saved ? this.#states.file(record.id) : null,

@@ -782,6 +782,7 @@ function configOf(start: GuestStart): GuestConfig {
   const initrd = start.initrd === null ? {} : { initrd: readBootFile(start.initrd, 'initrd', memoryMiB) };
   const boot = { ...kernel, ...initrd, append };
   const uuid = start.uuid === null ? {} : { uuid: start.uuid };
+  const generation = start.generation === null ? {} : { generation: start.generation };
   return {
     kind,
     memoryMiB,
@@ -799,6 +800,7 @@ function configOf(start: GuestStart): GuestConfig {
     ...bios,
     ...paravirt,
     ...uuid,
+    ...generation,
   };
 }
 

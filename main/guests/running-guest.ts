@@ -22,7 +22,7 @@ import type { ToldMemory } from './memory-pool.ts';
 import type { Membership, Peers } from './peers.ts';
 import type { ProgramInput, ProgramMessage } from './program-frames.ts';
 import { usualTranslation } from './translation-time.ts';
-import { uuidBytes } from './uuid.ts';
+import { generationOf, uuidBytes } from './uuid.ts';
 import {
   type Answer,
   type Ask,
@@ -94,6 +94,8 @@ export interface RunOptions {
   processors?: CpuShares;
   /** The threads of the shared kernel, for a guest of kind os; without them it has one to itself. */
   kernels?: KernelThreads;
+  /** What the guest's disks came after, such as a snapshot: what tells it from what it was there. */
+  lineage?: string | null;
   /** The file of a saved state, with which the guest goes on. */
   savedState?: string | null;
   /** Of a guest of kind os. */
@@ -202,6 +204,7 @@ export class RunningGuest implements DisplaySource {
         cpus,
         deterministic,
         uuid: deterministic || options.identity === undefined ? null : uuidBytes(options.identity),
+        generation: deterministic || options.identity === undefined ? null : generationOf(options.identity, options),
         noReboot,
         savedState: options.savedState ?? null,
         watchdog,

@@ -33,6 +33,8 @@ export interface GuestStart {
   deterministic: boolean;
   /** The 16 bytes of its UUID; null: none, so that a run repeats. */
   uuid: Uint8Array | null;
+  /** What tells the guest from copies of itself. Null: nothing does. */
+  generation: Uint8Array | null;
   noReboot: boolean;
   /** The file of a saved state, with which the guest goes on; null: it is powered on. */
   savedState: string | null;

@@ -110,6 +110,8 @@ export interface GuestConfig {
   deterministic: boolean;
   /** What firmware tells it from other machines by: the 16 bytes of a UUID. */
   uuid?: Uint8Array;
+  /** 16 bytes that are others whenever the guest goes on as a copy of itself; without them it has no way to tell. */
+  generation?: Uint8Array;
   /** A guest that resets ends instead of starting over. */
   noReboot: boolean;
   /** What comes of the watchdog of a PC that is not fed, `reset` where left out; none: the PC has no watchdog. */

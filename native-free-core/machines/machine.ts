@@ -12,6 +12,7 @@ import type { SavedState } from '../devices/device.ts';
 import { openState } from '../devices/saved-state.ts';
 import { TimerQueue } from '../devices/timers.ts';
 import { BALLOON_PAGE } from '../devices/virtio/balloon.ts';
+import { GENERATION_ADDRESS } from '../firmware/acpi/generation.ts';
 import type { BootOptions } from '../firmware/boot/boot.ts';
 import { detectAndLoad } from '../firmware/boot/load.ts';
 import { memoryMap, ramRegions } from '../firmware/memory-map.ts';
@@ -377,7 +378,15 @@ export abstract class Machine {
     // they found their state, is what was raised before.
     this.processors.restore(state.processors as SavedState);
     if (state.firmware !== null) this.restoreFirmware(state.firmware as SavedState);
+    const { generation } = this.config;
+    if (!generation) return;
+    // The same state may go on elsewhere as well: what is random must not be the same there.
+    this.memory.set(generation, GENERATION_ADDRESS);
+    this.tellGeneration();
   }
+
+  /** The guest's generation is another: it is told. */
+  protected tellGeneration(): void {}
 
   private finished(end: GuestEnd): SliceResult {
     this.network.flush();

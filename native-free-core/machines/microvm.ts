@@ -3,6 +3,7 @@
 // Never implements a device; what is wired where is in `board/microvm-board.ts`.
 
 import type { Screen } from '../devices/display/screen.ts';
+import { GENERATION_GPE } from '../firmware/acpi/generation.ts';
 import type { Guest, GuestBalloon, GuestConfig, GuestHost } from '../hypervisor/guest.ts';
 import { GpuScreen } from './board/gpu-screen.ts';
 import { MicrovmBoard } from './board/microvm-board.ts';
@@ -41,6 +42,10 @@ export class Microvm extends Machine implements Guest {
       });
     this.tables = this.board.tables(this.processorIds);
     this.begin();
+  }
+
+  protected override tellGeneration(): void {
+    this.board.pm.raiseGpe(GENERATION_GPE);
   }
 
   protected override resetInput(): void {

@@ -7,6 +7,7 @@ import type { SavedState } from '../devices/device.ts';
 import type { Screen } from '../devices/display/screen.ts';
 import { AudioMixer } from '../devices/sound/audio-mixer.ts';
 import type { BlockDevice } from '../disk/block.ts';
+import { GENERATION_GPE } from '../firmware/acpi/generation.ts';
 import type { Bios } from '../firmware/bios/bios.ts';
 import type { Guest, GuestBalloon, GuestConfig, GuestHost, MediumPlace } from '../hypervisor/guest.ts';
 import { DEVICE_MEMORY_LIMIT } from '../memory/layout.ts';
@@ -71,7 +72,7 @@ export class Pc extends Machine implements Guest {
       absolute: [...(input ? [input.tablet] : []), this.pci.tablet, this.isa.backdoor],
     });
     this.parts = { ...this.isa.parts, ...this.pci.parts, ...this.interrupts.parts };
-    this.firmware = boardTables(this.cpu.system, this.ramBytes, this.processorIds, config.uuid);
+    this.firmware = boardTables(this.cpu.system, this.ramBytes, this.processorIds, config.uuid, config.generation);
     if (config.boot.kernel === undefined && config.bios === undefined)
       this.bios = machineFirmware({
         ...wiring,
@@ -115,6 +116,10 @@ export class Pc extends Machine implements Guest {
     this.processors.programCaches();
     this.pci.program();
     this.isa.program();
+  }
+
+  protected override tellGeneration(): void {
+    this.isa.pm.raiseGpe(GENERATION_GPE);
   }
 
   protected override numericError(): void {

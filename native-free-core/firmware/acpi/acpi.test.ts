@@ -15,6 +15,7 @@ const options: AcpiOptions = {
   pciMemory: { first: 0xc0000000, last: 0xfeafffff },
   ecam: { base: 0xfeb00000, length: 0x100000 },
   pciMemory64: { first: 0x80_0000_0000, last: 0x83_ffff_ffff },
+  hasGeneration: true,
 };
 
 const hex = (bytes: Uint8Array | readonly number[]) => Buffer.from(bytes).toString('hex');

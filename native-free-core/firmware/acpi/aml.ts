@@ -143,6 +143,11 @@ export function dwordField(source: Aml, index: number, what: string): Aml {
   return concat([0x8a], source, integer(index), path(what));
 }
 
+/** `Notify (object, value)`. */
+export function notify(what: string, value: number): Aml {
+  return concat([0x86], path(what), integer(value));
+}
+
 /** `Return (value)`. */
 export function giveBack(value: Aml): Aml {
   return concat([0xa4], value);

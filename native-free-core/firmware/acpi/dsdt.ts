@@ -31,6 +31,7 @@ import {
   string,
   when,
 } from './aml.ts';
+import { generationDevice } from './generation.ts';
 import { dma, io, irq, memory32, pciInterrupt, resourceTemplate, window } from './resources.ts';
 
 /** What differs between machines. */
@@ -45,6 +46,8 @@ export interface DsdtOptions {
   ecam: { base: number; length: number };
   /** A window for PCI memory above 4 GiB, if the machine has one. */
   pciMemory64?: { first: number; last: number };
+  /** Whether the guest is told when it goes on as a copy. */
+  hasGeneration?: boolean;
 }
 
 const LINKS = ['LNKA', 'LNKB', 'LNKC', 'LNKD'];
@@ -211,5 +214,6 @@ export function dsdtBody(options: DsdtOptions): Aml {
       timers,
       ...LINKS.map((_, index) => link(index)),
     ),
+    ...(options.hasGeneration ? [generationDevice()] : []),
   );
 }

@@ -4,6 +4,7 @@
 
 import { type Aml, concat, device, eisaId, integer, name, scope, string } from './aml.ts';
 import { FIRST_PIRQ_GSI, processorDevices, routing, serialPort, softOff } from './dsdt.ts';
+import { generationDevice } from './generation.ts';
 import { io, memory32, pciInterrupt, resourceTemplate, window } from './resources.ts';
 
 export interface MicrovmDsdtOptions {
@@ -14,6 +15,8 @@ export interface MicrovmDsdtOptions {
   virtioMmio: readonly { base: number; length: number; gsi: number }[];
   /** The window for PCI memory, where there is PCI. */
   pciMemory?: { first: number; last: number };
+  /** Whether the guest is told when it goes on as a copy. */
+  hasGeneration?: boolean;
 }
 
 /** The DSDT's AML, without the table header. */
@@ -33,6 +36,7 @@ export function microvmDsdtBody(options: MicrovmDsdtOptions): Aml {
   return concat(
     softOff(),
     scope('\\_SB', ...processorDevices(processors), serialPort(0, port.base, port.irq), ...pci, ...virtio),
+    ...(options.hasGeneration ? [generationDevice()] : []),
   );
 }
 

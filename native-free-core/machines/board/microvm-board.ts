@@ -9,6 +9,7 @@ import { HostBridge } from '../../devices/pci/bridges.ts';
 import { PciBus } from '../../devices/pci/pci-bus.ts';
 import { VIRTIO_MMIO_BYTES, VirtioMmio } from '../../devices/virtio/mmio-transport.ts';
 import { VirtioPci } from '../../devices/virtio/pci-transport.ts';
+import { GENERATION_ADDRESS } from '../../firmware/acpi/generation.ts';
 import { microvmDsdtBody } from '../../firmware/acpi/microvm-dsdt.ts';
 import { BootArchitecture, layAcpiTables } from '../../firmware/acpi/tables.ts';
 import { assignPciResources } from '../../firmware/bios/pci-resources.ts';
@@ -100,15 +101,18 @@ export class MicrovmBoard {
   /** What a kernel is told of a machine whose processors have these APIC ids. */
   tables(processors: readonly number[]): FirmwareTables {
     const { virtioMmio } = this;
+    const { generation } = this.wiring.config;
+    const hasGeneration = generation !== undefined;
     const pci = this.hasPci ? { pciMemory: { first: PCI_MEMORY.first, last: MMIO.base - 1 } } : {};
     const { address, bytes, rsdp } = layAcpiTables({
-      dsdt: microvmDsdtBody({ processors, serialPort: COM1, virtioMmio, ...pci }),
+      dsdt: microvmDsdtBody({ processors, serialPort: COM1, virtioMmio, hasGeneration, ...pci }),
       processors,
       ioApicId: IO_APIC_ID,
       hasHpet: false,
       bootArchitecture: BootArchitecture.bare,
       ...(this.hasPci ? { ecam: ECAM_WINDOW } : {}),
     });
-    return { rsdp, pieces: [{ address, bytes }] };
+    const own = generation ? [{ address: GENERATION_ADDRESS, bytes: generation }] : [];
+    return { rsdp, pieces: [{ address, bytes }, ...own] };
   }
 }

@@ -15,16 +15,18 @@ import { PCI_MEMORY } from './pci-devices.ts';
 const BOARD_VERSION = '1.0';
 const PROCESSOR_NAME = 'Trivisor Virtual x86-64 Processor';
 
-/** Tables of a board whose processors have the APIC ids `processors`, that of the boot processor, `cpu`, first; `uuid` tells the machine from others. */
+/** Tables of a board whose processors have the APIC ids `processors`, that of the boot processor, `cpu`, first; `uuid` tells the machine from others, `generation` its copies. */
 export function boardTables(
   cpu: SystemCpu,
   ramBytes: number,
   processors: readonly number[],
   uuid: Uint8Array | undefined,
+  generation?: Uint8Array | undefined,
 ) {
   const [signature, , , features] = cpuid(cpu, 1, 0);
   return systemTables({
     processors,
+    generation,
     signature,
     features,
     ioApicId: IO_APIC_ID,
