@@ -10,7 +10,7 @@ import { actWords } from '../strings/library.ts';
 export const acts = ['start', 'pause', 'resume', 'stop', 'save', 'force', 'reset', 'discard', 'remove'] as const;
 export type Act = (typeof acts)[number];
 /** Asked about before: something is lost, or there is more to say. */
-export const questions = ['force', 'reset', 'discard', 'remove', 'clone', 'group'] as const;
+export const questions = ['force', 'reset', 'discard', 'remove', 'clone', 'group', 'export'] as const;
 export type Question = (typeof questions)[number];
 
 const isIn = ({ startedAt }: GuestView): boolean => startedAt !== null;
@@ -28,6 +28,7 @@ const allowed: Record<Act | Question, (guest: GuestView) => boolean> = {
   remove: (guest) => !isIn(guest),
   clone: (guest) => !isIn(guest) && guest.saved === null && guest.settings.kind !== 'os',
   group: () => true,
+  export: (guest) => !isIn(guest) && guest.settings.kind !== 'os',
 };
 
 /** Those of several guests that an act can be done to. */

@@ -4,6 +4,7 @@
 
 import type { MenuItem } from '../components/MenuPanel.svelte';
 import type { GuestView } from '../contract.ts';
+import { applianceWords } from '../strings/appliances.ts';
 import { actWords } from '../strings/library.ts';
 import { type Act, type Acts, type Question, takers } from './acts.svelte.ts';
 
@@ -57,6 +58,7 @@ export function guestMenu(guests: readonly GuestView[], acts: Acts, doors: Guest
             act: () => doors.edit(one),
           },
           entry('clone', actWords.clone, { icon: 'copy' }),
+          entry('export', applianceWords.exportEntry, { icon: 'save' }),
         ]
       : []),
     entry('group', actWords.group, { icon: 'folder' }),

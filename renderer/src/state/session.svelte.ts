@@ -4,6 +4,7 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 import {
+  type ApplianceProgress,
   type CallInput,
   type CallName,
   type CallOutput,
@@ -48,6 +49,7 @@ export class Session implements Caller {
   /** Memory of the running guests with balloons. */
   pool = $state.raw<MemoryPoolView | null>(null);
   imageProgress = $state.raw<ImageProgress | null>(null);
+  applianceProgress = $state.raw<ApplianceProgress | null>(null);
   readonly samples = new SvelteMap<string, readonly StatsSample[]>();
   #client: Client | null = null;
   #attempt = 0;
@@ -107,6 +109,9 @@ export class Session implements Caller {
     client.on('guest.counters', ({ id, sample }) => this.#addSample(id, sample));
     client.on('pool.changed', (pool) => {
       this.pool = pool;
+    });
+    client.on('appliances.progress', (progress) => {
+      this.applianceProgress = progress;
     });
     client.on('images.progress', (progress) => {
       this.imageProgress = progress;
