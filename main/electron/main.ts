@@ -3,20 +3,22 @@
 // Never executes guest code and never reads a guest's files: threads of their own do.
 
 import { join } from 'node:path';
-import { app, BrowserWindow, dialog, type MessageBoxOptions, session } from 'electron';
+import { app, BrowserWindow, dialog, type MessageBoxOptions, Notification, session } from 'electron';
 import { homeFolder } from '../files/folders.ts';
 import { type Home, openHome } from '../home/home.ts';
 import { mayLeave } from './leaving.ts';
-import { setMenu } from './menu.ts';
+import { type GuestActs, setMenu, startTray } from './menu.ts';
+import { type Notice, watchGuests } from './notices.ts';
 import { registerPageScheme, servePage } from './page.ts';
 import { servePorts } from './ports.ts';
+import { noticeWords, speak } from './strings.ts';
 import { guardContents, openManager, showManager } from './windows.ts';
 
 app.setName('Trivisor');
 registerPageScheme();
 
 if (app.requestSingleInstanceLock()) {
-  app.on('second-instance', showManager);
+  app.on('second-instance', () => showManager(homeFolder()));
   app.on('web-contents-created', (_event, contents) => guardContents(contents));
   void app.whenReady().then(start);
 } else {
@@ -47,11 +49,57 @@ async function start(): Promise<void> {
   session.defaultSession.setPermissionCheckHandler((_contents, permission) => granted.has(permission));
   servePage(join(import.meta.dirname, 'renderer'));
   servePorts((page) => home.connect(page));
-  setMenu(process.platform, !app.isPackaged);
+  speak(app.getLocale());
+  setMenu(process.platform, !app.isPackaged, guestActs);
   askBeforeQuitting();
-  app.on('activate', showManager);
+  app.on('activate', () => showManager(homeFolder()));
   app.on('window-all-closed', () => app.quit());
-  openManager();
+  openManager(homeFolder());
+  startTray(join(import.meta.dirname, 'renderer', 'tray.png'), guestActs);
+  startGuests();
+}
+
+/** What menus do to all guests; what comes of it is told by the page and, where it is grave, by a notice. */
+const guestActs: GuestActs = {
+  show: () => showManager(homeFolder()),
+  saveAll: () => forAll('guests.save'),
+  powerOffAll: () => forAll('guests.stop'),
+};
+
+function forAll(act: 'guests.save' | 'guests.stop'): void {
+  const client = home.client();
+  const each = async (): Promise<void> => {
+    const guests = (await client.call('guests.list')).filter(({ state }) => state === 'running' || state === 'paused');
+    const results = await Promise.allSettled(guests.map(({ id }) => client.call(act, { guest: id })));
+    for (const [index, result] of results.entries())
+      if (result.status === 'rejected') notify({ title: guests[index]!.settings.name, body: sentence(result.reason) });
+  };
+  each()
+    .catch((error) => notify({ title: 'Trivisor', body: sentence(error) }))
+    .finally(() => client.close());
+}
+
+const leaving = new AbortController();
+
+/** Tells of what happens to guests, and starts those that start with the app. */
+function startGuests(): void {
+  const { server } = home;
+  const watch = (): void => void watchGuests(home.client(), notify);
+  watch();
+  // An owner that ends takes its connections with it.
+  void home.lost.then(watch);
+  if (!server) return;
+  const { crashed } = server.recovered;
+  const names = crashed.map(({ name }) => name).join(', ');
+  if (crashed.length > 0) notify({ title: noticeWords.crashed(names), body: noticeWords.crashedText });
+  void server.autostart(leaving.signal, ({ settings }, body) => notify({ title: settings.name, body }));
+}
+
+function notify(notice: Notice): void {
+  if (!Notification.isSupported()) return;
+  const shown = new Notification(notice);
+  shown.on('click', () => showManager(homeFolder()));
+  shown.show();
 }
 
 /** Serves the home, as its owner or through whoever is; when that one ends, again. False where it cannot be served. */
@@ -82,10 +130,11 @@ function askBeforeQuitting(): void {
       const client = home.client();
       const mayQuit = await mayLeave({ client, ask }).finally(() => client.close());
       if (!mayQuit) {
-        if (BrowserWindow.getAllWindows().length === 0) openManager();
+        if (BrowserWindow.getAllWindows().length === 0) openManager(homeFolder());
         return;
       }
     }
+    leaving.abort();
     await home.close();
     isLeft = true;
     app.quit();

@@ -3,8 +3,9 @@
 // Never knows a guest.
 
 import { join } from 'node:path';
-import { BrowserWindow, type BrowserWindowConstructorOptions, nativeTheme, type WebContents } from 'electron';
+import { BrowserWindow, type BrowserWindowConstructorOptions, nativeTheme, screen, type WebContents } from 'electron';
 import { guestWindow, isPage, PAGE_URL } from './page-address.ts';
+import { readPlace, writePlace } from './window-place.ts';
 
 const webPreferences: NonNullable<BrowserWindowConstructorOptions['webPreferences']> = {
   // The preload lies beside the bundle of main.
@@ -20,11 +21,14 @@ const webPreferences: NonNullable<BrowserWindowConstructorOptions['webPreference
 
 const background = () => (nativeTheme.shouldUseDarkColors ? '#12151a' : '#f4f5f7');
 
-/** Opens the manager. */
-export function openManager(): BrowserWindow {
+/** Opens the manager where it was when it was closed last, as far as there still is such a place. */
+export function openManager(home: string): BrowserWindow {
+  const screens = screen.getAllDisplays().map(({ workArea }) => workArea);
+  const { isMaximized = false, ...bounds } = readPlace(home, screens) ?? {};
   const window = new BrowserWindow({
     width: 1240,
     height: 820,
+    ...bounds,
     minWidth: 480,
     minHeight: 400,
     title: 'Trivisor',
@@ -32,6 +36,8 @@ export function openManager(): BrowserWindow {
     autoHideMenuBar: true,
     webPreferences,
   });
+  if (isMaximized) window.maximize();
+  window.on('close', () => writePlace(home, { ...window.getNormalBounds(), isMaximized: window.isMaximized() }));
   void window.loadURL(PAGE_URL);
   return window;
 }
@@ -67,10 +73,10 @@ export function guardContents(contents: WebContents): void {
 }
 
 /** Brings the manager to the front, opening it where it was closed. */
-export function showManager(): void {
+export function showManager(home: string): void {
   const manager = BrowserWindow.getAllWindows().find(({ webContents }) => guestWindow(webContents.getURL()) === null);
   if (!manager) {
-    openManager();
+    openManager(home);
     return;
   }
   if (manager.isMinimized()) manager.restore();

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { BrowserContext, Page, Route } from 'playwright-core';
 import { BINDING, type FromPage, pageScript, type ToPage } from './page-side.ts';
 import { decode, encode } from './wire.ts';
@@ -29,6 +29,10 @@ export const standIn = {
   answer: (options: Question): number => {
     throw new Error(`Nobody is there to answer: ${options.message}`);
   },
+  /** What the app has put into its menu and its tray, and told by notices. */
+  menu: [] as MenuEntry[],
+  tray: [] as MenuEntry[],
+  notices: [] as { title: string; body: string }[],
   /** Resolves with the exit status when the app ends. */
   ended: Promise.withResolvers<number>(),
   /** Pages of the windows, the oldest first. */
@@ -212,6 +216,10 @@ class WebContents extends EventEmitter {
 
 interface WindowOptions {
   title?: string;
+  x?: number;
+  y?: number;
+  width?: number;
+  height?: number;
   webPreferences?: { preload?: string; sandbox?: boolean; contextIsolation?: boolean; nodeIntegration?: boolean };
 }
 
@@ -230,9 +238,12 @@ export class BrowserWindow extends EventEmitter {
 
   readonly page: Promise<Page>;
   readonly webContents: WebContents;
+  readonly #options: WindowOptions;
+  #isMaximized = false;
 
   constructor(options: WindowOptions = {}, opened?: Page) {
     super();
+    this.#options = options;
     const { preload, sandbox, contextIsolation, nodeIntegration } = options.webPreferences ?? {};
     assert.ok(preload, 'a window has a preload');
     assert.deepEqual(
@@ -278,7 +289,21 @@ export class BrowserWindow extends EventEmitter {
 
   restore(): void {}
 
+  maximize(): void {
+    this.#isMaximized = true;
+  }
+
+  isMaximized(): boolean {
+    return this.#isMaximized;
+  }
+
+  getNormalBounds(): { x: number; y: number; width: number; height: number } {
+    const { x = 0, y = 0, width = 800, height = 600 } = this.#options;
+    return { x, y, width, height };
+  }
+
   close(): void {
+    this.emit('close');
     void this.page.then((page) => page.close());
   }
 }
@@ -287,6 +312,10 @@ class App extends EventEmitter {
   readonly isPackaged = false;
 
   setName(): void {}
+
+  getLocale(): string {
+    return 'en-US';
+  }
 
   getVersion(): string {
     return '0.0.0';
@@ -333,9 +362,47 @@ export const dialog = {
   },
 };
 
+interface MenuEntry {
+  label?: string;
+  role?: string;
+  submenu?: MenuEntry[];
+  click?: () => void;
+}
+
 export const Menu = {
-  buildFromTemplate: (template: unknown[]) => template,
-  setApplicationMenu(): void {},
+  buildFromTemplate: (template: MenuEntry[]) => template,
+  setApplicationMenu(menu: MenuEntry[]): void {
+    standIn.menu = menu;
+  },
+};
+
+export class Notification extends EventEmitter {
+  static isSupported(): boolean {
+    return true;
+  }
+  readonly #notice: { title: string; body: string };
+  constructor(notice: { title: string; body: string }) {
+    super();
+    this.#notice = notice;
+  }
+  show(): void {
+    standIn.notices.push(this.#notice);
+  }
+}
+
+export class Tray extends EventEmitter {
+  constructor(icon: string) {
+    super();
+    assert.ok(existsSync(icon), `the tray's icon ${icon} is there`);
+  }
+  setToolTip(): void {}
+  setContextMenu(menu: MenuEntry[]): void {
+    standIn.tray = menu;
+  }
+}
+
+export const screen = {
+  getAllDisplays: () => [{ workArea: { x: 0, y: 0, width: 1920, height: 1080 } }],
 };
 
 export const nativeTheme = { shouldUseDarkColors: false };
