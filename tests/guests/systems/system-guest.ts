@@ -50,8 +50,9 @@ export interface SystemEnd {
   detail: string;
 }
 
-/** How often what a guest shows is looked at (milliseconds). */
+/** How often what a guest shows is looked at (milliseconds); in a long wait less often, since looking takes the guest's time. */
 const INTERVAL = 250;
+const LONGEST_INTERVAL = 2000;
 
 export abstract class SystemGuest implements AsyncDisposable {
   readonly pc: SystemPc;
@@ -124,7 +125,8 @@ export abstract class SystemGuest implements AsyncDisposable {
 
   /** Waits until `look` answers something. Rejects with what the guest shows after `seconds`, or when it has ended. */
   async waitFor<Found>(what: string, seconds: number, look: () => Promise<Found | undefined>): Promise<Found> {
-    const deadline = performance.now() + seconds * patience * 1000;
+    const began = performance.now();
+    const deadline = began + seconds * patience * 1000;
     for (;;) {
       // Asked before the look, so that what was shown last still counts.
       const { ended } = this;
@@ -135,7 +137,7 @@ export abstract class SystemGuest implements AsyncDisposable {
         throw new Error(
           `${this.pc.name}: ${what} did not come within ${seconds * patience} seconds.\n${await this.#shown()}`,
         );
-      await sleep(INTERVAL);
+      await sleep(Math.min(LONGEST_INTERVAL, Math.max(INTERVAL, (performance.now() - began) / 64)));
     }
   }
 
