@@ -21,15 +21,18 @@ const port = z.int('must be a port').min(1, 'must be a port, 1 to 65535').max(65
 export const ForwardSettings = z.strictObject({
   protocol: z.enum(['tcp', 'udp']).default('tcp'),
   /** Where the host listens: nobody but the host itself reaches the default. */
-  address: z.ipv4('must be an IPv4 address of the host, like 127.0.0.1 or 0.0.0.0').default('127.0.0.1'),
+  address: z
+    .union([z.ipv4(), z.ipv6()], 'must be an address of the host, like 127.0.0.1, 0.0.0.0 or ::1')
+    .default('127.0.0.1'),
   port,
   guestPort: port,
 });
 export type ForwardSettings = z.output<typeof ForwardSettings>;
 
-/** A forward as the command line takes it: `[ADDRESS:]PORT:GUESTPORT[/udp]`. */
+/** A forward as the command line takes it: `[ADDRESS:]PORT:GUESTPORT[/udp]`, an address of IPv6 in brackets. */
 export function forwardText({ protocol, address, port, guestPort }: z.input<typeof ForwardSettings>): string {
-  const place = address === undefined || address === '127.0.0.1' ? '' : `${address}:`;
+  const isUsual = address === undefined || address === '127.0.0.1';
+  const place = isUsual ? '' : `${address.includes(':') ? `[${address}]` : address}:`;
   return `${place}${port}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`;
 }
 

@@ -228,10 +228,13 @@ test('the inventory: create, list, set, info, start, console, stop, rm', { timeo
   assert.equal((await json('info', 'web server')).settings.append, 'console=ttyS0');
   assert.equal((await verb('set', 'web server', 'net=internal:lab')).status, 0);
   assert.match((await verb('info', 'web server')).out, /^nets +internal:lab, model=e1000$/m);
-  assert.equal((await verb('set', 'web server', 'net=nat,forward=8080:80,forward=0.0.0.0:53:53/udp')).status, 0);
+  assert.equal(
+    (await verb('set', 'web server', 'net=nat,forward=8080:80,forward=0.0.0.0:53:53/udp,forward=[::1]:8080:80')).status,
+    0,
+  );
   assert.match(
     (await verb('info', 'web server')).out,
-    /^nets +nat, model=e1000, forward=8080:80, forward=0\.0\.0\.0:53:53\/udp$/m,
+    /^nets +nat, model=e1000, forward=8080:80, forward=0\.0\.0\.0:53:53\/udp, forward=\[::1\]:8080:80$/m,
   );
   const refused = await verb('set', 'web server', 'net=nat,forward=80');
   assert.match(refused.err, /A forward is \[ADDRESS:\]PORT:GUESTPORT\[\/udp\], like 8080:80, not 80\./);

@@ -170,11 +170,11 @@ function drivesOf(name: DriveSetting, text: string): (Record<string, unknown> | 
 
 /** `[ADDRESS:]PORT:GUESTPORT[/tcp|/udp]` as the forward that it names. */
 function forwardOf(text: string): Record<string, unknown> {
-  const match = /^(?:(\d+(?:\.\d+){3}):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text);
+  const match = /^(?:(\d+(?:\.\d+){3}|\[[\da-fA-F:.]+\]):)?(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text);
   if (!match) throw new InvalidArgumentError(`A forward is [ADDRESS:]PORT:GUESTPORT[/udp], like 8080:80, not ${text}.`);
   const [, address, port, guestPort, protocol] = match;
   return {
-    ...(address && { address }),
+    ...(address && { address: address.replace(/[[\]]/g, '') }),
     ...(protocol && { protocol }),
     port: Number(port),
     guestPort: Number(guestPort),

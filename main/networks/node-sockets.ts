@@ -153,7 +153,8 @@ function listenTcp(
   });
   return new Promise((resolve, reject) => {
     server.on('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, address, port)));
-    server.listen({ host: address, port, exclusive: true }, () =>
+    // Every address of IPv6 is none of IPv4.
+    server.listen({ host: address, port, exclusive: true, ipv6Only: address.includes(':') }, () =>
       resolve({
         close() {
           server.close();
@@ -169,7 +170,7 @@ function listenUdp(
   port: number,
   received: (bytes: Uint8Array, address: string, port: number) => void,
 ): Promise<HostUdp> {
-  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  const socket = address.includes(':') ? createSocket({ type: 'udp6', ipv6Only: true }) : createSocket('udp4');
   return new Promise((resolve, reject) => {
     socket.on('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, address, port)));
     socket.bind({ address, port, exclusive: true }, () => resolve(hostUdp(socket, received)));
@@ -181,7 +182,7 @@ function cannotListen(error: NodeJS.ErrnoException, address: string, port: numbe
   const sentences: Record<string, string> = {
     EADDRINUSE: `${place} is used by another program; forward another one.`,
     EACCES: `${place} needs rights that you do not have; forward one from 1024 on.`,
-    EADDRNOTAVAIL: `${address} is no address of this host; forward from 127.0.0.1 or 0.0.0.0.`,
+    EADDRNOTAVAIL: `${address} is no address of this host; forward from 127.0.0.1, 0.0.0.0 or ::1.`,
   };
   return new Error(sentences[error.code ?? ''] ?? `${place} cannot be listened to: ${error.message}.`, {
     cause: error,

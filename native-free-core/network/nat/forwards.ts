@@ -3,7 +3,7 @@
 // Never lets a guest choose what is listened to: its settings do.
 
 import type { HostListener, HostSockets, HostTcp, HostTcpEvents, HostUdp } from './host-sockets.ts';
-import type { Address } from './wire.ts';
+import type { IpAddress } from './wire.ts';
 
 /** Strangers whose datagrams go to guests at once; whoever was silent for longest is forgotten for another. */
 const STRANGERS_MAX = 256;
@@ -23,18 +23,18 @@ export interface Forward {
 
 export interface ForwardsWiring {
   sockets: HostSockets;
-  /** Where the guest with this hardware address is now; undefined where nobody knows. */
-  find(station: Uint8Array): Address | undefined;
+  /** Where the guest with this hardware address is now, in IPv4 if it has that; undefined where nobody knows. */
+  find(station: Uint8Array): IpAddress | undefined;
   /** Calls a guest's TCP port from one of the gateway's; false where there is no room for another connection. */
-  call(guest: { address: Address; port: number }, from: number, connect: (events: HostTcpEvents) => HostTcp): boolean;
+  call(guest: { address: IpAddress; port: number }, from: number, connect: (events: HostTcpEvents) => HostTcp): boolean;
   /** Sends a datagram to a guest from one of the gateway's ports. */
-  send(guest: { address: Address; port: number }, from: number, bytes: Uint8Array): void;
+  send(guest: { address: IpAddress; port: number }, from: number, bytes: Uint8Array): void;
 }
 
 /** Somebody outside who sent a datagram to a forwarded port. */
 interface Stranger {
   key: string;
-  guest: Address;
+  guest: IpAddress;
   guestPort: number;
   usedAt: number;
   answer(bytes: Uint8Array): void;
@@ -104,7 +104,7 @@ export class Forwards {
   }
 
   /** A guest's datagram to a port of the gateway; whether it was an answer to somebody. */
-  answered(guest: Address, guestPort: number, port: number, bytes: Uint8Array): boolean {
+  answered(guest: IpAddress, guestPort: number, port: number, bytes: Uint8Array): boolean {
     const stranger = this.strangers.get(port);
     if (stranger === undefined || stranger.guest !== guest || stranger.guestPort !== guestPort) return false;
     stranger.usedAt = this.wiring.sockets.now();

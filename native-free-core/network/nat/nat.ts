@@ -203,9 +203,10 @@ export class Nat {
     };
     this.forwards = new Forwards({
       sockets: options.sockets,
-      find: (station) => this.find(station),
+      find: (station) => this.find(station) ?? this.find6(station),
       call: (guest, from, connect) => this.call(guest, from, connect),
-      send: (guest, from, bytes) => this.sendIp(udpPacket({ address: GATEWAY, port: from }, guest, bytes)),
+      send: (guest, from, bytes) =>
+        this.sendIp(udpPacket<IpAddress>({ address: gatewayFor(guest.address), port: from }, guest, bytes)),
     });
   }
 
@@ -258,14 +259,22 @@ export class Nat {
     return this.stations.addressesOf(station).find((address) => typeof address === 'number');
   }
 
+  /** The same in IPv6. */
+  private find6(station: Uint8Array): Address6 | undefined {
+    const leased = this.dhcp6.addressOf(stationKey(station));
+    if (leased !== undefined) {
+      this.stations.learn(leased, station);
+      return leased;
+    }
+    const heard = this.stations.addressesOf(station);
+    return heard.find((address): address is Address6 => typeof address === 'string' && isGlobal(address));
+  }
+
   private findName(label: string): { address: Address | undefined; address6: Address6 | undefined } | undefined {
     if (label === 'host') return { address: GATEWAY, address6: GATEWAY6 };
     const station = this.names.get(label);
     if (station === undefined) return undefined;
-    const address6 =
-      this.dhcp6.addressOf(stationKey(station)) ??
-      this.stations.addressesOf(station).find((address) => typeof address === 'string' && isGlobal(address));
-    return { address: this.find(station), address6: address6 as Address6 | undefined };
+    return { address: this.find(station), address6: this.find6(station) };
   }
 
   private nameOf(address: Address): string | null | undefined {
@@ -419,8 +428,7 @@ export class Nat {
   /** Tells a guest why its packet was not delivered. */
   private fail(packet: IpPacket<IpAddress>, failure: Failure): void {
     if (!mayFail(packet)) return;
-    const gateway = typeof packet.source === 'number' ? GATEWAY : GATEWAY6;
-    this.sendIp(failureMessage(packet, gateway, failure));
+    this.sendIp(failureMessage(packet, gatewayFor(packet.source), failure));
   }
 
   /** Answers who asks for the gateway's or the name server's hardware address (RFC 826). */
@@ -539,8 +547,8 @@ export class Nat {
     if (message === undefined || !this.isRight(packet)) return;
     const { source, destination } = packet;
     if (
-      destination === GATEWAY &&
-      this.forwards.answered(source as Address, message.from, message.to, message.data.slice())
+      (destination === GATEWAY || destination === GATEWAY6) &&
+      this.forwards.answered(source, message.from, message.to, message.data.slice())
     )
       return;
     const isDns = (destination === NAME_SERVER || destination === NAME_SERVER6) && message.to === Port.dns;
@@ -682,11 +690,12 @@ export class Nat {
   }
 
   /** For {@link Forwards}. */
-  private call(guest: Place<Address>, from: number, connect: (events: HostTcpEvents) => HostTcp): boolean {
-    const key = `${guest.address}:${guest.port}>${GATEWAY}:${from}`;
+  private call(guest: Place, from: number, connect: (events: HostTcpEvents) => HostTcp): boolean {
+    const gateway = gatewayFor(guest.address);
+    const key = `${guest.address}:${guest.port}>${gateway}:${from}`;
     const hardware = this.stations.hardwareOf(guest.address);
     if (hardware === undefined || this.connections.size >= CONNECTIONS_MAX || this.connections.has(key)) return false;
-    this.connect(stationKey(hardware), guest, { address: GATEWAY, port: from }, undefined, connect);
+    this.connect(stationKey(hardware), guest, { address: gateway, port: from }, undefined, connect);
     return true;
   }
 
@@ -756,6 +765,11 @@ const TCP_SUM_AT = 16;
 /** An address of this network in IPv6. */
 function address6(last: number): Address6 {
   return NETWORK6.slice(0, 14) + String.fromCharCode(last >> 8, last & 0xff);
+}
+
+/** The gateway's address of the version of another one. */
+function gatewayFor(address: IpAddress): IpAddress {
+  return typeof address === 'number' ? GATEWAY : GATEWAY6;
 }
 
 /** Whether an address is one that a guest of this network may have. */

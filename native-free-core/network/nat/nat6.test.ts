@@ -194,3 +194,37 @@ test('pings of the gateway are answered over IPv6 as well; a lease is not taken 
   assert.deepEqual(packets6(), []);
   assert.equal(nat.counters.spoofed, 1);
 });
+
+test('forwarded ports lead to a guest that has IPv6 alone, from the gateway’s address there', async () => {
+  const { nat, send, packets6, accept, udp } = lab();
+  const forward = { protocol: 'tcp', address: '::1', port: 8080, guestPort: 80 } as const;
+  await nat.forward(forward, HARDWARE);
+  await nat.forward({ ...forward, protocol: 'udp' }, HARDWARE);
+  assert.equal(accept().isDestroyed, true, 'nobody knows where the guest is');
+  send(udpPacket({ address: GUEST6, port: 9 }, { address: GATEWAY6, port: 9 }, bytes(1)));
+  packets6();
+  const socket = accept();
+  const [call] = packets6();
+  assert.deepEqual([call.source, call.destination], [GATEWAY6, GUEST6]);
+  const { from, to, flags, sequence, segmentMax } = readTcp(call.payload)!;
+  assert.deepEqual([to, flags, segmentMax], [80, syn, 1440]);
+  const answer = (answered: number, at: number, data: Uint8Array, options: number[] = []) => {
+    const segment = { flags: answered, sequence: at, acknowledged: (sequence + 1) >>> 0, window: 0xffff, data: [data] };
+    const packet = { source: GUEST6, destination: GATEWAY6, protocol: Protocol.tcp };
+    const payload = tcpMessage(80, from, segment, options);
+    putSum({ ...packet, payload }, 16);
+    send({ ...packet, payload });
+  };
+  answer(syn | ack, 500, bytes(0), [2, 4, 5, 0xa0]);
+  answer(ack, 501, bytes(20, 3));
+  nat.flush();
+  assert.deepEqual(socket.written, [...bytes(20, 3)]);
+  packets6();
+
+  udp[0].received(bytes(5), '::2', 4000);
+  const [datagram] = packets6();
+  const { from: stands, data } = readUdp(datagram)!;
+  assert.deepEqual([datagram.source, datagram.destination, [...data]], [GATEWAY6, GUEST6, [...bytes(5)]]);
+  send(udpPacket({ address: GUEST6, port: 80 }, { address: GATEWAY6, port: stands }, bytes(6)));
+  assert.deepEqual(udp[0].sent, [[[...bytes(6)], '::2', 4000]]);
+});
