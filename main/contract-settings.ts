@@ -234,7 +234,7 @@ export const GuestSettings = z.strictObject({
       kinds: MACHINES,
       flag: '--disk <file>',
       label: 'Disks',
-      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide|ahci|virtio][,readonly][,snapshot]; repeatable',
+      help: 'a disk image: FILE[,format=raw|qcow2|vdi|vmdk|vhd][,if=ide|ahci|virtio][,readonly][,snapshot]; a comma in the file’s name is doubled; repeatable',
     }),
   cdrom: path
     .nullable()

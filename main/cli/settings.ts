@@ -15,6 +15,7 @@ import {
   networkModels,
   type SettingName,
   settingInfo,
+  splitOption,
   splitWords,
 } from '../contract.ts';
 import { UsageError } from './output.ts';
@@ -146,17 +147,23 @@ const driveWords = {
   floppies: { keys: {}, told: 'readonly and snapshot' },
 } as const satisfies Record<DriveSetting, { keys: Record<string, readonly string[]>; told: string }>;
 
+/** `KEY=VALUE`; a value may have a `=` of its own. */
+function keyAndValue(word: string): [key: string, value: string] {
+  const at = word.indexOf('=');
+  return at < 0 ? [word, ''] : [word.slice(0, at), word.slice(at + 1)];
+}
+
 /** `FILE[,format=…][,if=…][,readonly][,snapshot]` as the drive it names; no text, no drive. */
 function drivesOf(name: DriveSetting, text: string): (Record<string, unknown> | null)[] {
   if (text === '') return [];
   // A drive A that is empty beside a drive B that is not.
   if (name === 'floppies' && text === 'none') return [null];
-  const [file, ...words] = text.split(',');
+  const [file, ...words] = splitOption(text);
   if (!file) throw new InvalidArgumentError('It begins with a file.');
   const drive: Record<string, unknown> = { file: resolve(file) };
   const { keys, told } = driveWords[name];
   for (const word of words) {
-    const [key = '', value = ''] = word.split('=');
+    const [key, value] = keyAndValue(word);
     const values = Object.hasOwn(keys, key) ? (keys as Record<string, readonly string[]>)[key] : undefined;
     if (word === 'readonly') drive.readOnly = true;
     else if (word === 'snapshot') drive.snapshot = true;
@@ -194,10 +201,10 @@ function numberOf(key: string, text: string): number {
 /** `NETWORK[,model=…][,mac=…][,rom=FILE][,capture=FILE][,forward=…]…` as the card that it names; `none` and no text are no card. */
 function netsOf(text: string): Record<string, unknown>[] {
   if (text === '' || text === 'none') return [];
-  const [network, ...words] = text.split(',');
+  const [network, ...words] = splitOption(text);
   const card: Record<string, unknown> = { network };
   for (const word of words) {
-    const [key = '', value = ''] = word.split('=');
+    const [key, value] = keyAndValue(word);
     const link = (change: Record<string, unknown>): void => {
       card.link = { ...(card.link as object), ...change };
     };
@@ -222,7 +229,7 @@ function netsOf(text: string): Record<string, unknown>[] {
 /** `FOLDER,tag=TAG[,readonly]` as the share that it names; no text, no share. */
 function sharesOf(text: string): Record<string, unknown>[] {
   if (text === '') return [];
-  const [folder, ...words] = text.split(',');
+  const [folder, ...words] = splitOption(text);
   if (!folder) throw new InvalidArgumentError('It begins with a folder.');
   const share: Record<string, unknown> = { folder: resolve(folder) };
   for (const word of words) {

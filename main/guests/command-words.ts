@@ -40,3 +40,23 @@ export function quoteWord(word: string): string {
 
 /** Words as one text, which {@link splitWords} takes apart again. */
 export const joinWords = (words: readonly string[]): string => words.map(quoteWord).join(' ');
+
+/** The parts of an option that commas separate: a file and what is said of it. Two commas are one of a name. */
+export function splitOption(text: string): string[] {
+  const parts: string[] = [];
+  let part = '';
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === ',' && text[at + 1] !== ',') {
+      parts.push(part);
+      part = '';
+    } else {
+      if (text[at] === ',') at++;
+      part += text[at];
+    }
+  }
+  return [...parts, part];
+}
+
+/** The inverse of {@link splitOption}. */
+export const joinOption = (parts: readonly string[]): string =>
+  parts.map((part) => part.replaceAll(',', ',,')).join(',');

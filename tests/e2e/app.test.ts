@@ -121,10 +121,10 @@ const steps: readonly [string, Step][] = [
     'a guest of kind para is offered what a microvm has, and nothing else',
     async ({ page }) => {
       await button(page, 'New guest').click();
+      await page.getByLabel('All on one page').check();
       await page.getByRole('radio', { name: 'Para' }).check();
       for (const gone of ['A kernel', 'Boot order', 'CD', 'Floppy', 'Model'])
         assert.equal(await page.getByLabel(gone, { exact: true }).count(), 0, gone);
-      await page.getByText('Expert settings').click();
       await page.getByLabel('Virtio transport').selectOption('mmio');
       const line = page.getByTestId('line');
       assert.equal(
@@ -142,6 +142,7 @@ const steps: readonly [string, Step][] = [
       const bad = join(folder, 'picture.png');
       writeFileSync(bad, '\x89PNG\r\n\x1a\n and nothing that boots');
       await button(page, 'New guest').click();
+      await page.getByLabel('All on one page').check();
       await page.getByLabel('Name').fill('Bad');
       await page.getByLabel('A kernel').check();
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(bad);
@@ -176,6 +177,7 @@ const steps: readonly [string, Step][] = [
     'a second guest of the same name is refused in one sentence, in place',
     async ({ page }, files) => {
       await page.keyboard.press('n');
+      await page.getByLabel('All on one page').check();
       await page.getByLabel('Name').fill('Debian 12');
       await page.getByLabel('A kernel').check();
       await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(files.kernel);
@@ -189,6 +191,7 @@ const steps: readonly [string, Step][] = [
     'a guest that starts from its drives gets disks of its own, and a line that makes them',
     async ({ page }, _files, folder) => {
       await page.keyboard.press('n');
+      await page.getByLabel('All on one page').check();
       await page.getByLabel('Name').fill('Installed');
       await button(page, 'New disk').click();
       await page.getByLabel('Size').fill('0.0001');
@@ -240,6 +243,7 @@ const steps: readonly [string, Step][] = [
     'every control has a name',
     async ({ page }) => {
       await page.keyboard.press('n');
+      await page.getByLabel('All on one page').check();
       await page.getByRole('dialog').waitFor();
       const nameless = await page.locator('button, input').evaluateAll((controls) =>
         controls

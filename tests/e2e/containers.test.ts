@@ -55,6 +55,7 @@ test('an image is imported, and a guest of it runs real programs in a terminal',
   const { page } = app;
   const archive = await debianRoot();
   await page.getByRole('button', { name: 'New guest' }).click();
+  await page.getByLabel('All on one page').check();
   await page.getByLabel('Name', { exact: true }).fill('box');
   await page.getByRole('radio', { name: 'OS-level' }).check();
   // Nothing of a machine is offered.
@@ -76,7 +77,7 @@ test('an image is imported, and a guest of it runs real programs in a terminal',
   await page.getByLabel('Environment', { exact: true }).fill('GREETING=hello there');
   assert.equal(
     await page.getByTestId('line').textContent(),
-    `trivisor create box --kind os --image debian --command bash --env 'GREETING=hello there' --tty`,
+    `trivisor create box --kind os --net nat --image debian --command bash --env 'GREETING=hello there' --tty`,
   );
   await picture(page, 'dialog');
   await page.getByRole('button', { name: 'Create', exact: true }).click();

@@ -55,6 +55,7 @@ async function begin(name: string, ...script: string[]): Promise<Locator> {
   const kernel = join(folder, `${name}.kernel`);
   writeFileSync(kernel, fakeKernel(script));
   await button(page, 'New guest').click();
+  await page.getByLabel('All on one page').check();
   const dialog = page.getByRole('dialog', { name: 'New guest' });
   await dialog.getByLabel('Name', { exact: true }).fill(name);
   await dialog.getByLabel('A kernel').check();
@@ -143,7 +144,6 @@ test('network cards are chosen with the guest, and told by its line and its sett
   assert.ok((await line())!.endsWith(` --net nat,forward=2222:80 --net ${card}`), (await line())!);
   await first.scrollIntoViewIfNeeded();
   await look(page, 'dialog-network');
-  await dialog.getByText('Expert settings').click();
   await dialog.getByLabel('Deterministic').check();
   await dialog.getByText('A deterministic guest has no network').waitFor();
   assert.ok((await line())!.endsWith(' --deterministic'));
@@ -151,7 +151,7 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await dialog.getByLabel('CD drive’s controller').selectOption({ label: 'AHCI (SATA)' });
   await dialog.getByLabel('Printer', { exact: true }).fill(join(folder, 'printed.txt'));
   assert.match((await line())!, / --cdrom-interface ahci --net .* --printer \S+printed\.txt$/);
-  await dialog.getByText('Expert settings').scrollIntoViewIfNeeded();
+  await dialog.getByRole('heading', { name: 'Expert' }).scrollIntoViewIfNeeded();
   await look(page, 'dialog-expert');
   await create(dialog, 'Networked');
   const settings = page.getByRole('region', { name: 'Settings' });
@@ -160,7 +160,7 @@ test('network cards are chosen with the guest, and told by its line and its sett
   await settings.getByText('AHCI (SATA)').waitFor();
   // A guest that is off: its cards are changed in the same rows.
   await button(page, 'More actions').click();
-  await page.getByRole('menuitem', { name: 'Edit settings…' }).click();
+  await page.getByRole('menuitem', { name: 'Settings…' }).click();
   const edit = page.getByRole('dialog', { name: 'Settings of Networked' });
   await button(edit, 'Take network card 1 out').click();
   await edit.getByLabel('Network’s name').fill('dmz');
@@ -248,8 +248,8 @@ test('a guest whose host is full says so in the list, its details and its window
   await button(page, 'Start').click();
   await page.locator('[data-state=paused]').waitFor();
   await page
-    .getByRole('navigation', { name: 'Guests' })
-    .getByRole('button', { name: /Full.*Paused: host full/ })
+    .getByRole('tree', { name: 'Guests' })
+    .getByRole('treeitem', { name: /Full.*Paused: host full/ })
     .waitFor();
   await page
     .getByRole('alert')

@@ -33,6 +33,7 @@ async function open(name: string, pointer: PointerKind): Promise<Page> {
   const kernel = join(folder, name);
   writeFileSync(kernel, fakeKernel([`pointer ${pointer}`, 'input']));
   await page.getByRole('button', { name: 'New guest' }).click();
+  await page.getByLabel('All on one page').check();
   await page.getByLabel('Name').fill(name);
   await page.getByLabel('A kernel').check();
   await page.getByRole('textbox', { name: 'Kernel', exact: true }).fill(kernel);

@@ -45,6 +45,7 @@ interface Drives {
 async function start(name: string, { cd, floppy, memoryMiB }: Drives): Promise<Page> {
   const { page } = app;
   await page.getByRole('button', { name: 'New guest' }).click();
+  await page.getByLabel('All on one page').check();
   await page.getByLabel('Name').fill(name);
   await page.getByRole('spinbutton', { name: 'Memory in MiB' }).fill(String(memoryMiB));
   if (cd) await page.getByLabel('CD', { exact: true }).fill(cd);

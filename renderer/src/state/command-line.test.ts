@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { quoteWord as quote } from '../contract.ts';
+import { joinOption, quoteWord as quote, splitOption } from '../contract.ts';
 import { createLine, createLines } from './command-line.ts';
 
 test('what has its default is left out', () => {
@@ -63,4 +63,13 @@ test('words that a shell would read otherwise are quoted', () => {
   assert.equal(quote('a$b'), `'a$b'`);
   assert.equal(quote(''), `''`);
   assert.equal(quote('C=1,d:/e.f'), 'C=1,d:/e.f');
+});
+
+test('a comma of a file’s name is doubled', () => {
+  assert.equal(
+    createLine({ name: 'a', disks: [{ file: '/a,b', readOnly: true }], shares: [{ folder: '/c,,d', tag: 't' }] }),
+    'trivisor create a --disk /a,,b,readonly --share /c,,,,d,tag=t',
+  );
+  for (const parts of [['/a,b', 'readonly'], [',,', 'x,', 'y'], ['']])
+    assert.deepEqual(splitOption(joinOption(parts)), parts);
 });

@@ -6,6 +6,7 @@ import {
   forwardText,
   GuestSettings,
   type GuestSettingsInput,
+  joinOption,
   joinWords,
   linkWords,
   MTU_MAX,
@@ -88,7 +89,7 @@ function driveWord(drive: NonNullable<GuestSettingsInput['disks' | 'floppies']>[
   if (connected && connected !== 'ide') words.push(`if=${connected}`);
   if (drive.readOnly) words.push('readonly');
   if (drive.snapshot) words.push('snapshot');
-  return words.join(',');
+  return joinOption(words);
 }
 
 /** A network card as `--net` takes it. */
@@ -112,10 +113,10 @@ function netWord({
   if (vlan) words.push(`vlan=${vlan}`);
   if (mtu && mtu !== MTU_MAX) words.push(`mtu=${mtu}`);
   words.push(...linkWords(link));
-  return words.join(',');
+  return joinOption(words);
 }
 
 /** A shared folder as `--share` takes it. */
 function shareWord({ folder, tag, readOnly }: NonNullable<GuestSettingsInput['shares']>[number]): string {
-  return [folder, `tag=${tag}`, ...(readOnly ? ['readonly'] : [])].join(',');
+  return joinOption([folder, `tag=${tag}`, ...(readOnly ? ['readonly'] : [])]);
 }

@@ -3,11 +3,14 @@
 // Never creates anything; it answers what to create.
 
 import {
+  balloonSettings,
   type DiskSettings,
   GuestSettings,
   type GuestSettingsInput,
   type HostInfo,
+  hotSettings,
   joinWords,
+  mediaSettings,
   NewDisk,
   type SettingName,
   settingInfo,
@@ -39,6 +42,9 @@ export interface DraftFields
     | 'memoryMiB'
     | 'cpus'
     | 'cpuWeight'
+    | 'balloonMiB'
+    | 'autostartDelay'
+    | 'group'
     | 'kernel'
     | 'initrd'
     | 'cdrom'
@@ -53,6 +59,9 @@ export interface DraftFields
   memoryMiB: number | null;
   cpus: number | null;
   cpuWeight: number | null;
+  balloonMiB: number | null;
+  autostartDelay: number | null;
+  group: string;
   kernel: string;
   initrd: string;
   cdrom: string;
@@ -81,7 +90,11 @@ export class Draft {
   /** Which fields a person has been in: the others are not told wrong yet. */
   touched = $state<Partial<Record<SettingName, boolean>>>({});
 
-  constructor(from?: GuestSettings) {
+  /** It runs: only some settings can be changed. */
+  readonly #isRunning: boolean;
+
+  constructor(from?: GuestSettings, isRunning = false) {
+    this.#isRunning = isRunning;
     if (!from) {
       // As a person expects of a new PC; the command line gives what it is told to.
       this.fields.nets = [usualCard()];
@@ -102,6 +115,20 @@ export class Draft {
     return this.fields.kind === 'os';
   }
 
+  /** Whether it has a balloon, by which memory comes back while it runs. */
+  get hasBalloon(): boolean {
+    return !this.isOs && (this.isMicrovm || this.fields.virtio.includes('balloon'));
+  }
+
+  /** Whether a setting waits until the guest is off. */
+  isLocked(name: SettingName): boolean {
+    if (!this.#isRunning) return false;
+    const isIn = (names: readonly string[]): boolean => names.includes(name);
+    if (isIn(mediaSettings)) return this.fields.kind !== 'full';
+    if (isIn(balloonSettings)) return !this.hasBalloon;
+    return !isIn(hotSettings);
+  }
+
   /** Whether a kernel is loaded directly. */
   get hasKernel(): boolean {
     return this.isMicrovm || this.source === 'kernel';
@@ -110,13 +137,18 @@ export class Draft {
   readonly input: GuestSettingsInput = $derived.by(() => (this.isOs ? this.#container() : this.#machine()));
 
   #container(): GuestSettingsInput {
-    const { name, memoryMiB, cpuWeight, cpuCap, image, command, env, workdir, user, volumes, tty } = this.fields;
+    const { name, group, memoryMiB, cpuWeight, cpuCap, image, command, env, workdir, user, volumes, tty } = this.fields;
+    const { autostart, autostartDelay } = this.fields;
     return {
       name,
+      group: group || null,
+      autostart,
+      autostartDelay: autostartDelay ?? Number.NaN,
       kind: 'os',
       memoryMiB: memoryMiB ?? Number.NaN,
       cpuWeight: cpuWeight ?? Number.NaN,
       cpuCap,
+      nets: this.fields.nets.map((card) => netSettings({ ...card, model: usualCard().model, rom: '' })),
       image: image || null,
       command: splitWords(command) ?? [],
       env: lines(env),
@@ -157,6 +189,10 @@ export class Draft {
       memoryMiB: fields.memoryMiB ?? Number.NaN,
       cpus: fields.cpus ?? Number.NaN,
       cpuWeight: fields.cpuWeight ?? Number.NaN,
+      group: fields.group || null,
+      autostartDelay: fields.autostartDelay ?? Number.NaN,
+      balloonMiB: this.hasBalloon ? (fields.balloonMiB ?? Number.NaN) : 0,
+      memoryMinMiB: this.hasBalloon ? fields.memoryMinMiB : null,
       cdrom: fields.cdrom || null,
       serial2: fields.serial2 || null,
       printer: fields.printer || null,
@@ -216,8 +252,8 @@ export class Draft {
     for (const name of Object.keys(GuestSettings.shape) as SettingName[]) this.touched[name] = true;
   }
 
-  addDisk(disk: Pick<DiskDraft, 'file' | 'fresh'>): void {
-    this.fields.disks.push({ ...disk, format: null, readOnly: false, snapshot: false, interface: 'ide' });
+  addDisk(disk: Pick<DiskDraft, 'file' | 'fresh'> & Partial<DiskDraft>): void {
+    this.fields.disks.push({ format: null, readOnly: false, snapshot: false, interface: 'ide', ...disk });
     this.touched.disks = true;
   }
 
@@ -233,10 +269,11 @@ export class Draft {
 }
 
 function toFields(settings: GuestSettings): DraftFields {
-  const { kernel, initrd, cdrom, bios, serial2, printer, audio, disks, nets, ...rest } = settings;
+  const { kernel, initrd, cdrom, bios, serial2, printer, audio, disks, nets, group, ...rest } = settings;
   const { image, command, env, workdir, user, volumes } = settings;
   return {
     ...rest,
+    group: group ?? '',
     kernel: kernel ?? '',
     initrd: initrd ?? '',
     cdrom: cdrom ?? '',
