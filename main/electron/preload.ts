@@ -2,7 +2,7 @@
 // Owns one message port a connection; the page gets nothing else of Electron.
 // Never looks into a frame: the server at the other end checks them.
 
-import { contextBridge, ipcRenderer } from 'electron';
+import { contextBridge, ipcRenderer, webUtils } from 'electron';
 import type { ClientFrame, Transport } from '../contract.ts';
 import { CONNECT_CHANNEL } from './channels.ts';
 
@@ -31,4 +31,7 @@ function connect(): Transport {
   };
 }
 
-contextBridge.exposeInMainWorld('trivisor', { connect });
+contextBridge.exposeInMainWorld('trivisor', {
+  pathOf: (file: File) => webUtils.getPathForFile(file),
+  connect,
+});

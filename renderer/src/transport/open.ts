@@ -8,7 +8,11 @@ import { webSocketTransport } from './web-socket.ts';
 declare global {
   interface Window {
     /** There in Electron alone. */
-    trivisor?: { connect(): Transport };
+    trivisor?: {
+      connect(): Transport;
+      /** Where a file lies that was dropped on the page; empty for one that is on no disk. */
+      pathOf(file: File): string;
+    };
   }
 }
 
