@@ -5,7 +5,7 @@
 import { DecodeResult, type Decoder } from '../decoder/decoder.ts';
 import { DecodedInstruction } from '../decoder/instruction.ts';
 
-/** Caps of one translated function. V8's optimizing compiler grows with the square of the blocks: see ARCHITECTURE.md. */
+/** Caps of one translated function. V8's optimizing compiler grows with the square of the blocks: see docs/architecture/measurements.md. */
 export const REGION_BLOCKS = 40;
 export const REGION_INSTRUCTIONS = 400;
 /** Linear pages whose code a region takes in, its entry's included. */
