@@ -11,7 +11,10 @@ const listed = /<!-- calls that are not implemented -->\n([^<]*)<!-- end -->/;
 test('the calls that are not implemented are listed', () => {
   const table = callTable();
   const missing = callNames().filter((name) => !table[callNumber(name)]);
-  const document = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'architecture', 'containers.md'), 'utf8');
+  const document = readFileSync(
+    join(import.meta.dirname, '..', '..', '..', 'docs', 'architecture', 'containers.md'),
+    'utf8',
+  );
   const [, list] = listed.exec(document) ?? [];
   assert.ok(list, 'the document has the list');
   assert.deepEqual(list.match(/\w+/g), missing);
