@@ -2,6 +2,7 @@
 // Owns when they are asked for: each second for ten minutes, seldom for more.
 // Never asks while the page is hidden.
 
+import { untrack } from 'svelte';
 import { type GuestUsage, type HostUsage, type UsageRange, usageRanges } from '../contract.ts';
 import { merged } from './columns.ts';
 
@@ -21,7 +22,8 @@ export class UsageFeed<Usage extends GuestUsage | HostUsage> {
 
   /** Keeps the figures up to date until what it answers is called. */
   follow(): () => void {
-    void this.#next();
+    // An effect that follows must not run again for the figures that come of it: it would ask without a pause.
+    untrack(() => void this.#next());
     return () => {
       this.#isOver = true;
       clearTimeout(this.#timer);
