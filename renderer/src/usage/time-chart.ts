@@ -22,6 +22,8 @@ export type Unit = keyof typeof units;
 /** A line: what it is called, its colour token, and its values at the columns' moments. */
 export interface Line {
   label: string;
+  /** What it is, where its name does not tell. */
+  means?: string;
   token: string;
   values: readonly number[];
   /** Drawn as a line alone, beside what is stacked: a bound. */
