@@ -11,6 +11,7 @@ import {
   type SerialPort,
   type TerminalSize,
 } from '../contract.ts';
+import { consoleWords } from '../strings/display.ts';
 
 /** What a window is of. */
 export type Source = SerialPort | 'shell';
@@ -70,7 +71,7 @@ function openShell(client: Client, { id }: GuestView, size: TerminalSize, events
         if (message?.type === 'output') events.data(message.bytes);
         else if (message?.type === 'ended') status = message.status;
       },
-      closed: (reason) => events.closed(status === null ? reason : `The shell ended with status ${status}.`),
+      closed: (reason) => events.closed(status === null ? reason : consoleWords.shellEnded(status)),
     },
   );
   return {

@@ -72,12 +72,6 @@ export class GuestKeyboard {
   }
 }
 
-/** Keys that may be the host's, by their names. */
-export const hostKeys: Readonly<Record<string, string>> = {
-  ControlRight: 'Right Ctrl',
-  AltRight: 'Right Alt',
-  MetaRight: 'Right Windows or Command',
-  ScrollLock: 'Scroll Lock',
-  Pause: 'Pause',
-  F12: 'F12',
-};
+/** Keys that may be the host's, by their places. */
+export const hostKeys = ['ControlRight', 'AltRight', 'MetaRight', 'ScrollLock', 'Pause', 'F12'] as const;
+export type HostKey = (typeof hostKeys)[number];

@@ -5,12 +5,6 @@
 export const scaleModes = ['fit', 'integer', 'original'] as const;
 export type ScaleMode = (typeof scaleModes)[number];
 
-export const scaleNames: Record<ScaleMode, string> = {
-  fit: 'Fit the window',
-  integer: 'Whole multiples',
-  original: 'Original size',
-};
-
 interface Size {
   width: number;
   height: number;

@@ -34,7 +34,7 @@ export function guestMenu(guests: readonly GuestView[], acts: Acts, doors: Guest
   const doing: MenuItem[] = isWhole
     ? [
         ...(one
-          ? [{ label: actWords.open, icon: 'system' as const, hint: 'Enter', act: () => doors.open(one.id) }]
+          ? [{ label: actWords.open, icon: 'system' as const, hint: actWords.enterKey, act: () => doors.open(one.id) }]
           : []),
         ...(one ? [{ label: actWords.console, icon: 'terminal' as const, act: () => doors.console(one.id) }] : []),
         entry('start', startLabel, { icon: 'play', divided: one !== null }),
@@ -69,6 +69,6 @@ export function guestMenu(guests: readonly GuestView[], acts: Acts, doors: Guest
     ...(takers('discard', guests).length > 0
       ? [entry('discard', actWords.discard, { icon: 'trash', danger: true })]
       : []),
-    entry('remove', actWords.remove, { icon: 'trash', danger: true, ...(isWhole ? { hint: 'Del' } : {}) }),
+    entry('remove', actWords.remove, { icon: 'trash', danger: true, ...(isWhole ? { hint: actWords.deleteKey } : {}) }),
   ];
 }

@@ -1,8 +1,9 @@
 // The removable drives of a guest as a person sees them: what is in each, and what a change of it is called.
-// Owns the names of the drives and the way from a choice to a change of settings.
+// Owns which drives there are and the way from a choice to a change of settings.
 // Never changes anything.
 
 import type { GuestSettings, GuestSettingsChange, GuestView, MediumUse } from '../contract.ts';
+import { mediaWords } from '../strings/media.ts';
 
 export type DrivePlace = 'cdrom' | 'floppy0' | 'floppy1';
 
@@ -24,15 +25,22 @@ export function drivesOf({ settings, ejectedDisc }: Pick<GuestView, 'settings' |
   if (settings.kind !== 'full') return [];
   const { cdrom, floppies } = settings;
   const drives: Drive[] = [
-    { place: 'cdrom', name: 'CD drive', medium: 'CD', use: 'cd', file: cdrom, ejected: cdrom ? null : ejectedDisc },
+    {
+      place: 'cdrom',
+      name: mediaWords.cdDrive,
+      medium: mediaWords.cd,
+      use: 'cd',
+      file: cdrom,
+      ejected: cdrom ? null : ejectedDisc,
+    },
   ];
   // Every PC has a drive A; a drive B only where the settings name one, be it empty.
   for (let unit = 0; unit < Math.max(1, floppies.length); unit++) {
-    const letter = 'AB'[unit];
+    const letter = unit === 0 ? 'A' : 'B';
     drives.push({
       place: unit === 0 ? 'floppy0' : 'floppy1',
-      name: `Floppy drive ${letter}`,
-      medium: `floppy in ${letter}`,
+      name: mediaWords.floppyDrive(letter),
+      medium: mediaWords.floppy(letter),
       use: 'floppy',
       file: floppies[unit]?.file ?? null,
       ejected: null,

@@ -5,6 +5,7 @@
 import type { MenuItem } from '../components/MenuPanel.svelte';
 import { Failure, type GuestView } from '../contract.ts';
 import { type Caller, sentence } from '../state/session.svelte.ts';
+import { mediaWords } from '../strings/media.ts';
 import { type Drive, type DrivePlace, drivesOf, fileName, mediumChange } from './drives.ts';
 
 /** The path of the image that was put into such a drive last, in any window of this page. */
@@ -68,7 +69,7 @@ export class MediaChanger {
       const settings = mediumChange(guest.settings, drive.place, file);
       await this.caller.call('guests.set', { guest: guest.id, settings, force });
       if (file !== null) noteChosen(drive.use, file);
-      this.#done(file === null ? `The ${drive.name} is empty now.` : `${fileName(file)} is in the ${drive.name} now.`);
+      this.#done(file === null ? mediaWords.isEmpty(drive.name) : mediaWords.isIn(fileName(file), drive.name));
     } catch (error) {
       if (error instanceof Failure && error.code === 'locked') this.locked = { drive, file };
       else this.problem = sentence(error);
@@ -82,9 +83,9 @@ export class MediaChanger {
     return this.drives.flatMap((drive, index) => {
       const { name, medium, file, ejected } = drive;
       const items: MenuItem[] = [
-        { label: `${name}: ${file ? fileName(file) : 'empty'}`, divided: index > 0, disabled: true, act: () => {} },
+        { label: mediaWords.entry(name, file && fileName(file)), divided: index > 0, disabled: true, act: () => {} },
         {
-          label: `${file ? 'Change the' : 'Insert a'} ${medium}…`,
+          label: mediaWords.opens((file ? mediaWords.change : mediaWords.insert)(medium)),
           icon: 'folder',
           act: () => {
             this.choosing = drive;
@@ -93,12 +94,12 @@ export class MediaChanger {
       ];
       if (ejected)
         items.push({
-          label: `Insert ${fileName(ejected)} again`,
+          label: mediaWords.again(fileName(ejected)),
           icon: 'restart',
           act: () => void this.put(drive, ejected),
         });
       items.push({
-        label: `Eject the ${medium}`,
+        label: mediaWords.eject(medium),
         icon: 'eject',
         disabled: !file,
         act: () => void this.put(drive, null),

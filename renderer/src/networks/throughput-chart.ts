@@ -5,6 +5,7 @@
 import { Chart, Filler, Legend, LinearScale, LineController, LineElement, PointElement, Tooltip } from 'chart.js';
 import { color } from '../state/theme.svelte.ts';
 import { bytes } from '../state/words.ts';
+import { networkWords } from '../strings/networks.ts';
 import { type Rate, WINDOW_SECONDS } from './network-watch.svelte.ts';
 
 Chart.register(LineController, LineElement, PointElement, LinearScale, Filler, Legend, Tooltip);
@@ -17,7 +18,7 @@ export interface Line {
   rates: readonly Rate[];
 }
 
-const moment = (seconds: number): string => (seconds === 0 ? 'now' : `${-seconds} s ago`);
+const moment = (seconds: number): string => (seconds === 0 ? networkWords.now : networkWords.ago(-seconds));
 
 export class ThroughputChart {
   readonly #chart: Chart<'line', { x: number; y: number }[]>;

@@ -13,10 +13,10 @@ import {
   mediaSettings,
   NewDisk,
   type SettingName,
-  settingInfo,
   splitWords,
   volumeText,
 } from '../contract.ts';
+import { draftWords, settingWords } from '../strings/settings.ts';
 import { type NetDraft, netDraft, netSettings, usualCard } from './net-draft.ts';
 import { diskPath } from './new-disk.ts';
 import { mebibytes } from './words.ts';
@@ -236,10 +236,10 @@ export class Draft {
       const name = issue.path[0] as SettingName;
       // The own fields of a card and of a share tell what is wrong with them.
       if ((name === 'nets' || name === 'shares') && issue.path.length > 1) continue;
-      problems[name] ??= `${label(name)} ${issue.message}.`;
+      problems[name] ??= draftWords.wrong(settingWords[name]?.label ?? name, issue.message);
     }
-    if (this.isOs && this.fields.image === '') problems.image ??= 'An OS-level guest needs an image.';
-    if (this.isOs && splitWords(this.fields.command) === null) problems.command ??= 'A quote in it is not closed.';
+    if (this.isOs && this.fields.image === '') problems.image ??= draftWords.needsImage;
+    if (this.isOs && splitWords(this.fields.command) === null) problems.command ??= draftWords.openQuote;
     return problems;
   });
 
@@ -317,14 +317,11 @@ export function memoryAdvice(
   host: HostInfo | null,
 ): { text: string; tone: 'plain' | 'warn' | 'wrong' } {
   if (!host) return { text: '', tone: 'plain' };
-  const free = `${mebibytes(host.memoryFreeMiB)} of ${mebibytes(host.memoryTotalMiB)} free on this host`;
+  const free = draftWords.freeOnHost(mebibytes(host.memoryFreeMiB), mebibytes(host.memoryTotalMiB));
   if (memoryMiB !== null && memoryMiB > host.guestMemoryLimitMiB) {
-    return { text: `A guest can have at most ${mebibytes(host.guestMemoryLimitMiB)} here.`, tone: 'wrong' };
+    return { text: draftWords.atMost(mebibytes(host.guestMemoryLimitMiB)), tone: 'wrong' };
   }
-  if (memoryMiB !== null && memoryMiB > host.memoryFreeMiB) return { text: `More than is free: ${free}`, tone: 'warn' };
+  if (memoryMiB !== null && memoryMiB > host.memoryFreeMiB)
+    return { text: draftWords.moreThanFree(free), tone: 'warn' };
   return { text: free, tone: 'plain' };
-}
-
-function label(name: SettingName): string {
-  return settingInfo.get(GuestSettings.shape[name])?.label ?? name;
 }

@@ -1,5 +1,5 @@
 // A network card as its row in the dialog holds it, and the way from and to the contract's settings.
-// Owns the names of networks and models, and what is told wrong of which field.
+// Owns the names of cards' models, and what is told wrong of which field.
 // Never knows which networks there are: an internal one is there by its name.
 
 import {
@@ -11,28 +11,21 @@ import {
   type networkModels,
   NetSettings as Schema,
 } from '../contract.ts';
+import { cardLineWords, netPlaceNames } from '../strings/networks.ts';
 
 export const netPlaces = ['nat', 'nat+host', 'internal'] as const;
 export type NetPlace = (typeof netPlaces)[number];
+type NetModel = (typeof networkModels)[number];
 
-export const netPlaceNames: Record<NetPlace, string> = {
-  nat: 'NAT',
-  'nat+host': 'NAT, and this host’s services',
-  internal: 'Internal network',
-};
-export const netPlaceMeanings: Record<NetPlace, string> = {
-  nat: 'Reaches what this host reaches; only forwarded ports reach the guest',
-  'nat+host': 'As NAT, and this host’s own services at the gateway’s address',
-  internal: 'Guests with the same network’s name reach each other, and nothing else',
-};
-export const netModelNames: Record<(typeof networkModels)[number], string> = {
+/** What chips are called is the same in every language. */
+const chips: Record<Exclude<NetModel, 'virtio'>, string> = {
   e1000: 'Intel PRO/1000 (e1000)',
   rtl8139: 'Realtek RTL8139C+',
   rtl8139c: 'Realtek RTL8139C',
   ne2k_pci: 'NE2000, PCI',
   ne2k_isa: 'NE2000, ISA',
-  virtio: 'Virtio (systems with its driver)',
 };
+export const netModelName = (model: NetModel): string => (model === 'virtio' ? cardLineWords.virtio : chips[model]);
 
 /** A port of the host that leads to the guest, while it is being filled in. */
 export interface ForwardDraft extends Omit<ForwardSettings, 'port' | 'guestPort'> {
@@ -70,11 +63,18 @@ export const usualCard = (): NetDraft => ({
   ...{ vlan: null, mtu: MTU_MAX, link: { up: true, delayMs: 0, kbitPerSecond: null, lossPercent: 0 } },
 });
 
+/** What a network is by its name in the settings, and of an internal one its own name. */
+export function placeOf(network: string): { place: NetPlace; name: string } {
+  return network.startsWith(INTERNAL)
+    ? { place: 'internal', name: network.slice(INTERNAL.length) }
+    : { place: network as NetPlace, name: '' };
+}
+
 export function netDraft({ network, model, mac, rom, capture, forwards, vlan, mtu, link }: NetSettings): NetDraft {
-  const isInternal = network.startsWith(INTERNAL);
+  const { place, name } = placeOf(network);
   return {
-    place: isInternal ? 'internal' : (network as NetPlace),
-    name: isInternal ? network.slice(INTERNAL.length) : usualCard().name,
+    place,
+    name: name || usualCard().name,
     model,
     mac: mac ?? '',
     rom: rom ?? '',
@@ -119,22 +119,19 @@ export function netSettings({
   };
 }
 
-const forwardWords: Record<string, string> = {
-  address: 'The host’s address',
-  port: 'The host’s port',
-  guestPort: 'The guest’s port',
-};
+const forwardParts = ['address', 'port', 'guestPort'] as const;
 
 /** What is wrong with the fields of a row, each as a sentence; nothing where all is well. */
 export function netProblems(draft: NetDraft): { name: string; mac: string; forwards: string; vlan: string } {
   const problems = { name: '', mac: '', forwards: '', vlan: '' };
   for (const { path, message } of Schema.safeParse(netSettings(draft)).error?.issues ?? []) {
-    if (path[0] === 'network')
-      problems.name = 'The network needs a name of 1 to 32 letters, digits, dots, dashes or underscores.';
-    if (path[0] === 'forwards' && problems.forwards === '')
-      problems.forwards = `${forwardWords[String(path[2])] ?? 'Forwards'} ${message}.`;
-    if (path[0] === 'vlan') problems.vlan = `The VLAN ${message}.`;
-    if (path[0] === 'mac') problems.mac = `The address ${message}.`;
+    if (path[0] === 'network') problems.name = cardLineWords.needsName;
+    if (path[0] === 'forwards' && problems.forwards === '') {
+      const of = forwardParts.find((part) => part === path[2]) ?? 'other';
+      problems.forwards = cardLineWords.forward[of](message);
+    }
+    if (path[0] === 'vlan') problems.vlan = cardLineWords.vlan(message);
+    if (path[0] === 'mac') problems.mac = cardLineWords.mac(message);
   }
   return problems;
 }
@@ -142,11 +139,11 @@ export function netProblems(draft: NetDraft): { name: string; mac: string; forwa
 /** A card in one line: `NAT · Intel PRO/1000 (e1000)`. */
 export function netText(settings: NetSettings): string {
   const { place, name, model, mac, forwards, vlan, link } = netDraft(settings);
-  const where = place === 'internal' ? `Internal network ${name}` : netPlaceNames[place];
+  const where = place === 'internal' ? cardLineWords.internal(name) : netPlaceNames[place];
   const ports = forwards.map(
     ({ protocol, address, port, guestPort }) =>
       `${address}:${port} → ${guestPort}${protocol === 'udp' ? ' (UDP)' : ''}`,
   );
   const division = vlan === null ? [] : [`VLAN ${vlan}`];
-  return [where, ...division, netModelNames[model], ...(mac ? [mac] : []), ...ports, ...linkWords(link)].join(' · ');
+  return [where, ...division, netModelName(model), ...(mac ? [mac] : []), ...ports, ...linkWords(link)].join(' · ');
 }

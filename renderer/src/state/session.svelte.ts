@@ -19,6 +19,7 @@ import {
   type StarterProgress,
   type StatsSample,
 } from '../contract.ts';
+import { connectionWords } from '../strings/app.ts';
 import { openTransport } from '../transport/open.ts';
 
 /** Samples kept for each guest: the two minutes that the chart shows, and one more so that its left edge is filled. */
@@ -82,7 +83,7 @@ export class Session implements Caller {
 
   /** The present client; throws one sentence while there is none. */
   get client(): Client {
-    if (!this.#client) throw new Error(this.reason || 'Trivisor is not connected yet.');
+    if (!this.#client) throw new Error(this.reason || connectionWords.notYet);
     return this.#client;
   }
 

@@ -1,7 +1,8 @@
-// Words of the app's frame, its welcome page and its switches.
+// Words of the app's frame, its welcome page, its switches and its connection.
 // Owns nothing else.
 // Never decides anything.
 
+import type { StarterArchitecture } from '../contract.ts';
 import { section } from './section.ts';
 
 export const appWords = section(
@@ -34,7 +35,7 @@ export const appWords = section(
     versionOf: (platform, architecture, version) => `${platform} ${architecture}, Version ${version}`,
     freeOf: (total) => `frei von ${total}`,
     hostCores: (n) => (n === 1 ? 'Kern' : 'Kerne'),
-    reserve: 'Reserve …',
+    reserve: 'Rücklage …',
     connecting: 'Wird verbunden',
     notConnected: 'Nicht verbunden.',
     tryingAgain: 'Es wird von selbst wieder versucht.',
@@ -81,5 +82,37 @@ export const welcomeWords = section(
       'Geben Sie ihm etwas zum Starten: einen Linux-Kernel (mit seiner Initial RAM Disk), einen PVH- oder ELF-Kernel oder einen Multiboot-Kernel von diesem Rechner.',
     chooseImage: 'Ein Image wählen',
     noStarter: (reason) => `Kein fertiger Linux-Gast hier: ${reason}`,
+  },
+);
+
+/** Of the connection to the server behind the page. */
+export const connectionWords = section(
+  {
+    noAnswer: 'Trivisor does not answer. Is it still running?',
+    lost: 'The connection to Trivisor was lost.',
+    notYet: 'Trivisor is not connected yet.',
+    noWindow: 'The window is not connected.',
+    again: 'Connect again',
+  },
+  {
+    noAnswer: 'Trivisor antwortet nicht. Läuft es noch?',
+    lost: 'Die Verbindung zu Trivisor ist abgebrochen.',
+    notYet: 'Trivisor ist noch nicht verbunden.',
+    noWindow: 'Das Fenster ist nicht verbunden.',
+    again: 'Wieder verbinden',
+  },
+);
+
+/** Of the offer to make a Linux guest of what the host's package client brings. */
+export const starterWords = section(
+  {
+    bits: { amd64: '64-bit', i386: '32-bit' } as Record<StarterArchitecture, string>,
+    createAndStart: (bits: string) => `Create and start ${bits} Linux`,
+    create: (bits: string) => `Create a ${bits} Linux guest`,
+  },
+  {
+    bits: { amd64: '64 Bit', i386: '32 Bit' },
+    createAndStart: (bits) => `Linux mit ${bits} anlegen und starten`,
+    create: (bits) => `Linux-Gast mit ${bits} anlegen`,
   },
 );

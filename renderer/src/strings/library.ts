@@ -68,6 +68,8 @@ export const actWords = section(
     guests: (n: number) => `${n} guests`,
     failed: (name: string, why: string) => `${name}: ${why}`,
     noRoom: 'There is still no room.',
+    enterKey: 'Enter',
+    deleteKey: 'Del',
   },
   {
     open: 'Zeigen',
@@ -91,6 +93,8 @@ export const actWords = section(
     guests: (n) => `${n} Gäste`,
     failed: (name, why) => `${name}: ${why}`,
     noRoom: 'Es ist noch immer kein Platz.',
+    enterKey: 'Eingabe',
+    deleteKey: 'Entf',
   },
 );
 

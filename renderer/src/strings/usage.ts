@@ -91,7 +91,7 @@ export const usageWords = section(
     shareMeans: (name) => `${name}: Teil aller Zeit, die für diesen Gast aufgewandt wird`,
     host: 'Dieser Rechner',
     other: 'Andere Programme',
-    bound: 'Grenze der Gäste durch die Reserve',
+    bound: 'Grenze der Gäste durch die Rücklage',
     cores: 'Alle Prozessoren',
     ofGuests: 'Gäste',
     otherMemory: 'Übrige',

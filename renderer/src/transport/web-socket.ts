@@ -3,6 +3,7 @@
 // Never reconnects by itself: a new connection is a new transport.
 
 import { decodeMessage, encodeMessage, type Transport } from '../contract.ts';
+import { connectionWords } from '../strings/app.ts';
 
 /** Connects to `url`; rejects with one sentence where nobody answers. The server never speaks first. */
 export function webSocketTransport(url: string): Promise<Transport> {
@@ -12,8 +13,8 @@ export function webSocketTransport(url: string): Promise<Transport> {
     let closed: ((reason: string) => void) | undefined;
     let isOpen = false;
     socket.onclose = ({ reason }) => {
-      if (!isOpen) reject(new Error('Trivisor does not answer. Is it still running?'));
-      else closed?.(reason || 'The connection to Trivisor was lost.');
+      if (!isOpen) reject(new Error(connectionWords.noAnswer));
+      else closed?.(reason || connectionWords.lost);
     };
     socket.onopen = () => {
       isOpen = true;

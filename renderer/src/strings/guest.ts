@@ -1,0 +1,186 @@
+// Words of a guest's own page: what it does now, its memory, snapshots, exits and settings.
+// Owns nothing else.
+// Never decides anything.
+
+import { section } from './section.ts';
+
+export const guestWords = section(
+  {
+    actions: 'Actions',
+    tryAgain: 'Try again',
+    stopOs: 'Sends the command its stop signal, and ends it ten seconds later',
+    stopMachine: 'Presses the guest’s power button',
+    saveMeans: 'Writes the guest’s state to the disk and ends it: it goes on there when it is started',
+    forceMeans: 'Ends the guest without asking it',
+    terminal: 'Terminal',
+    terminalMeans: 'A shell in the guest',
+    display: 'Display',
+    openDisplay: 'Open the display',
+    text: 'text',
+    hostFull:
+      'Paused, because the host has no room for what the guest writes. Nothing is lost: it goes on by itself when there is room.',
+    stopping: 'The guest was asked to power off and has not yet. One that does not answer can be forced to stop.',
+    memoryInUse: 'Memory in use',
+    of: (total: string) => `of ${total}`,
+    instructions: 'Instructions',
+    exits: 'Exits',
+    aSecond: 'a second',
+    executed: 'Instructions executed',
+    inThisRun: 'in this run',
+    inTheLastRun: 'in the last run',
+  },
+  {
+    actions: 'Aktionen',
+    tryAgain: 'Nochmals versuchen',
+    stopOs: 'Schickt dem Befehl sein Signal zum Aufhören und beendet ihn zehn Sekunden später',
+    stopMachine: 'Drückt den Ausschalter des Gasts',
+    saveMeans: 'Schreibt den Zustand des Gasts auf die Platte und beendet ihn: Beim nächsten Start geht es dort weiter',
+    forceMeans: 'Beendet den Gast, ohne ihn zu fragen',
+    terminal: 'Terminal',
+    terminalMeans: 'Eine Shell im Gast',
+    display: 'Anzeige',
+    openDisplay: 'Die Anzeige öffnen',
+    text: 'Text',
+    hostFull:
+      'Angehalten, weil der Rechner keinen Platz für das hat, was der Gast schreibt. Nichts ist verloren: Es geht von selbst weiter, sobald Platz ist.',
+    stopping:
+      'Der Gast soll sich ausschalten und hat es noch nicht getan. Einer, der nicht antwortet, lässt sich sofort beenden.',
+    memoryInUse: 'Speicher in Gebrauch',
+    of: (total) => `von ${total}`,
+    instructions: 'Befehle',
+    exits: 'Ausgänge',
+    aSecond: 'je Sekunde',
+    executed: 'Ausgeführte Befehle',
+    inThisRun: 'in diesem Lauf',
+    inTheLastRun: 'im letzten Lauf',
+  },
+);
+
+export const exitWords = section(
+  {
+    title: 'Exits',
+    titleLast: 'Exits in the last run',
+    none: 'Each switch from the guest to the hypervisor is counted here by its reason.',
+    reason: 'Reason',
+    beside: 'Beside the most frequent',
+    aSecond: 'a second',
+    inAll: 'in all',
+    where: 'Where hypervisor time goes',
+  },
+  {
+    title: 'Ausgänge',
+    titleLast: 'Ausgänge im letzten Lauf',
+    none: 'Jeder Wechsel vom Gast zum Hypervisor wird hier nach seinem Grund gezählt.',
+    reason: 'Grund',
+    beside: 'Neben dem häufigsten',
+    aSecond: 'je Sekunde',
+    inAll: 'gesamt',
+    where: 'Wohin die Zeit des Hypervisors geht',
+  },
+);
+
+export const memoryWords = section(
+  {
+    title: 'Memory',
+    used: 'Used',
+    available: 'Available',
+    inBalloon: 'In the balloon',
+    target: (target: string, total: string, least: string) =>
+      `To have ${target} of ${total}, and never less than ${least} for others’ sake.`,
+    balloon: 'Balloon',
+    set: 'Set balloon',
+  },
+  {
+    title: 'Speicher',
+    used: 'Benutzt',
+    available: 'Verfügbar',
+    inBalloon: 'Im Ballon',
+    target: (target, total, least) =>
+      `Soll ${target} von ${total} haben, und anderen zuliebe nie weniger als ${least}.`,
+    balloon: 'Ballon',
+    set: 'Ballon setzen',
+  },
+);
+
+export const snapshotWords = section(
+  {
+    title: 'Snapshots',
+    open: 'Take…',
+    none: 'What the guest is now can be kept, to go back to later.',
+    whileItRan: 'while it ran',
+    menu: (name: string) => `What to do with ${name}`,
+    back: 'Go back to it…',
+    delete: 'Delete…',
+    here: 'What the guest is now',
+    whenOff: 'One can go back when the guest is off or saved.',
+    takeTitle: 'Take a snapshot',
+    take: 'Take',
+    standsStill: 'The guest stands still for a moment, and then goes on.',
+    kept: 'Settings and disks are kept as they are.',
+    suggestion: (number: number) => `Snapshot ${number}`,
+    askBack: (name: string) => `Go back to ${name}?`,
+    askBackText: 'What the guest is now is lost, unless you take a snapshot of it first.',
+    backAct: 'Go back',
+    askDelete: (name: string) => `Delete the snapshot ${name}?`,
+    askDeleteText: 'Nobody can go back to it then. What came after it stays as it is.',
+    deleteAct: 'Delete',
+  },
+  {
+    title: 'Sicherungspunkte',
+    open: 'Anlegen …',
+    none: 'Der jetzige Stand des Gasts lässt sich festhalten, um später zu ihm zurückzukehren.',
+    whileItRan: 'im Lauf',
+    menu: (name) => `Was mit ${name} geschehen soll`,
+    back: 'Dorthin zurück …',
+    delete: 'Löschen …',
+    here: 'Der jetzige Stand des Gasts',
+    whenOff: 'Zurück geht es, wenn der Gast aus oder gesichert ist.',
+    takeTitle: 'Einen Sicherungspunkt anlegen',
+    take: 'Anlegen',
+    standsStill: 'Der Gast steht einen Augenblick still und läuft dann weiter.',
+    kept: 'Einstellungen und Platten werden festgehalten, wie sie sind.',
+    suggestion: (number) => `Sicherungspunkt ${number}`,
+    askBack: (name) => `Zurück zu ${name}?`,
+    askBackText: 'Der jetzige Stand des Gasts geht verloren, wenn nicht vorher ein Sicherungspunkt angelegt wird.',
+    backAct: 'Zurück',
+    askDelete: (name) => `Den Sicherungspunkt ${name} löschen?`,
+    askDeleteText: 'Danach führt kein Weg mehr dorthin zurück. Was danach kam, bleibt, wie es ist.',
+    deleteAct: 'Löschen',
+  },
+);
+
+/** Of the card with a guest's settings, where they are told otherwise than in the wizard. */
+export const cardWords = section(
+  {
+    title: 'Settings',
+    ofProcessor: (percent: number) => `${percent} % of a processor`,
+    byImage: 'as its image says',
+    yes: 'Yes',
+    commandLine: 'Command line',
+    cdDrive: 'CD drive',
+    network: 'Network',
+    none: 'None',
+    to: 'to',
+    sharedAs: (tag: string, isReadOnly: boolean) => `as ${tag}${isReadOnly ? ', read-only' : ''}`,
+    time: 'Time',
+    deterministic: 'Deterministic',
+    atReset: 'At reset',
+    stops: 'Stops',
+  },
+  {
+    title: 'Einstellungen',
+    ofProcessor: (percent) => `${percent} % eines Prozessors`,
+    byImage: 'der des Images',
+    yes: 'Ja',
+    commandLine: 'Befehlszeile',
+    cdDrive: 'CD-Laufwerk',
+    network: 'Netz',
+    none: 'Keines',
+    to: 'nach',
+    sharedAs: (tag, isReadOnly) => `als ${tag}${isReadOnly ? ', nur lesbar' : ''}`,
+    time: 'Zeit',
+    deterministic: 'Deterministisch',
+    atReset: 'Bei einem Neustart',
+    stops: 'Endet',
+  },
+);

@@ -1,0 +1,93 @@
+// Words of what guests want of the host together, and of the host's reserve.
+// Owns nothing else.
+// Never decides anything.
+
+import { section } from './section.ts';
+
+export const peerWords = section(
+  {
+    title: 'Guests together',
+    intro:
+      'What each guest wants of this host. Guests of kind para see the same, and may make room for who is more urgent.',
+    host: 'This host',
+    cpuInUse: 'CPU in use',
+    cpuWanted: 'CPU that guests want',
+    tooMuch: (wanted: string) => `${wanted}, more than there is`,
+    memoryFree: 'Memory free',
+    memoryInUse: 'Memory in use',
+    of: (part: string, total: string) => `${part} of ${total}`,
+    running: 'Running guests',
+    none: 'No guest is running.',
+    guest: 'Guest',
+    wantsCpu: 'CPU wanted',
+    ofHost: 'Of this host',
+    wantsMemory: 'Memory wanted',
+    has: 'Has, of all',
+    hasMeans: 'What it has of its memory, the rest of which is in its balloon',
+    io: 'Disks and networks',
+    urgency: 'Urgency',
+    urgencyMeans: '0 to 100: how little the guest’s work can wait',
+    cid: 'CID',
+    cidMeans: 'Its address on virtio sockets',
+    cpuOf: (name: string) => `CPU that ${name} wants`,
+    memoryOf: (name: string) => `Memory that ${name} has`,
+    next: (target: string) => `To have ${target} next`,
+    noBalloon: 'no balloon',
+    declared: 'The guest says so',
+    measured: 'Measured: the guest says nothing of it',
+    underlined: 'Underlined: the guest itself says so. The rest is measured.',
+  },
+  {
+    title: 'Gäste miteinander',
+    intro:
+      'Was jeder Gast von diesem Rechner will. Gäste der Art Para sehen dasselbe und können Dringenderen Platz machen.',
+    host: 'Dieser Rechner',
+    cpuInUse: 'Prozessor in Gebrauch',
+    cpuWanted: 'Prozessor, den Gäste wollen',
+    tooMuch: (wanted) => `${wanted}, mehr als da ist`,
+    memoryFree: 'Speicher frei',
+    memoryInUse: 'Speicher in Gebrauch',
+    of: (part, total) => `${part} von ${total}`,
+    running: 'Laufende Gäste',
+    none: 'Es läuft kein Gast.',
+    guest: 'Gast',
+    wantsCpu: 'Will Prozessor',
+    ofHost: 'Von diesem Rechner',
+    wantsMemory: 'Will Speicher',
+    has: 'Hat, von allem',
+    hasMeans: 'Was er von seinem Speicher hat; das Übrige ist in seinem Ballon',
+    io: 'Platten und Netze',
+    urgency: 'Dringlichkeit',
+    urgencyMeans: '0 bis 100: wie wenig die Arbeit des Gasts warten kann',
+    cid: 'CID',
+    cidMeans: 'Seine Adresse für Virtio-Sockets',
+    cpuOf: (name) => `Prozessor, den ${name} will`,
+    memoryOf: (name) => `Speicher, den ${name} hat`,
+    next: (target) => `Soll als Nächstes ${target} haben`,
+    noBalloon: 'kein Ballon',
+    declared: 'Der Gast sagt es selbst',
+    measured: 'Gemessen: Der Gast sagt nichts darüber',
+    underlined: 'Unterstrichen: Der Gast sagt es selbst. Das Übrige ist gemessen.',
+  },
+);
+
+export const reserveWords = section(
+  {
+    title: 'This host’s reserve',
+    intro: 'What guests may not take: it is the hypervisor’s own threads’ and the host’s.',
+    processors: 'Processors',
+    processorsHelp: 'Left over while guests want all of them',
+    memory: 'Memory',
+    memoryHelp: 'A guest that would need it is not started',
+    wrong: (why: string) => `It ${why}.`,
+  },
+  {
+    title: 'Rücklage dieses Rechners',
+    intro: 'Was Gäste nicht nehmen dürfen: Es gehört den Threads des Hypervisors und dem Rechner.',
+    processors: 'Prozessoren',
+    processorsHelp: 'Bleibt übrig, solange Gäste alle wollen',
+    memory: 'Speicher',
+    memoryHelp: 'Ein Gast, der davon bräuchte, wird nicht gestartet',
+    wrong: (why) => `Die Angabe: ${why}.`,
+  },
+);
