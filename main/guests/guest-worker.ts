@@ -548,9 +548,10 @@ class GuestThread {
       this.#waited += performance.now() - since;
     }
     this.#sharing += processorNanoseconds() - asked;
-    // What came while it waited is taken before it goes on.
-    if (!has || Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell) await nextTurn();
-    return has;
+    // What came while it waited is taken, and looked at by the loop, before the guest goes on: it may halt for ever.
+    const isRung = Atomics.load(this.#control.slots, ControlSlot.doorbell) !== doorbell;
+    if (!has || isRung) await nextTurn();
+    return has && !isRung;
   }
 
   /** Accounts for a slice that began at a processor time, and a time. Milliseconds for which the guest is not to execute. */
