@@ -156,7 +156,9 @@ for (const connected of ['ide', 'ahci'] as const) {
         { guest: id, port: 2 },
         { data: (bytes) => (answered += new TextDecoder().decode(bytes)) },
       );
-      const answering = serial.ask('stty -F /dev/ttyS1 raw -echo; head -n 1 < /dev/ttyS1 | tr a-z A-Z > /dev/ttyS1');
+      // Whoever opens the port first empties it of what has come: the guest has it open before anything is sent.
+      await serial.ask('exec 3<>/dev/ttyS1; stty -F /dev/ttyS1 raw -echo');
+      const answering = serial.ask('head -n 1 <&3 | tr a-z A-Z >&3; exec 3>&-');
       port2.write(new TextEncoder().encode('by com2\n'));
       await answering;
       assert.equal(answered, 'BY COM2\n');
