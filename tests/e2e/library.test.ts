@@ -35,7 +35,12 @@ async function launch(t: TestContext, guests: (folder: string) => Partial<GuestS
   const home = join(folder, 'home');
   const { kernel, machineModule } = smallGuest(folder);
   const inventory = Inventory.open(home);
-  for (const settings of guests(folder)) inventory.add(GuestSettings.parse({ kernel, memoryMiB: 32, ...settings }));
+  for (const settings of guests(folder)) {
+    inventory.add(GuestSettings.parse({ kernel, memoryMiB: 32, ...settings }));
+    // Guests of one millisecond are listed by name: these are to be listed by age.
+    const { createdAt } = inventory.list().at(-1)!;
+    while (Date.now() <= createdAt);
+  }
   inventory.close();
   const app = await browser!.launch({ home, machineModule });
   const broken: string[] = [];
@@ -178,7 +183,7 @@ test('several guests are started, shown at a glance, stopped and removed togethe
 });
 
 test('what one of several guests refuses is told of that one', options, async (t) => {
-  const app = await launch(t, () => [{ name: 'good' }, { name: 'bad', kernel: '/nowhere/vmlinuz' }]);
+  const app = await launch(t, () => [{ name: 'bad', kernel: '/nowhere/vmlinuz' }, { name: 'good' }]);
   const { page, list } = app;
   await list.focus();
   await page.keyboard.press('Control+a');

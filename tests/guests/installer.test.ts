@@ -12,6 +12,8 @@ const INSTALLER = 1800;
 const ANSWER = 240;
 /** Milliseconds. */
 const PRESS_AGAIN = 5000;
+/** Milliseconds in which nothing changes once nothing is on its way. */
+const STILL = 3000;
 
 /** MiB: with less, the installer asks no language but tells that there is little memory. */
 const MEMORY = { i386: 768, amd64: 1024 } as const;
@@ -74,13 +76,14 @@ for (const architecture of architectures) {
       pressed = performance.now();
       return undefined;
     });
-    // Whatever is still on its way has come when two pictures are the same.
+    // Whatever is still on its way, a key pressed again among it, has come when the picture has been the same for a while.
     let before: Picture | undefined;
+    let changedAt = 0;
     const below = await guest.waitForPicture('a page that stands still', ANSWER, (picture) => {
-      const isStill = before !== undefined && difference(before, picture) === undefined;
+      if (before === undefined || difference(before, picture)) changedAt = performance.now();
       before = picture;
       const [line] = bandsOf(picture, LIST_LINE);
-      return isStill && line ? { picture, line } : undefined;
+      return line && performance.now() - changedAt >= STILL ? { picture, line } : undefined;
     });
 
     // The pointer: two moves, and what changes between the pictures is the pointer alone.
